@@ -1,0 +1,6 @@
+"""`python -m pnp VERB` is `pnp VERB`."""
+
+from pnp.cli import main
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,30 @@
+"""Fixtures that every test can use."""
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> Iterator[None]:
+    """Same numbers in every test, whatever ran before; the default dtype is put back."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002  (what third parties draw from)
+    torch.manual_seed(0)
+    dtype = torch.get_default_dtype()
+    yield
+    torch.set_default_dtype(dtype)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _single_thread() -> None:
+    """One thread: sums come out in the same order on every machine, and pytest-xdist workers do not fight."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
