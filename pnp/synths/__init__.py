@@ -1,0 +1,1 @@
+"""Synthesizers: differentiable maps from physical parameters to sound."""
