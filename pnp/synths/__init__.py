@@ -1,1 +1,17 @@
-"""Synthesizers: differentiable maps from physical parameters to sound."""
+"""Synthesizers: differentiable maps from physical parameters to sound.
+
+Example:
+    >>> import pnp
+    >>> synth = pnp.synths.make("chirp")
+    >>> synth.space.names
+    ('f_c', 'f_m', 'gamma')
+"""
+
+from pnp.synths.base import Synthesizer
+from pnp.synths.chirp import Chirp
+from pnp.synths.registry import available, make, register
+
+__all__ = ["Chirp", "Synthesizer", "available", "make", "register"]
+
+for _synthesizer in (Chirp,):
+    register(_synthesizer.name, _synthesizer)

@@ -1,0 +1,157 @@
+"""What a synthesizer is, and what all synthesizers of this package share."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from pnp.parameters import ParameterSpace
+from pnp.synths.normalization import check_normalization, normalize
+
+__all__ = ["Synthesizer"]
+
+
+class Synthesizer(nn.Module, ABC):
+    """Map from physical parameters to sound, differentiable and batched.
+
+    A subclass passes its space and timing to `__init__`, implements `synthesize` with PyTorch operations, and
+    stores each of its own constructor options under the option's name, which is where `config` finds them.
+    Subclassing is a convenience: any `nn.Module` with `space`, `sample_rate` and `n_samples` that maps (..., P)
+    to (..., N) works wherever this package asks for a synthesizer.
+
+    Args:
+        space: Parameters, with their default ranges.
+        sample_rate: Sampling rate in Hz.
+        n_samples: Number of samples N of a sound.
+        normalization: "none", "peak" (max |x| = 1) or "energy" (sum of x² = 1).
+        ranges: From parameter name to (low, high) in physical units, in place of the defaults.
+
+    Attributes:
+        space: `ParameterSpace` of the P parameters.
+        sample_rate: Sampling rate in Hz.
+        n_samples: Number of samples N.
+
+    Raises:
+        ValueError: If an option is out of its range.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(
+        self,
+        space: ParameterSpace,
+        *,
+        sample_rate: float,
+        n_samples: int,
+        normalization: str = "none",
+        ranges: Mapping[str, Sequence[float]] | None = None,
+    ) -> None:
+        super().__init__()
+        if not sample_rate > 0:
+            raise ValueError(f"sample_rate must be positive, got {sample_rate}")
+        if n_samples < 1:
+            raise ValueError(f"n_samples must be at least 1, got {n_samples}")
+        check_normalization(normalization)
+        self.ranges = None if ranges is None else {name: list(bounds) for name, bounds in ranges.items()}
+        self.space = space if ranges is None else space.replace(ranges)
+        self.sample_rate = float(sample_rate)
+        self.n_samples = n_samples
+        self.normalization = normalization
+
+    @abstractmethod
+    def synthesize(self, theta: Float[Tensor, "*batch P"]) -> Float[Tensor, "*batch N"]:
+        """Sound before normalization, in the dtype and on the device of `theta`, which has been checked.
+
+        Args:
+            theta: Physical parameters, shape (..., P), float32 or float64.
+
+        Returns:
+            Sounds, shape (..., N).
+        """
+
+    def forward(self, theta: Shaped[Tensor, "*batch P"]) -> Float[Tensor, "*batch N"]:
+        """Synthesize.
+
+        Args:
+            theta: Physical parameters, shape (..., P), float32 or float64.
+
+        Returns:
+            Sounds, shape (..., N), in the dtype and on the device of `theta`.
+
+        Raises:
+            ValueError: If the trailing axis is not P long, or a parameter is not finite or outside its range.
+            TypeError: If `theta` is not a float32 or float64 tensor.
+        """
+        self._check(theta)
+        return self._render(theta)
+
+    def value_and_tangents(
+        self, theta: Shaped[Tensor, "B P"]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
+        """Sounds and their derivatives with respect to each physical parameter.
+
+        Args:
+            theta: Physical parameters, shape (B, P), float32 or float64.
+
+        Returns:
+            Sounds x of shape (B, N) and tangents ∂x/∂θ_p of shape (B, P, N), per physical unit of θ_p.
+
+        Raises:
+            ValueError: If the shape is not (B, P), or a parameter is not finite or outside its range.
+            TypeError: If `theta` is not a float32 or float64 tensor.
+        """
+        self._check(theta)
+        if theta.ndim != 2:
+            raise ValueError(f"theta must have shape (B, {len(self.space)}), got {tuple(theta.shape)}")
+        return self._render_with_tangents(theta)
+
+    def config(self) -> dict[str, Any]:
+        """Name and constructor options for JSON: `make(**synth.config())` is the same synthesizer."""
+        options = inspect.signature(type(self).__init__).parameters
+        return {"name": self.name} | {option: getattr(self, option) for option in options if option != "self"}
+
+    def extra_repr(self) -> str:
+        """Timing and parameters, for `print(synth)`."""
+        parameters = ", ".join(str(parameter) for parameter in self.space)
+        return f"{self.n_samples} samples at {self.sample_rate:g} Hz; {parameters}"
+
+    def _render(self, theta: Tensor) -> Tensor:
+        return normalize(self.synthesize(theta), self.normalization)
+
+    def _render_with_tangents(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        basis = torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device)
+        return pushforward(self._render, theta, basis.expand(len(theta), -1, -1))
+
+    def _check(self, theta: Tensor) -> None:
+        self.space.check_physical(theta)
+        if theta.dtype not in (torch.float32, torch.float64):
+            raise TypeError(f"theta must be float32 or float64 to hold a pitch, got {theta.dtype}")
+
+
+def pushforward(
+    function: Callable[[Tensor], Tensor], point: Float[Tensor, "B A"], tangents: Float[Tensor, "B P A"]
+) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
+    """Push P tangent vectors a row through a function that treats the rows of its input independently.
+
+    Args:
+        function: Map from (B, A) to (B, N), row by row.
+        point: Where to differentiate, shape (B, A).
+        tangents: Directions, shape (B, P, A).
+
+    Returns:
+        `function(point)`, shape (B, N), and its directional derivatives, shape (B, P, N).
+    """
+
+    def push(tangent: Tensor) -> tuple[Tensor, Tensor]:
+        value, pushed = torch.func.jvp(function, (point,), (tangent,))[:2]
+        return value, pushed
+
+    # The value does not depend on the direction: vmap computes it once and hands out P views.
+    values, pushed = torch.func.vmap(push, in_dims=1, out_dims=(0, 1))(tangents)
+    return values[0], pushed

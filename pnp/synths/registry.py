@@ -1,0 +1,122 @@
+"""Synthesizers by name, those of installed packages included."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from torch import nn
+
+from pnp.parameters import ParameterSpace
+
+__all__ = ["available", "make", "register"]
+
+ENTRY_POINT_GROUP = "pnp.synths"
+
+Factory = Callable[..., nn.Module]
+
+_factories: dict[str, Factory] = {}
+
+
+def register(name: str, factory: Factory) -> None:
+    """Add a synthesizer to this process's registry.
+
+    A package makes its synthesizer known to every process by an entry point instead:
+
+        [project.entry-points."pnp.synths"]
+        bell = "my_package.bell:Bell"
+
+    Args:
+        name: Name for `make` and `pnp precompute --synth`.
+        factory: Class or function whose keyword options build the synthesizer.
+
+    Raises:
+        ValueError: If the name is taken by another factory.
+        TypeError: If `factory` cannot be called.
+    """
+    if not callable(factory):
+        raise TypeError(f"the factory of synthesizer {name!r} must be callable, got {type(factory).__name__}")
+    if _factories.get(name, factory) is not factory:
+        raise ValueError(f"a synthesizer named {name!r} is registered already; choose another name")
+    _factories[name] = factory
+
+
+def available() -> list[str]:
+    """Names that `make` accepts: registered in this process or announced by an installed package."""
+    return sorted(set(_factories) | set(_announced()))
+
+
+def make(name: str, **options: Any) -> nn.Module:
+    """Build a synthesizer by name.
+
+    Args:
+        name: One of `available()`.
+        **options: Constructor options of that synthesizer, as returned by its `config()`.
+
+    Returns:
+        A module with `space`, `sample_rate` and `n_samples`.
+
+    Raises:
+        ValueError: If the name or an option is unknown.
+        TypeError: If what was built is not a synthesizer.
+
+    Example:
+        >>> import pnp
+        >>> pnp.synths.make("chirp").n_samples
+        32768
+    """
+    names = available()
+    if name not in names:
+        hint = _hint(name, names)
+        raise ValueError(f"unknown synthesizer {name!r}, expected one of {', '.join(names)}{hint}")
+    factory = _factories[name] if name in _factories else _announced()[name].load()
+    signature = inspect.signature(factory).parameters.values()
+    if not any(option.kind is inspect.Parameter.VAR_KEYWORD for option in signature):
+        allowed = [option.name for option in signature]
+        for option in options:
+            if option not in allowed:
+                raise ValueError(
+                    f"unknown option {option!r} of synthesizer {name!r}, expected one of "
+                    f"{', '.join(allowed)}{_hint(option, allowed)}"
+                )
+    synth = factory(**options)
+    check_interface(synth, f"synthesizer {name!r}")
+    return synth
+
+
+def check_interface(synth: object, label: str) -> None:
+    """Refuse an object that lacks what every synthesizer has.
+
+    Args:
+        synth: Candidate.
+        label: How messages call it.
+
+    Raises:
+        TypeError: If it is not a module, or `space`, `sample_rate` or `n_samples` is missing or of another type.
+    """
+    if not isinstance(synth, nn.Module):
+        raise TypeError(f"{label} must be a torch.nn.Module, got {type(synth).__name__}")
+    expected: dict[str, tuple[type, ...]] = {
+        "space": (ParameterSpace,),
+        "sample_rate": (int, float),
+        "n_samples": (int,),
+    }
+    for attribute, types in expected.items():
+        value = getattr(synth, attribute, None)
+        if not isinstance(value, types):
+            raise TypeError(
+                f"{label} needs an attribute {attribute!r} of type {types[-1].__name__}, "
+                f"got {'none' if value is None else type(value).__name__}"
+            )
+
+
+def _announced() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
+
+
+def _hint(word: str, allowed: list[str]) -> str:
+    close = difflib.get_close_matches(word, allowed, n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
