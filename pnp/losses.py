@@ -1,0 +1,476 @@
+"""Losses between predicted and true synthesizer parameters, behind one call: `loss(u_hat, u, index)`.
+
+- `ParameterLoss`: ½‖Δu‖², blind to what is heard;
+- `PNPLoss`: ½ Δuᵀ M Δu with the precomputed metric M of each sound, at nearly the same price;
+- `SpectralLoss`: ½‖Φ(g(û)) − Φ(g(u))‖², which PNP loss approximates, through synthesizer and features each
+  time.
+
+Here u are parameters scaled to the cube [−1, 1]^P and Δu = û − u. All three carry the factor ½ and none
+divides by the number of parameters or features, so that PNP loss is the expansion of spectral loss to second
+order in Δu.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pnp._concrete import is_concrete
+from pnp.metric import DAMPING_KINDS, RiemannianMetric
+
+if TYPE_CHECKING:
+    from pnp.parameters import ParameterSpace
+    from pnp.store import MetricCache
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+class _Loss(nn.Module):
+    """What the losses share: checks of the pair of parameter batches, and the reduction."""
+
+    def __init__(self, scale: float, reduction: str) -> None:
+        super().__init__()
+        if reduction not in REDUCTIONS:
+            raise ValueError(f"Reduction must be one of {', '.join(REDUCTIONS)}; got {reduction!r}.")
+        if not 0 < scale < float("inf"):
+            raise ValueError(f"Scale μ must be finite and positive; got {scale}.")
+        self.scale = float(scale)
+        self.reduction = reduction
+
+    def _reduce(self, per_item: Tensor) -> Tensor:
+        if self.reduction == "mean":
+            return self.scale * per_item.mean()
+        if self.reduction == "sum":
+            return self.scale * per_item.sum()
+        return self.scale * per_item
+
+    def extra_repr(self) -> str:
+        """Options, as `repr` shows them."""
+        return f"scale={self.scale:g}, reduction={self.reduction!r}"
+
+
+class ParameterLoss(_Loss):
+    """P-loss, L = μ/2 ‖û − u‖²: the baseline that knows nothing of sound.
+
+    It equals `PNPLoss` with M = I.
+
+    Args:
+        scale: Factor μ.
+        reduction: `"mean"` or `"sum"` over the batch, or `"none"`.
+
+    Example:
+        >>> ParameterLoss()(torch.tensor([[0.5, 0.0]]), torch.tensor([[0.0, 1.0]]))
+        tensor(0.6250)
+    """
+
+    def __init__(self, *, scale: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(scale, reduction)
+
+    def forward(
+        self, u_hat: Tensor, u: Tensor, index: Tensor | None = None, *, metric: Tensor | None = None
+    ) -> Float[Tensor, "*batch"]:
+        """P-loss of a batch.
+
+        Args:
+            u_hat: Predicted parameters û in units of the cube, shape (B, P).
+            u: True parameters, shape (B, P).
+            index: Not used; here so that losses can stand in for each other.
+            metric: Not used.
+
+        Returns:
+            A scalar, or shape (B,) with reduction `"none"`.
+
+        Raises:
+            TypeError: If a batch is not a floating-point tensor.
+            ValueError: If the shapes differ or are not (B, P).
+        """
+        del index, metric
+        return self._reduce(0.5 * _difference(u_hat, u, u_hat.dtype).square().sum(-1))
+
+
+class PNPLoss(_Loss):
+    """Perceptual-neural-physical loss: a quadratic form in the parameter error, with a precomputed metric.
+
+    For the sound at row i of a cache, with metric Mᵢ = RᵢᵀRᵢ,
+
+        L = wᵢ μ/2 Δuᵀ (Mᵢ + λD) Δu = wᵢ μ/2 (‖Rᵢ Δu‖² + λ ΔuᵀDΔu),        Δu = û − u,
+
+    whose gradient with respect to û is wᵢ μ (Mᵢ + λD) Δu. Nothing is synthesized and nothing is analysed. The
+    loss is never negative, by construction: what it keeps is the factor R.
+
+    The factors of the whole cache are one buffer, `factor` of shape (n, P, P), on the loss's device: 4096
+    sounds with 5 parameters take 400 kB. Move the loss like any module. It computes in float32 at least,
+    under autocast too.
+
+    A sound without a metric, because it failed in precomputation, has NaN in its row. On the CPU, a batch
+    that holds one, or an index outside the cache, raises `IndexError`. On a GPU, and in compiled code,
+    looking would stall every step, so the loss of such a sound comes out as NaN, and an index outside the
+    cache trips PyTorch's own assertion; `check_index` looks on request.
+
+    Args:
+        metric: Metrics of all sounds, batch shape (n,), whose rows `index` selects; or one metric, batch
+            shape (), for every sound, and then `index` is not needed; or None, and then each call brings its
+            own.
+        damping: λ ≥ 0. May be changed at any time through the attribute `damping`, as `LevenbergMarquardt`
+            does.
+        damping_kind: D as in `RiemannianMetric.damped`: `"identity"` (D = I), `"diagonal"` (D = diag Mᵢ) or
+            `"mean"` (D = mean of M).
+        scale: Factor μ.
+        normalize: Divide all metrics by their mean eigenvalue, mean(tr M) / P, before λ is added. PNP loss is
+            then as large as P-loss on average, and the same learning rates suit both.
+        volume_weighting: Exponent a ≥ 0 of the weights wᵢ = vᵢᵃ / mean(vᵃ) with vᵢ = √det Mᵢ, the volume that
+            a unit of the cube takes up in perceptual space. 0: all sounds count alike; 1: as if the sounds
+            had been drawn uniformly in perceptual space.
+        reference: Metrics over which the means above are taken. Default: all of `metric`.
+        reduction: `"mean"` or `"sum"` over the batch, or `"none"`.
+        dtype: In which the factors are stored.
+
+    Raises:
+        ValueError: If an option is outside its range, or means are asked for and no sound has a metric.
+
+    Example:
+        >>> metric = RiemannianMetric.from_factor(torch.diag_embed(torch.tensor([[1.0, 1.0], [10.0, 0.1]])))
+        >>> loss = PNPLoss(metric, reduction="none")
+        >>> u = torch.zeros(2, 2)
+        >>> loss(u + 1, u, torch.tensor([0, 1]))
+        tensor([ 1.0000, 50.0050])
+
+    Source:
+        Han, Lostanlen, Lagrange, "Perceptual-Neural-Physical Sound Matching", ICASSP 2023, eq. 6; damping:
+        the same authors, "Learning to Solve Inverse Problems for Perceptual Sound Matching", TASLP 2024.
+    """
+
+    factor: Tensor | None
+    mean_factor: Tensor | None
+    weight: Tensor | None
+    damping_lambda: Tensor
+
+    def __init__(
+        self,
+        metric: RiemannianMetric | None = None,
+        *,
+        damping: float = 0.0,
+        damping_kind: str = "identity",
+        scale: float = 1.0,
+        normalize: bool = False,
+        volume_weighting: float = 0.0,
+        reference: RiemannianMetric | None = None,
+        reduction: str = "mean",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        super().__init__(scale, reduction)
+        if damping_kind not in DAMPING_KINDS:
+            raise ValueError(f"Damping kind must be one of {', '.join(DAMPING_KINDS)}; got {damping_kind!r}.")
+        if not 0 <= volume_weighting < float("inf"):
+            raise ValueError(f"Volume weighting must be finite and at least 0; got {volume_weighting}.")
+        if metric is None and (normalize or volume_weighting or damping_kind == "mean"):
+            raise ValueError(
+                "Normalization, volume weighting and mean damping need the metrics of all sounds; "
+                "got metric=None."
+            )
+        if metric is not None and len(metric.batch_shape) > 1:
+            raise ValueError(
+                f"The metric of a loss must have batch shape (n,) or (); got {tuple(metric.batch_shape)}."
+            )
+        self.damping_kind = damping_kind
+        factor = mean_factor = weight = None
+        if metric is not None:
+            reference = metric if reference is None else reference
+            normalization = float(reference.mean().trace) / metric.n_parameters if normalize else 1.0
+            if normalization == 0:
+                raise ValueError("The metric cannot be normalized: it is zero at every sound.")
+            factor = metric.scaled(1 / normalization).factor.to(dtype, copy=True)
+            if damping_kind == "mean":
+                mean_factor = reference.mean().scaled(1 / normalization).factor.to(dtype)
+            if volume_weighting:
+                weight = _volume_weights(metric, reference, volume_weighting).to(dtype)
+        self.register_buffer("factor", factor)
+        self.register_buffer("mean_factor", mean_factor)
+        self.register_buffer("weight", weight)
+        self.register_buffer("damping_lambda", torch.zeros((), dtype=torch.float32))
+        self.damping = damping
+
+    @classmethod
+    def from_cache(cls, cache: MetricCache, *, mean_metric: bool = False, **options: Any) -> PNPLoss:
+        """Loss over the sounds of a cache; the batch's `index` is the row in the cache.
+
+        Means (for `normalize`, `damping_kind="mean"`, `volume_weighting` and `mean_metric`) are taken over
+        the training fold alone.
+
+        Args:
+            cache: Open metric cache.
+            mean_metric: Use the mean metric for every sound: L = μ/2 Δuᵀ (mean M + λD) Δu, which weighs and
+                mixes parameters as the ear does on average, the same everywhere.
+            **options: Options of the loss.
+
+        Returns:
+            The loss, on the CPU.
+
+        Raises:
+            ValueError: If no sound of the training fold has a metric, or an option is outside its range.
+        """
+        metrics = cache.metrics()
+        ok = torch.as_tensor(cache.ok, dtype=torch.bool)
+        training = ok & (torch.as_tensor(cache.fold) == 0)
+        if not training.any():
+            raise ValueError(
+                f"No sound in the training fold of {cache.path} has a metric; of all {len(ok)} sounds, "
+                f"{int(ok.sum())} have one. Likely cause: precomputation has not finished."
+            )
+        reference = metrics[training]
+        if mean_metric:
+            return cls(reference.mean(), reference=reference, **options)
+        factor = metrics.factor.masked_fill(~ok[:, None, None], torch.nan)
+        return cls(RiemannianMetric(factor), reference=reference, **options)
+
+    @property
+    def damping(self) -> float:
+        """Damping λ."""
+        return float(self.damping_lambda)
+
+    @damping.setter
+    def damping(self, value: float) -> None:
+        largest = torch.finfo(self.damping_lambda.dtype).max
+        if not 0 <= value <= largest:
+            raise ValueError(
+                f"Damping λ must be at least 0 and at most {largest:.3g}, where it overflows; got {value}."
+            )
+        self.damping_lambda.fill_(value)
+
+    def undamped(self) -> PNPLoss:
+        """The same loss with λ = 0, sharing its buffers: what to validate with while λ changes."""
+        twin = type(self)(scale=self.scale, reduction=self.reduction)
+        twin.factor, twin.weight = self.factor, self.weight
+        twin.damping_lambda = torch.zeros_like(self.damping_lambda)
+        return twin
+
+    def forward(
+        self,
+        u_hat: Tensor,
+        u: Tensor,
+        index: Tensor | None = None,
+        *,
+        metric: Tensor | RiemannianMetric | None = None,
+    ) -> Float[Tensor, "*batch"]:
+        """PNP loss of a batch.
+
+        Args:
+            u_hat: Predicted parameters û in units of the cube, shape (B, P), in any floating-point type. NaN
+                passes through to the loss, as it does for PyTorch's own losses.
+            u: True parameters, shape (B, P).
+            index: Row of each sound in the cache, integers of shape (B,).
+            metric: Metrics of this batch in place of the stored ones: M of shape (B, P, P), or a
+                `RiemannianMetric`. A plain tensor is factored at each call, so that a metric which is none is
+                found.
+
+        Returns:
+            A scalar, or shape (B,) with reduction `"none"`.
+
+        Raises:
+            TypeError: If a batch is not a floating-point tensor, or `index` not an integer one.
+            ValueError: If shapes or devices do not fit, or a metric is not symmetric positive semi-definite.
+            IndexError: If `index` is outside the cache, or selects a sound without a metric (see the class).
+        """
+        factor = self._select(u_hat, index, metric)
+        # Elementwise products rather than a matrix product: P is small, and autocast leaves them in full
+        # precision.
+        dtype = torch.promote_types(torch.promote_types(u_hat.dtype, factor.dtype), torch.float32)
+        factor = factor.to(dtype)
+        du = _difference(u_hat, u, dtype)
+        if du.shape[-1] != factor.shape[-1]:
+            raise ValueError(
+                f"Parameters and metric must have the same number of parameters P; got {du.shape[-1]} "
+                f"parameters and a metric of {factor.shape[-1]}. Likely cause: network and cache belong to "
+                "different synthesizers."
+            )
+        form = _quadratic_form(factor, du)
+        if self.damping_kind == "identity":
+            damping_form = du.square().sum(-1)
+        elif self.damping_kind == "diagonal":
+            damping_form = (factor.square().sum(-2) * du.square()).sum(-1)
+        else:
+            assert self.mean_factor is not None
+            damping_form = _quadratic_form(self.mean_factor.to(dtype), du)
+        loss = 0.5 * (form + self.damping_lambda.to(dtype) * damping_form)
+        if self.weight is not None and metric is None:
+            loss = loss * (self.weight if index is None else self.weight.index_select(0, index)).to(dtype)
+        return self._reduce(loss)
+
+    def check_index(self, index: Tensor) -> None:
+        """Check that every sound of a batch is in the cache and has a metric.
+
+        On a GPU this waits for the device.
+
+        Args:
+            index: Rows in the cache, integers of shape (B,).
+
+        Raises:
+            IndexError: If one is outside the cache, or has no metric.
+        """
+        assert self.factor is not None
+        n_sounds = len(self.factor)
+        outside = (index < 0) | (index >= n_sounds)
+        if outside.any():
+            raise IndexError(
+                f"Index must be in 0 … {n_sounds - 1}, the rows of the cache; got "
+                f"{index[outside][:8].tolist()}. Likely cause: it belongs to another cache."
+            )
+        failed = torch.isnan(self.factor[index, 0, 0])
+        if failed.any():
+            raise IndexError(
+                f"Index selects sounds without a metric, rows {index[failed][:8].tolist()} of the cache, "
+                "which failed in precomputation. Leave them out of training: `cache.ok` marks those to keep."
+            )
+
+    def _select(
+        self, u_hat: Tensor, index: Tensor | None, metric: Tensor | RiemannianMetric | None
+    ) -> Tensor:
+        """Factors of the batch, shape (B, P, P), or (P, P) where one serves all."""
+        if metric is not None:
+            if not isinstance(metric, RiemannianMetric):
+                metric = RiemannianMetric.from_matrix(metric)
+            if metric.batch_shape not in ((), u_hat.shape[:-1]):
+                raise ValueError(
+                    f"The metric of a batch must have shape (B, P, P) with B = {len(u_hat)}; got batch shape "
+                    f"{tuple(metric.batch_shape)}."
+                )
+            return metric.factor.to(torch.promote_types(u_hat.dtype, torch.float32))
+        if self.factor is None:
+            raise ValueError(
+                "This loss has no metric of its own; pass metric=M with each batch, or build it from a cache."
+            )
+        if self.factor.ndim == 2:
+            return self.factor
+        if index is None:
+            raise ValueError(
+                "A loss over the sounds of a cache needs the index of each sound: loss(u_hat, u, index)."
+            )
+        if not isinstance(index, Tensor) or index.dtype.is_floating_point or index.dtype.is_complex:
+            got = index.dtype if isinstance(index, Tensor) else type(index).__name__
+            raise TypeError(f"Index must be an integer tensor of rows in the cache; got {got}.")
+        if index.dtype == torch.bool:
+            raise TypeError("Index must be an integer tensor of rows in the cache; got a mask (torch.bool).")
+        if index.shape != u_hat.shape[:-1]:
+            raise ValueError(
+                f"Index must have shape (B,) with B = {len(u_hat)}, a row for each item; got "
+                f"{tuple(index.shape)}."
+            )
+        if index.device != self.factor.device:
+            raise ValueError(
+                f"Index is on {index.device} but the loss on {self.factor.device}; move one of them."
+            )
+        if index.device.type == "cpu" and is_concrete(index):
+            self.check_index(index)
+        # index_select, unlike indexing, takes no negative index for one from the end.
+        return self.factor.index_select(0, index)
+
+    def extra_repr(self) -> str:
+        """Options, as `repr` shows them."""
+        shape = None if self.factor is None else tuple(self.factor.shape)
+        return (
+            f"factor={shape}, damping={self.damping:g}, damping_kind={self.damping_kind!r}, "
+            + super().extra_repr()
+        )
+
+
+class SpectralLoss(_Loss):
+    """Spectral loss, L = μ/2 ‖Φ(g(û)) − Φ(g(u))‖², with the gradient through synthesizer g and features Φ.
+
+    With joint time-frequency scattering as Φ this is what `PNPLoss` approximates; with multiscale
+    spectrograms it is the field's usual loss.
+
+    Args:
+        synth: Synthesizer g: a module from physical parameters (B, P) to audio (B, N), with attribute
+            `space`.
+        features: Features Φ: a module from audio (B, N) to (B, ...).
+        targets: Features of all sounds, shape (n, ...), whose rows `index` selects; saves half of the work.
+            None: compute them from u at each call.
+        scale: Factor μ.
+        reduction: `"mean"` or `"sum"` over the batch, or `"none"`.
+    """
+
+    targets: Tensor | None
+
+    def __init__(
+        self,
+        synth: nn.Module,
+        features: nn.Module,
+        *,
+        targets: Tensor | None = None,
+        scale: float = 1.0,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(scale, reduction)
+        self.synth = synth
+        self.space: ParameterSpace = synth.space  # type: ignore[assignment]  # modules are typed as of modules
+        self.features = features
+        # The targets can be recomputed and are large: not in the state.
+        self.register_buffer("targets", targets, persistent=False)
+
+    def forward(
+        self, u_hat: Tensor, u: Tensor, index: Tensor | None = None, *, metric: Tensor | None = None
+    ) -> Float[Tensor, "*batch"]:
+        """Spectral loss of a batch.
+
+        Args:
+            u_hat: Predicted parameters û in units of the cube, shape (B, P).
+            u: True parameters, shape (B, P).
+            index: Row of each sound in `targets`, integers of shape (B,); needed where there are targets.
+            metric: Not used.
+
+        Returns:
+            A scalar, or shape (B,) with reduction `"none"`.
+
+        Raises:
+            TypeError: If a batch is not a floating-point tensor.
+            ValueError: If shapes do not fit, or there are targets and no index.
+        """
+        del metric
+        _difference(u_hat, u, u_hat.dtype)
+        if self.targets is None:
+            with torch.no_grad():
+                target = self._analyse(u.to(u_hat.dtype))
+        elif index is None:
+            raise ValueError(
+                "A spectral loss with stored targets needs the index of each sound: loss(u_hat, u, index)."
+            )
+        else:
+            target = self.targets.index_select(0, index)
+        difference = self._analyse(u_hat) - target
+        return self._reduce(0.5 * difference.square().flatten(1).sum(-1))
+
+    def _analyse(self, u: Tensor) -> Tensor:
+        features: Tensor = self.features(self.synth(self.space.from_unit(u)))
+        return features
+
+
+def _difference(u_hat: Tensor, u: Tensor, dtype: torch.dtype) -> Tensor:
+    """Δu = û − u in the given type, after checking the pair."""
+    for name, value in (("u_hat", u_hat), ("u", u)):
+        if not isinstance(value, Tensor) or not value.is_floating_point():
+            got = value.dtype if isinstance(value, Tensor) else type(value).__name__
+            raise TypeError(
+                f"{name} must be a floating-point tensor of parameters in the unit cube; got {got}."
+            )
+    if u_hat.ndim != 2 or u_hat.shape != u.shape:
+        raise ValueError(
+            f"u_hat and u must have the same shape (B, P); got {tuple(u_hat.shape)} and {tuple(u.shape)}."
+        )
+    return u_hat.to(dtype) - u.to(dtype)
+
+
+def _quadratic_form(factor: Tensor, du: Tensor) -> Tensor:
+    """‖R Δu‖², shape (B,)."""
+    return (factor * du.unsqueeze(-2)).sum(-1).square().sum(-1)
+
+
+def _volume_weights(metric: RiemannianMetric, reference: RiemannianMetric, exponent: float) -> Tensor:
+    """vᵃ / mean(vᵃ), by way of logarithms: volumes span more decades than floating-point numbers."""
+    log_reference = exponent * reference.log_volume[reference.valid]
+    log_mean = torch.logsumexp(log_reference, 0) - torch.log(torch.tensor(float(log_reference.numel())))
+    if not torch.isfinite(log_mean):
+        raise ValueError("Volume weighting needs a sound whose metric is not singular; every det M is 0.")
+    return torch.exp(exponent * metric.log_volume - log_mean).nan_to_num(nan=1.0)
