@@ -9,9 +9,11 @@ Example:
 
 from pnp.synths.base import Synthesizer
 from pnp.synths.chirp import Chirp
+from pnp.synths.normalization import NORMALIZATIONS
+from pnp.synths.probe import probe
 from pnp.synths.registry import available, make, register
 
-__all__ = ["Chirp", "Synthesizer", "available", "make", "register"]
+__all__ = ["NORMALIZATIONS", "Chirp", "Synthesizer", "available", "make", "probe", "register"]
 
 for _synthesizer in (Chirp,):
     register(_synthesizer.name, _synthesizer)

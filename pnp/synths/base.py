@@ -20,10 +20,10 @@ __all__ = ["Synthesizer"]
 class Synthesizer(nn.Module, ABC):
     """Map from physical parameters to sound, differentiable and batched.
 
-    A subclass passes its space and timing to `__init__`, implements `synthesize` with PyTorch operations, and
-    stores each of its own constructor options under the option's name, which is where `config` finds them.
-    Subclassing is a convenience: any `nn.Module` with `space`, `sample_rate` and `n_samples` that maps (..., P)
-    to (..., N) works wherever this package asks for a synthesizer.
+    A subclass passes its space and timing to `__init__`, implements `synthesize` with PyTorch operations,
+    and stores each of its constructor options under the option's name, which is where `config` finds them.
+    Subclassing is a convenience: any `nn.Module` with `space`, `sample_rate` and `n_samples` that maps
+    (..., P) to (..., N) works wherever this package asks for a synthesizer.
 
     Args:
         space: Parameters, with their default ranges.

@@ -24,8 +24,8 @@ class Chirp(Synthesizer):
     $$x(t) = \gamma\, w(t) \sin(2\pi f_m t) \sin\!\Big(2\pi f_c \frac{2^{\gamma t} - 1}{\gamma \ln 2}\Big),
     \qquad w(t) = \exp\!\Big(-\frac{t^2}{2\sigma^2}\Big), \quad \sigma = 0.1\,\frac{b}{\gamma}$$
 
-    It crosses f_c at t = 0 and rises by γ octaves per second; the modulation is heard as 2 f_m events a second.
-    The window is such that every chirp covers the same bandwidth, b octaves in ten standard deviations.
+    It crosses f_c at t = 0 and rises by γ octaves per second; the modulation makes 2 f_m events a second. The
+    window is such that every chirp covers the same bandwidth, b octaves in ten standard deviations.
 
     Phases are evaluated in float64 and only the sound is rounded: thousands of radians in float32 would leave
     three digits.

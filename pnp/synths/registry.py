@@ -35,10 +35,7 @@ def register(name: str, factory: Factory) -> None:
 
     Raises:
         ValueError: If the name is taken by another factory.
-        TypeError: If `factory` cannot be called.
     """
-    if not callable(factory):
-        raise TypeError(f"the factory of synthesizer {name!r} must be callable, got {type(factory).__name__}")
     if _factories.get(name, factory) is not factory:
         raise ValueError(f"a synthesizer named {name!r} is registered already; choose another name")
     _factories[name] = factory
@@ -95,7 +92,7 @@ def check_interface(synth: object, label: str) -> None:
         label: How messages call it.
 
     Raises:
-        TypeError: If it is not a module, or `space`, `sample_rate` or `n_samples` is missing or of another type.
+        TypeError: If it is not a module, or lacks `space`, `sample_rate` or `n_samples` of the right type.
     """
     if not isinstance(synth, nn.Module):
         raise TypeError(f"{label} must be a torch.nn.Module, got {type(synth).__name__}")

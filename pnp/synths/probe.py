@@ -1,0 +1,170 @@
+"""Tries a synthesizer before a long run depends on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pnp.parameters import ParameterSpace
+from pnp.synths.base import pushforward
+from pnp.synths.registry import check_interface
+
+__all__ = ["probe"]
+
+# Relative difference of two runs, or of one row alone and in a batch, that rounding may cause, in units of
+# the dtype's spacing: sums over a few thousand terms in another order.
+_REPEATABLE = 1e4
+
+# Steps in unit coordinates. Which one is right depends on how fast the sound's phase turns: try all, keep the
+# one whose derivative changes least when the step is halved. Steps of few roundings of theta say nothing.
+_STEPS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+_LEAST_ROUNDINGS = 1e3
+
+# A finite difference is trusted when it agrees with itself at half the step, and then it may contradict a
+# derivative. The gap between the two thresholds keeps inexact differences from accusing correct derivatives.
+_TRUSTED = 0.01
+_CONTRADICTED = 0.05
+
+# Keeps the finite differences inside the cube.
+_MARGIN = 0.02
+
+
+def probe(synth: nn.Module, theta: Tensor | None = None) -> None:
+    """Check that a synthesizer does what the offline stage needs of it.
+
+    Synthesizes a few sounds and looks, in this order, at the interface, shape, dtype, finite values, silence,
+    repeatability, independence of the rows of a batch, and the derivative with respect to each parameter,
+    which is compared with finite differences. Precomputation calls it before its first block.
+
+    Args:
+        synth: Any `nn.Module` with `space`, `sample_rate` and `n_samples`. A module whose attribute
+            `differentiable` is False, such as `BlackBox`, is not asked for derivatives.
+        theta: A few points in physical units, shape (B, P). Defaults to two points of a Sobol design, in
+            float64, where derivatives are told from rounding best.
+
+    Raises:
+        TypeError: If the interface, the type or the dtype of the output is wrong.
+        ValueError: For every other defect, with the parameter or row where it shows.
+
+    Example:
+        >>> import pnp
+        >>> pnp.synths.probe(pnp.synths.make("chirp", n_samples=4096))
+    """
+    label = f"synthesizer {getattr(synth, 'name', type(synth).__name__)!r}"
+    check_interface(synth, label)
+    space, n_samples = _layout(synth)
+    if theta is None:
+        theta = space.from_unit(space.sample(2))
+    space.check_physical(theta)
+    if theta.ndim != 2:
+        raise ValueError(f"theta must have shape (B, {len(space)}), got {tuple(theta.shape)}")
+    with torch.no_grad():
+        x = synth(theta)
+        _check_sound(x, theta, n_samples, label)
+        _check_repeatable(synth, theta, x, label)
+    if getattr(synth, "differentiable", True):
+        _check_tangents(synth, space, theta, label)
+
+
+def _layout(synth: Any) -> tuple[ParameterSpace, int]:
+    return synth.space, synth.n_samples
+
+
+def _check_sound(x: object, theta: Tensor, n_samples: int, label: str) -> None:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{label} must return a torch.Tensor, got {type(x).__name__}")
+    expected = (len(theta), n_samples)
+    if tuple(x.shape) != expected:
+        raise ValueError(
+            f"{label} must map theta of shape {tuple(theta.shape)} to sounds of shape {expected}, "
+            f"got {tuple(x.shape)}; its n_samples is {n_samples}"
+        )
+    if x.dtype != theta.dtype:
+        raise TypeError(
+            f"{label} must return the dtype of theta, {theta.dtype}, got {x.dtype}; "
+            "likely a constant tensor of another dtype inside"
+        )
+    for row, sound in enumerate(x):
+        where = f"at theta = {[f'{value:.6g}' for value in theta[row].tolist()]}"
+        bad = int((~torch.isfinite(sound)).sum())
+        if bad:
+            raise ValueError(f"{label} returns NaN or infinite samples ({bad} of {n_samples}) {where}")
+        if not bool(sound.any()):
+            raise ValueError(f"{label} is silent {where}: every sample is 0")
+
+
+def _check_repeatable(synth: nn.Module, theta: Tensor, x: Tensor, label: str) -> None:
+    tolerance = _REPEATABLE * torch.finfo(x.dtype).eps
+    drift = _relative(synth(theta) - x, x)
+    if drift > tolerance:
+        raise ValueError(
+            f"{label} is not deterministic: the same theta twice gives sounds that differ by {drift:.1e} "
+            "of their norm; seed its noise inside forward"
+        )
+    drift = _relative(torch.cat([synth(row[None]) for row in theta]) - x, x)
+    if drift > tolerance:
+        raise ValueError(
+            f"{label} mixes the rows of a batch: sounds made one by one differ from the batch by {drift:.1e} "
+            "of their norm; likely a maximum or mean over the whole batch"
+        )
+
+
+def _check_tangents(synth: Any, space: ParameterSpace, theta: Tensor, label: str) -> None:
+    """Compare every derivative, in unit coordinates, with finite differences where these can be trusted."""
+    u = space.to_unit(theta.double()).clamp(-1.0 + _MARGIN, 1.0 - _MARGIN)
+    theta = space.from_unit(u).to(theta.dtype)
+    basis = torch.eye(len(space), dtype=theta.dtype, device=theta.device)
+    try:
+        if hasattr(synth, "value_and_tangents"):
+            tangents = synth.value_and_tangents(theta)[1]
+        else:
+            tangents = pushforward(synth, theta, basis.expand(len(theta), -1, -1))[1]
+    except (RuntimeError, NotImplementedError) as error:
+        raise ValueError(
+            f"{label} cannot be differentiated in forward mode ({error}); use PyTorch operations that "
+            "torch.func supports, or wrap it in pnp.synths.BlackBox"
+        ) from error
+    # theta_p depends on u_p alone: one jvp along (1, ..., 1) gives every slope.
+    slope = torch.func.jvp(space.from_unit, (u,), (torch.ones_like(u),))[1]
+    for column, name in enumerate(space.names):
+        tangent = tangents[:, column].detach().double()
+        if not bool(torch.isfinite(tangent).all()):
+            raise ValueError(f"{label} has a NaN or infinite derivative with respect to {name!r}")
+        tangent = tangent * slope[:, column, None]
+        steps = [step for step in _STEPS if step >= _LEAST_ROUNDINGS * torch.finfo(theta.dtype).eps]
+        with torch.no_grad():
+            pairs = [[_central(synth, space, u, column, h, theta.dtype) for h in (s, s / 2)] for s in steps]
+        if not bool(tangent.any()) and bool(pairs[0][0].any()):
+            raise ValueError(
+                f"{label} drops the gradient of {name!r}: the sound changes with it but its derivative is 0; "
+                "likely a float(), .item(), detach() or rounding on the way"
+            )
+        doubt, difference = min(
+            ((_relative(coarse - fine, fine), fine) for coarse, fine in pairs), key=lambda pair: pair[0]
+        )
+        gap = _relative(tangent - difference, difference)
+        if doubt < _TRUSTED and gap > _CONTRADICTED:
+            raise ValueError(
+                f"{label} has a wrong derivative with respect to {name!r}: it is {gap:.0%} off finite "
+                "differences; likely a float(), .item() or detach() on part of the way"
+            )
+
+
+def _central(
+    synth: nn.Module, space: ParameterSpace, u: Tensor, column: int, step: float, dtype: torch.dtype
+) -> Tensor:
+    """Central difference of the sound along one axis of the cube."""
+    offset = torch.zeros_like(u)
+    offset[:, column] = step
+    above, below = (space.from_unit(v).to(dtype) for v in (u + offset, u - offset))
+    # The step that is left after theta has been rounded to its dtype.
+    taken = (space.to_unit(above.double()) - space.to_unit(below.double()))[:, column, None]
+    difference: Tensor = (synth(above).double() - synth(below).double()) / taken
+    return difference
+
+
+def _relative(difference: Tensor, reference: Tensor) -> float:
+    norm = float(reference.double().norm())
+    return float(difference.double().norm()) / norm if norm > 0 else float(difference.double().norm())

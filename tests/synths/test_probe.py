@@ -1,0 +1,88 @@
+"""The probe accepts correct synthesizers and names the defect of broken ones."""
+
+import pytest
+import torch
+from torch import nn
+
+from pnp import Parameter, ParameterSpace
+from pnp.synths import probe
+
+N = 2048
+
+
+def tone(theta):
+    t = torch.arange(N, dtype=theta.dtype, device=theta.device) / 8000
+    return theta[..., 1:] * torch.sin(2 * torch.pi * theta[..., :1] * t)
+
+
+def swapped(theta, **columns):
+    """theta with the columns f or a replaced."""
+    return torch.stack([columns.get("f", theta[..., 0]), columns.get("a", theta[..., 1])], dim=-1)
+
+
+class Tone(nn.Module):
+    sample_rate = 8000
+    n_samples = N
+
+    def __init__(self, forward) -> None:
+        super().__init__()
+        self.space = ParameterSpace([Parameter("f", 100, 1000, "log", "Hz"), Parameter("a", 0.5, 1)])
+        self.forward = forward
+
+
+@pytest.fixture(params=[torch.float32, torch.float64], ids=str)
+def theta(request):
+    space = Tone(tone).space
+    return space.from_unit(space.sample(2)).to(request.param)
+
+
+def test_a_correct_synthesizer_passes(theta):
+    probe(Tone(tone), theta)
+
+
+DEFECTS = {
+    "shape": (lambda theta: tone(theta)[..., :-1], r"\(2, 2048\), got \(2, 2047\)"),
+    "batch": (lambda theta: tone(theta)[:1], r"\(2, 2048\), got \(1, 2048\)"),
+    "NaN": (lambda theta: tone(theta) * torch.nan, r"samples \(2048 of 2048\) at theta = \['257"),
+    "silence": (lambda theta: 0 * tone(theta), r"silent at theta = \['257"),
+    "randomness": (lambda theta: tone(theta) + 0.01 * torch.rand(N, dtype=theta.dtype), "not deterministic"),
+    "mixed rows": (lambda theta: tone(theta) / tone(theta).max(), "mixes the rows of a batch"),
+    "detach": (lambda theta: tone(swapped(theta, f=theta[..., 0].detach())), "drops the gradient of 'f'"),
+    "rounding": (lambda theta: tone(swapped(theta, f=theta[..., 0].round())), "drops the gradient of 'f'"),
+    "part detached": (lambda theta: theta[..., 1:].detach() * tone(theta), "wrong derivative .* to 'a'"),
+    "NaN gradient": (
+        lambda theta: tone(theta) + (theta[..., 1:] - theta[..., 1:].detach()).sqrt(),
+        "NaN or infinite derivative with respect to '",
+    ),
+    "NumPy": (lambda theta: torch.from_numpy(tone(theta).detach().numpy()), r"in forward mode.*BlackBox"),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_a_defect_is_named(defect, theta):
+    forward, message = DEFECTS[defect]
+    with pytest.raises(ValueError, match=message):
+        probe(Tone(forward), theta)
+
+
+def test_another_dtype_than_asked_for_is_named():
+    with pytest.raises(TypeError, match=r"dtype of theta, torch.float64, got torch.float32"):
+        probe(Tone(lambda theta: tone(theta).float()))
+
+
+def test_what_is_not_a_tensor_is_named():
+    with pytest.raises(TypeError, match=r"must return a torch.Tensor, got list"):
+        probe(Tone(lambda theta: tone(theta).tolist()))
+
+
+def test_what_is_not_a_synthesizer_is_named():
+    with pytest.raises(TypeError, match="'Linear' needs an attribute 'space'"):
+        probe(nn.Linear(1, 1))
+
+
+def test_points_must_be_a_batch_inside_the_range(theta):
+    with pytest.raises(ValueError, match=r"shape \(B, 2\), got \(2,\)"):
+        probe(Tone(tone), theta[0])
+    with pytest.raises(ValueError, match="'f' must lie in"):
+        probe(Tone(tone), 100 * theta)

@@ -1,0 +1,87 @@
+"""The registry: names, options, entry points."""
+
+from importlib.metadata import EntryPoint
+
+import pytest
+import torch
+from torch import nn
+
+from pnp import Parameter, ParameterSpace
+from pnp.synths import Chirp, available, make, register, registry
+
+
+class Bell(nn.Module):
+    """A synthesizer as a third party would write it."""
+
+    sample_rate = 8000
+    n_samples = 100
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = gain
+        self.space = ParameterSpace([Parameter("f", 100, 200)])
+
+    def forward(self, theta):
+        return self.gain * torch.sin(theta * torch.arange(100))
+
+
+@pytest.fixture(autouse=True)
+def _leave_no_trace(monkeypatch):
+    monkeypatch.setattr(registry, "_factories", dict(registry._factories))
+
+
+def test_an_unknown_name_lists_the_known_ones_and_the_closest():
+    with pytest.raises(ValueError, match=r"'chrip', expected one of .*chirp.*did you mean 'chirp'\?"):
+        make("chrip")
+
+
+def test_an_unknown_option_lists_the_known_ones_and_the_closest():
+    with pytest.raises(ValueError, match=r"'sample_rat' of .*'chirp', .*did you mean 'sample_rate'\?"):
+        make("chirp", sample_rat=3)
+
+
+def test_a_registered_synthesizer_is_made_with_its_options():
+    register("bell", Bell)
+    assert "bell" in available()
+    assert make("bell", gain=2.0).gain == 2.0
+
+
+def test_a_name_is_registered_once_for_one_factory():
+    register("bell", Bell)
+    register("bell", Bell)
+    with pytest.raises(ValueError, match="'chirp' is registered already"):
+        register("chirp", Bell)
+
+
+def test_a_factory_with_free_options_gets_them_all():
+    register("any", lambda **options: Chirp(**options))
+    assert make("any", n_samples=100).n_samples == 100
+
+
+def test_an_installed_package_announces_its_synthesizer_by_an_entry_point(monkeypatch):
+    entry = EntryPoint("announced", "pnp.synths:Chirp", "pnp.synths")
+    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == "pnp.synths" else [])
+    assert "announced" in available()
+    assert isinstance(make("announced"), Chirp)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "message"),
+    [
+        ("space", None, "needs an attribute 'space' of type ParameterSpace, got none"),
+        ("sample_rate", "8000", "'sample_rate' of type float, got str"),
+        ("n_samples", 100.0, "'n_samples' of type int, got float"),
+    ],
+)
+def test_what_is_not_a_synthesizer_is_refused(attribute, value, message):
+    def factory():
+        synth = Bell()
+        setattr(synth, attribute, value)
+        return synth
+
+    register("broken", factory)
+    with pytest.raises(TypeError, match=message):
+        make("broken")
+    register("worse", lambda: 3)
+    with pytest.raises(TypeError, match=r"must be a torch.nn.Module, got int"):
+        make("worse")
