@@ -213,18 +213,14 @@ class PNPLoss(_Loss):
             ValueError: If no sound of the training fold has a metric, or an option is outside its range.
         """
         metrics = cache.metrics()
-        ok = torch.as_tensor(cache.ok, dtype=torch.bool)
-        training = ok & (torch.as_tensor(cache.fold) == 0)
+        training = metrics.valid & (cache.fold == 0)
         if not training.any():
             raise ValueError(
-                f"No sound in the training fold of {cache.path} has a metric; of all {len(ok)} sounds, "
-                f"{int(ok.sum())} have one. Likely cause: precomputation has not finished."
+                f"No sound in the training fold of {cache.path} has a metric; of all {len(metrics)} sounds, "
+                f"{int(metrics.valid.sum())} have one. Likely cause: precomputation has not finished."
             )
         reference = metrics[training]
-        if mean_metric:
-            return cls(reference.mean(), reference=reference, **options)
-        factor = metrics.factor.masked_fill(~ok[:, None, None], torch.nan)
-        return cls(RiemannianMetric(factor), reference=reference, **options)
+        return cls(reference.mean() if mean_metric else metrics, reference=reference, **options)
 
     @property
     def damping(self) -> float:
