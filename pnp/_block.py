@@ -1,0 +1,143 @@
+"""What a worker computes: features, Jacobians and metrics of one block of sounds, failures included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pnp.jacobian import value_and_jacobian
+from pnp.metric import RiemannianMetric
+from pnp.store.schema import REASON_BYTES, Status
+
+_Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+def compute_block(
+    synth: nn.Module, features: nn.Module, u: np.ndarray, n_features: int, dtype: torch.dtype, device: str
+) -> dict[str, np.ndarray]:
+    """Columns "S", "J", "M", "R", "sigma", "status" and "reason" of one block.
+
+    Rows that fail are NaN and carry a status and a reason.
+
+    Args:
+        synth: Synthesizer with P parameters.
+        features: Map from sounds (B, N) to (B, C).
+        u: Scaled parameters, (B, P), float64.
+        n_features: C.
+        dtype: Type of u that the synthesizer is given.
+        device: Where `synth` and `features` are.
+
+    Returns:
+        Columns by name; floating-point ones in float64.
+    """
+    points = torch.from_numpy(u).to(device=device, dtype=dtype)
+    n, p = u.shape
+    S = torch.full((n, n_features), torch.nan, dtype=torch.float64)
+    J = torch.full((n, n_features, p), torch.nan, dtype=torch.float64)
+    status = np.full(n, Status.OK, np.int8)
+    reason = np.zeros(n, f"S{REASON_BYTES}")
+
+    def fail(row: int, kind: Status, why: str) -> None:
+        status[row], reason[row] = kind, _cut(why)
+        S[row] = J[row] = torch.nan
+
+    def evaluate(some: Tensor) -> tuple[Tensor, Tensor]:
+        value, jacobian = value_and_jacobian(synth, features, some)
+        if value.shape[1:] != (n_features,):
+            raise ValueError(
+                f"features returned {tuple(value.shape[1:])} coefficients, first sound had {n_features}"
+            )
+        return value.detach().to("cpu", torch.float64), jacobian.detach().to("cpu", torch.float64)
+
+    with single_thread():
+        for rows, outcome in _attempts(evaluate, points):
+            if isinstance(outcome, Exception):
+                fail(rows.start, Status.EXCEPTION, f"{type(outcome).__name__}: {outcome}")
+            else:
+                S[rows], J[rows] = outcome
+        for row in np.flatnonzero(status == Status.OK).tolist():
+            problem = _problem(synth, points[row], S[row], J[row])
+            if problem is not None:
+                fail(row, *problem)
+        ok = torch.from_numpy(status == Status.OK)
+        R = torch.full((n, p, p), torch.nan, dtype=torch.float64)
+        sigma = torch.full((n, p), torch.nan, dtype=torch.float64)
+        M = R.clone()
+        if ok.any():
+            metric = RiemannianMetric.from_jacobian(J[ok])
+            R[ok], M[ok], sigma[ok] = metric.factor, metric.matrix, metric.singular_values
+    floating = {"S": S, "J": J, "M": M, "R": R, "sigma": sigma}
+    return {name: tensor.numpy() for name, tensor in floating.items()} | {"status": status, "reason": reason}
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """One thread inside PyTorch.
+
+    How many threads share a sum decides its rounding; with one, results are the same bits whatever the number
+    of workers and cores.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _attempts(
+    evaluate: _Evaluate, points: Tensor
+) -> Iterator[tuple[slice, tuple[Tensor, Tensor] | Exception]]:
+    """Evaluate all points at once or, if that raises, one by one: a sound must not take others along."""
+    try:
+        yield slice(0, len(points)), evaluate(points)
+        return
+    except Exception as error:  # noqa: BLE001  (whatever a user's synthesizer raises is a property of the sound)
+        _let_out_of_memory_pass(error, alone=len(points) == 1)
+        if len(points) == 1:
+            yield slice(0, 1), error
+            return
+    for row in range(len(points)):
+        rows = slice(row, row + 1)
+        try:
+            outcome: tuple[Tensor, Tensor] | Exception = evaluate(points[rows])
+        except Exception as error:  # noqa: BLE001
+            _let_out_of_memory_pass(error, alone=True)
+            outcome = error
+        yield rows, outcome
+
+
+def _let_out_of_memory_pass(error: Exception, *, alone: bool) -> None:
+    """Memory is a property of the machine: to record it as a failed sound would make it permanent."""
+    if alone and isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        raise error
+
+
+def _problem(synth: Any, u: Tensor, S: Tensor, J: Tensor) -> tuple[Status, str] | None:
+    finite = bool(torch.isfinite(S).all()), bool(torch.isfinite(J).all())
+    if all(finite) and bool(J.any()):
+        return None
+    # The sound itself is only looked at where something is wrong, to tell what.
+    x = synth(synth.space.from_unit(u[None]))[0].detach()
+    if not bool(torch.isfinite(x).all()):
+        first = int((~torch.isfinite(x)).nonzero()[0])
+        return Status.NOT_FINITE, f"the sound is NaN or infinite, first at sample {first}"
+    if not bool(x.any()):
+        return Status.SILENT, "the sound is silent"
+    if not all(finite):
+        what = "J is" if finite[0] else "S is" if finite[1] else "S and J are"
+        return Status.NOT_FINITE, f"{what} NaN or infinite, though the sound is finite"
+    return (
+        Status.ZERO_JACOBIAN,
+        "J is zero though the sound is not: a gradient is dropped, or nothing is audible",
+    )
+
+
+def _cut(text: str) -> bytes:
+    line = " ".join(text.split())
+    return line.encode()[:REASON_BYTES].decode(errors="ignore").encode()

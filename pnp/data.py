@@ -1,0 +1,87 @@
+"""The online stage's data: sounds of a cache, by fold, for PyTorch's DataLoader."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from pnp.store import MetricCache
+
+__all__ = ["CacheDataset"]
+
+Item = dict[str, Tensor]
+
+
+class CacheDataset(Dataset[Item]):
+    """Sounds of one fold of a cache that have a metric.
+
+    An item is a dictionary of "u" (scaled parameters, (P,)), "theta" (physical parameters, (P,)), "index"
+    (row in the cache, what `PNPLoss` wants) and, if a synthesizer is given, "x" (sound, (N,)), synthesized
+    when it is asked for. Parameters are held in memory; whole batches are fetched in one go.
+
+    Args:
+        cache: Cache, or the path of one.
+        fold: "train", "validation" or "test"; None for all.
+        synth: Synthesizer of the cache; called without gradient.
+        dtype: Type of "u", "theta" and "x".
+
+    Raises:
+        ValueError: If there is no such fold, or the synthesizer has other parameters than the cache.
+
+    Example:
+        >>> data = CacheDataset("cache/chirp.h5", fold="train", synth=synth)  # doctest: +SKIP
+        >>> loader = torch.utils.data.DataLoader(data, batch_size=64, shuffle=True)  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        cache: MetricCache | str,
+        fold: str | None = "train",
+        synth: nn.Module | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.cache = MetricCache(cache) if isinstance(cache, str) else cache
+        self.fold = fold
+        self.synth = synth
+        if synth is not None and synth.space != self.cache.space:
+            raise ValueError(
+                f"the synthesizer must have the parameters of {self.cache.path}, {self.cache.space}, "
+                f"got {synth.space}"
+            )
+        self.index = self.cache.rows(fold)
+        self._u = self.cache.u[self.index].to(dtype)
+        self._theta = self.cache.theta[self.index].to(dtype)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, item: int) -> Item:
+        position = operator.index(item)
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"item {position} is out of range for {len(self)} sounds of fold {self.fold!r}")
+        return {name: column[0] for name, column in self.batch([position]).items()}
+
+    def __getitems__(self, items: Sequence[int]) -> list[Item]:
+        """Items of a batch, synthesized together; what DataLoader calls."""
+        columns = self.batch(items)
+        return [{name: column[place] for name, column in columns.items()} for place in range(len(items))]
+
+    def batch(self, items: Sequence[int] | Tensor) -> Item:
+        """Several items, stacked.
+
+        Args:
+            items: Positions in this fold, (B,).
+
+        Returns:
+            "u" (B, P), "theta" (B, P), "index" (B,) and, if there is a synthesizer, "x" (B, N).
+        """
+        chosen = torch.as_tensor(items)
+        columns = {"u": self._u[chosen], "theta": self._theta[chosen], "index": self.index[chosen]}
+        if self.synth is not None:
+            with torch.no_grad():
+                columns["x"] = self.synth(columns["theta"])
+        return columns

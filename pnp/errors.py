@@ -1,0 +1,23 @@
+"""The package's own exceptions; everything else is a built-in one."""
+
+__all__ = ["CacheBusy", "CacheConfigMismatch", "CacheCorrupt", "CacheError", "SynthesisError"]
+
+
+class CacheError(RuntimeError):
+    """A metric cache cannot be read or written."""
+
+
+class CacheConfigMismatch(CacheError):  # noqa: N818
+    """The file on disk was made with another configuration than the one asked for."""
+
+
+class CacheCorrupt(CacheError):  # noqa: N818
+    """The file on disk is not, or no longer, what was written."""
+
+
+class CacheBusy(CacheError):  # noqa: N818
+    """Another process is writing the same cache."""
+
+
+class SynthesisError(RuntimeError):
+    """Sounds could not be synthesized or analysed, so that a run cannot begin or end."""

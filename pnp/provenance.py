@@ -1,0 +1,105 @@
+"""What determines the numbers of a cache, as canonical JSON, and its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+from torch import nn
+
+import pnp
+
+__all__ = ["canonical_json", "describe", "differences", "fingerprint", "library_versions"]
+
+_LIBRARIES = ("torch", "numpy", "scipy", "kymatio", "h5py", "joblib")
+
+
+def canonical_json(config: Mapping[str, Any]) -> str:
+    """JSON text that is equal for equal configurations: sorted keys, no spaces, no NaN.
+
+    Raises:
+        TypeError: If a value cannot be written as JSON.
+    """
+    return json.dumps(config, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(config: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON, as 64 hexadecimal digits."""
+    return hashlib.sha256(canonical_json(config).encode()).hexdigest()
+
+
+def describe(module: nn.Module) -> dict[str, Any]:
+    """Describe a synthesizer or feature map by what determines its output.
+
+    The description is the module's own `config()` where it has one; its class is always named. Weights are
+    not part of a constructor's options, so a module with parameters, or without `config()`, is also described
+    by a hash of its state.
+
+    Args:
+        module: Any module.
+
+    Returns:
+        JSON-able dictionary.
+
+    Raises:
+        TypeError: If `config()` returns something that JSON cannot hold.
+    """
+    kind = type(module)
+    description: dict[str, Any] = {"class": f"{kind.__module__}.{kind.__qualname__}"}
+    config = getattr(module, "config", None)
+    if callable(config):
+        description["config"] = config()
+        try:
+            # Through JSON and back, so that tuples and lists compare equal with what is read from a file.
+            description = json.loads(canonical_json(description))
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"{kind.__qualname__}.config() must return what JSON can hold (numbers, strings, lists, "
+                f"dictionaries), got {description['config']!r}: {error}"
+            ) from error
+    if not callable(config) or any(True for _ in module.parameters()):
+        description["state_sha256"] = _state_hash(module)
+    return description
+
+
+def _state_hash(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        if not isinstance(tensor, torch.Tensor):
+            digest.update(f"{name}={tensor!r}".encode())
+            continue
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def differences(stored: Mapping[str, Any], asked: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Fields in which two configurations differ, one sentence each, e.g. "seed: the file has 0, asked 1"."""
+    found = []
+    for key in sorted({*stored, *asked}):
+        have, want = stored.get(key), asked.get(key)
+        if isinstance(have, Mapping) and isinstance(want, Mapping):
+            found += differences(have, want, f"{prefix}{key}.")
+        elif have != want:
+            found.append(f"{prefix}{key}: the file has {_brief(have)}, asked {_brief(want)}")
+    return found
+
+
+def _brief(value: Any, limit: int = 120) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python, this package and the libraries that the numbers pass through."""
+    versions = {"python": platform.python_version(), "pnp": pnp.__version__}
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions

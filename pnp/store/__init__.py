@@ -1,0 +1,19 @@
+"""The cache file: HDF5 schema, crash-safe writing, reading, merging and verification.
+
+This package is the only one that imports h5py. The format is described in docs/cache-format.md.
+"""
+
+from pnp.store.reader import MetricCache
+from pnp.store.schema import FOLDS, SCHEMA_NAME, SCHEMA_VERSION, CacheHeader, Status, cache_bytes
+from pnp.store.writer import CacheWriter
+
+__all__ = [
+    "FOLDS",
+    "SCHEMA_NAME",
+    "SCHEMA_VERSION",
+    "CacheHeader",
+    "CacheWriter",
+    "MetricCache",
+    "Status",
+    "cache_bytes",
+]

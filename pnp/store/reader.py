@@ -1,0 +1,294 @@
+"""Reading a cache."""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from pnp.errors import CacheError
+from pnp.metric import RiemannianMetric
+from pnp.parameters import ParameterSpace
+from pnp.store.opening import open_cache
+from pnp.store.schema import FOLDS, CacheHeader, Status, read_header
+from pnp.store.writer import done_blocks
+
+Rows = int | slice | Sequence[int] | Tensor | np.ndarray
+
+
+class MetricCache:
+    """A cache of metrics, opened for reading.
+
+    Which rows are there is what was there on opening; open the file again to see what a running
+    precomputation has added. An instance can be pickled and used in forked or spawned workers: every process
+    opens the file for itself.
+
+    Args:
+        path: File made by `pnp.precompute` or `pnp merge`.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CacheError: If it is not a metric cache, or of a newer schema.
+        CacheCorrupt: If it is cut short or damaged.
+
+    Example:
+        >>> cache = MetricCache("cache/chirp.h5")  # doctest: +SKIP
+        >>> cache.metrics().condition.median()  # doctest: +SKIP
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = Path(path).absolute()
+        self._handle: h5py.File | None = None
+        self._process = -1
+        self._header: CacheHeader = read_header(self._file(), str(self._path))
+        self._done = np.zeros(self._header.n_blocks, bool)
+        self._done[sorted(done_blocks(self._header, self._file()))] = True
+
+    # -- life of the handle ----------------------------------------------------------------------------------
+
+    def _file(self) -> h5py.File:
+        if self._handle is None or self._process != os.getpid():
+            # After a fork the inherited handle shares its file position with the parent's.
+            self.close()
+            self._handle, self._process = open_cache(self._path), os.getpid()
+        return self._handle
+
+    def close(self) -> None:
+        """Close the file; the next read opens it again."""
+        if self._handle is not None:
+            self._handle.close()
+            self._handle = None
+
+    def __enter__(self) -> MetricCache:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Columns that were read already are left out: the other process has the file.
+        kept = ("_path", "_header", "_done")
+        return {name: self.__dict__[name] for name in kept} | {"_handle": None, "_process": -1}
+
+    # -- what it is ------------------------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
+    def header(self) -> CacheHeader:
+        """Sizes, provenance and layout."""
+        return self._header
+
+    @property
+    def space(self) -> ParameterSpace:
+        """Parameter space of the synthesizer."""
+        return self._header.space
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Everything that determined the numbers: synthesizer, features, design, precision."""
+        return dict(self._header.config)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the configuration."""
+        return self._header.fingerprint
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """Which of the optional datasets "S" and "J" are there."""
+        return self._header.store
+
+    def __len__(self) -> int:
+        return self._header.n_rows
+
+    def __repr__(self) -> str:
+        path, ok = str(self._path), int(self.ok.sum())
+        return f"{type(self).__name__}({path!r}, rows={len(self)}, ok={ok}, P={len(self.space)})"
+
+    # -- columns ---------------------------------------------------------------------------------------------
+
+    @cached_property
+    def id(self) -> Int[Tensor, " N"]:
+        """Row of the whole design, (N,); differs from the row number in a shard."""
+        return self._column("id")
+
+    @cached_property
+    def u(self) -> Float[Tensor, "N P"]:
+        """Scaled parameters in [-1, 1], (N, P), float64."""
+        return self._column("u")
+
+    @cached_property
+    def theta(self) -> Float[Tensor, "N P"]:
+        """Physical parameters, (N, P), float64."""
+        return self._column("theta")
+
+    @cached_property
+    def fold(self) -> Int[Tensor, " N"]:
+        """Fold of every row, (N,): 0 train, 1 validation, 2 test."""
+        return self._column("fold").long()
+
+    @cached_property
+    def status(self) -> Int[Tensor, " N"]:
+        """Status of every row, (N,): 0 pending, 1 ok, others failed; see `pnp.store.Status`."""
+        done = torch.from_numpy(np.repeat(self._done, self._header.block)[: len(self)])
+        # Rows of an unsealed block may be half written, whatever they say.
+        return torch.where(done, self._column("status").long(), int(Status.PENDING))
+
+    @cached_property
+    def ok(self) -> Bool[Tensor, " N"]:
+        """Whether the row has a metric, (N,)."""
+        return self.status == Status.OK
+
+    def rows(self, fold: str | None = None) -> Int[Tensor, " n"]:
+        """Row numbers that have a metric.
+
+        Args:
+            fold: "train", "validation" or "test"; None for all.
+
+        Returns:
+            Ascending row numbers, (n,).
+
+        Raises:
+            ValueError: If there is no such fold.
+        """
+        if fold is None:
+            return self.ok.nonzero().squeeze(1)
+        if fold not in FOLDS:
+            raise ValueError(f"fold must be one of {', '.join(map(repr, FOLDS))}, got {fold!r}")
+        return (self.ok & (self.fold == FOLDS.index(fold))).nonzero().squeeze(1)
+
+    @cached_property
+    def failures(self) -> dict[int, str]:
+        """Row number and reason of every sound that failed."""
+        failed = (self.status > Status.OK).nonzero().squeeze(1).tolist()
+        reasons = self._file()["reason"][...] if failed else ()
+        return {row: reasons[row].decode(errors="replace") for row in failed}
+
+    # -- rows ------------------------------------------------------------------------------------------------
+
+    def metrics(self) -> RiemannianMetric:
+        """Metrics of all rows in one go, batch shape (N,).
+
+        Rows without one (failed or pending) are NaN: `RiemannianMetric.valid` is False there.
+
+        Returns:
+            Metric on the CPU, float64.
+        """
+        return RiemannianMetric.from_factor(self._factors)
+
+    def metric(self, rows: Rows) -> RiemannianMetric:
+        """Metric of some rows.
+
+        Args:
+            rows: A row number, or a slice or sequence of them.
+
+        Returns:
+            Metric with batch shape () for one row, else (n,).
+
+        Raises:
+            IndexError: If a row is out of range.
+            CacheError: If a row has no metric, because its sound failed or is still to be computed.
+        """
+        factors = self._factors[self._checked(rows)]
+        return RiemannianMetric.from_factor(factors[0] if _is_index(rows) else factors)
+
+    def features(self, rows: Rows) -> Float[Tensor, "..."]:
+        """Features S of some rows, read from the file.
+
+        Args:
+            rows: A row number, or a slice or sequence of them.
+
+        Returns:
+            (C,) for one row, else (n, C), in the type they are stored in.
+
+        Raises:
+            IndexError: If a row is out of range.
+            CacheError: If the file keeps no features, or a row has none.
+        """
+        return self._stored_rows("S", rows)
+
+    def jacobian(self, rows: Rows) -> Float[Tensor, "..."]:
+        """Jacobians dS/du of some rows, read from the file.
+
+        Args:
+            rows: A row number, or a slice or sequence of them.
+
+        Returns:
+            (C, P) for one row, else (n, C, P), in the type they are stored in.
+
+        Raises:
+            IndexError: If a row is out of range.
+            CacheError: If the file keeps no Jacobians, or a row has none.
+        """
+        return self._stored_rows("J", rows)
+
+    def _column(self, name: str) -> Tensor:
+        return torch.from_numpy(self._file()[name][...])
+
+    @cached_property
+    def _factors(self) -> Tensor:
+        return self._column("R").masked_fill_(~self.ok[:, None, None], torch.nan)
+
+    def _stored_rows(self, name: str, rows: Rows) -> Tensor:
+        if name not in self.stored:
+            kept = " and ".join(self.stored) or "neither S nor J"
+            raise CacheError(
+                f"{self._path} keeps {kept}, not {name!r}; precompute it again with "
+                f"store={'features' if name == 'S' else 'jacobian'!r}."
+            )
+        wanted = self._checked(rows).numpy()
+        # HDF5 selects rows in ascending order, each once, and contiguous ones far faster than scattered ones.
+        unique, inverse = np.unique(wanted, return_inverse=True)
+        dataset = self._file()[name]
+        if len(unique) and unique[-1] - unique[0] == len(unique) - 1:
+            data = dataset[unique[0] : unique[-1] + 1]
+        else:
+            data = np.empty((len(unique), *dataset.shape[1:]), dataset.dtype)
+            for place, row in enumerate(unique):
+                dataset.read_direct(data, np.s_[row], np.s_[place])
+        if not np.array_equal(inverse, np.arange(len(data))):
+            data = data[inverse]
+        return torch.from_numpy(data[0] if _is_index(rows) else data)
+
+    def _checked(self, rows: Rows) -> Tensor:
+        n = len(self)
+        if isinstance(rows, slice):
+            wanted = torch.arange(n)[rows]
+        else:
+            wanted = torch.as_tensor([operator.index(rows)] if _is_index(rows) else rows)  # type: ignore[arg-type]
+            if wanted.ndim != 1 or wanted.is_floating_point() or wanted.dtype == torch.bool:
+                raise TypeError(f"rows must be an integer, a slice or a sequence of integers, got {rows!r}")
+            outside = wanted[(wanted < -n) | (wanted >= n)]
+            if len(outside):
+                raise IndexError(f"row {int(outside[0])} is out of range for a cache of {n} rows")
+            wanted = wanted.long() % n
+        missing = wanted[~self.ok[wanted]]
+        if len(missing):
+            row = int(missing[0])
+            why = (
+                f"its sound failed ({self.failures[row]})"
+                if row in self.failures
+                else "it is still to be computed; run the same `pnp precompute` to go on"
+            )
+            raise CacheError(f"row {row} of {self._path} has no metric: {why}.")
+        return wanted
+
+
+def _is_index(rows: Any) -> bool:
+    return isinstance(rows, (int, np.integer)) or (isinstance(rows, (Tensor, np.ndarray)) and rows.ndim == 0)

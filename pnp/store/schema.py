@@ -1,0 +1,281 @@
+"""Datasets and attributes of a cache file: names, types, shapes, units."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import h5py
+import numpy as np
+
+from pnp.errors import CacheConfigMismatch, CacheCorrupt
+from pnp.parameters import ParameterSpace
+from pnp.provenance import canonical_json, differences, fingerprint
+
+SCHEMA_NAME = "pnp-metric-cache"
+SCHEMA_VERSION = 1
+FOLDS = ("train", "validation", "test")
+
+# Long enough for an exception's name and first clause. A fixed length, because HDF5 keeps variable-length
+# text on a heap whose bookkeeping changes with every write; see pnp/store/writer.py.
+REASON_BYTES = 128
+
+STORE_LEVELS: dict[str, tuple[str, ...]] = {"metric": (), "features": ("S",), "jacobian": ("S", "J")}
+
+_DIGEST_BYTES = hashlib.sha256().digest_size
+
+
+class Status(IntEnum):
+    """State of one row; everything from `EXCEPTION` on is a failure."""
+
+    PENDING = 0
+    OK = 1
+    EXCEPTION = 2
+    NOT_FINITE = 3
+    SILENT = 4
+    ZERO_JACOBIAN = 5
+
+
+@dataclass(frozen=True)
+class Column:
+    """One dataset with a row for each sound.
+
+    Args:
+        name: Name of the dataset.
+        dtype: NumPy type string, little-endian.
+        shape: Shape of one row.
+        unit: Physical unit, or "1".
+        description: What it is, in a phrase.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    unit: str
+    description: str
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row."""
+        return int(np.dtype(self.dtype).itemsize * np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class CacheHeader:
+    """What is known of a cache before its first sound: its size and where its numbers come from.
+
+    Args:
+        space: Parameter space, P parameters.
+        n_rows: Rows in this file.
+        n_features: Coefficients C of the feature map.
+        block: Rows in a block, the unit of work, of checksums and of resuming.
+        store: Which of "S" and "J" are kept.
+        dtype: Type in which "S" and "J" are kept, "float32" or "float64".
+        config: Everything that determines the numbers; JSON-able.
+        first_row: Row of the whole design at which this file begins; a multiple of `block`.
+        shard: Which part of the whole design this file is: (i, n) for part i of n.
+        versions: Library versions at creation.
+        date: Date of creation, ISO 8601, UTC.
+    """
+
+    space: ParameterSpace
+    n_rows: int
+    n_features: int
+    block: int
+    store: tuple[str, ...]
+    dtype: str
+    config: Mapping[str, Any]
+    versions: Mapping[str, str]
+    date: str
+    first_row: int = 0
+    shard: tuple[int, int] = (0, 1)
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks; the last may be shorter."""
+        return -(-self.n_rows // self.block)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the canonical JSON of `config`."""
+        return fingerprint(self.config)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Datasets with a row for each sound, in the order of the checksums."""
+        p, c = len(self.space), self.n_features
+        sample = {"float32": "<f4", "float64": "<f8"}[self.dtype]
+        described = [
+            Column("id", "<i8", (), "1", "row of the whole design"),
+            Column("fold", "|i1", (), "1", "0 train, 1 validation, 2 test"),
+            Column("theta", "<f8", (p,), "see parameter_units", "physical parameters"),
+            Column("u", "<f8", (p,), "1", "parameters scaled to [-1, 1]"),
+            Column("S", sample, (c,), "1", "features of the sound"),
+            Column("J", sample, (c, p), "1", "Jacobian dS/du"),
+            Column("M", "<f8", (p, p), "1", "metric J^T J"),
+            Column("R", "<f8", (p, p), "1", "upper-triangular factor of the metric, M = R^T R"),
+            Column("sigma", "<f8", (p,), "1", "singular values of J, descending"),
+            Column("status", "|i1", (), "1", ", ".join(f"{s.value} {s.name.lower()}" for s in Status)),
+            Column("reason", f"|S{REASON_BYTES}", (), "", "why the sound failed, UTF-8, empty if it did not"),
+        ]
+        return tuple(c for c in described if c.name not in ("S", "J") or c.name in self.store)
+
+    @property
+    def bookkeeping(self) -> tuple[Column, ...]:
+        """Datasets with a row for each block."""
+        return (
+            Column(
+                "checksum",
+                "|u1",
+                (len(self.columns), _DIGEST_BYTES),
+                "",
+                "SHA-256 of the rows of each dataset",
+            ),
+            Column(
+                "seal", "|u1", (_DIGEST_BYTES,), "", "SHA-256 over the block's checksums; zeros: not done"
+            ),
+        )
+
+    def rows(self, block: int) -> slice:
+        """Rows of this file that belong to a block."""
+        return slice(block * self.block, min((block + 1) * self.block, self.n_rows))
+
+    def chunk_rows(self, column: Column) -> int:
+        """Rows of a chunk: whole blocks, as many as make it worth a read."""
+        blocks = max(1, 65536 // max(1, column.row_bytes * self.block))
+        return min(self.n_rows, blocks * self.block)
+
+    def seal(self, block: int, checksums: np.ndarray) -> np.ndarray:
+        """Digest that marks a block as done: of fingerprint, place in the design and checksums."""
+        place = self.first_row // self.block + block
+        digest = hashlib.sha256(f"{self.fingerprint}:{place}:".encode())
+        digest.update(np.ascontiguousarray(checksums).tobytes())
+        return np.frombuffer(digest.digest(), np.uint8)
+
+    def attributes(self) -> dict[str, Any]:
+        """Attributes of the file's root group."""
+        return {
+            "schema": SCHEMA_NAME,
+            "schema_version": SCHEMA_VERSION,
+            "fingerprint": self.fingerprint,
+            "config": canonical_json(self.config),
+            "synthesizer": canonical_json(self.config["synthesizer"]),
+            "features": canonical_json(self.config["features"]),
+            "parameter_names": [p.name for p in self.space],
+            "parameter_units": [p.unit for p in self.space],
+            "parameter_scales": [p.scale for p in self.space],
+            "parameter_lows": [p.low for p in self.space],
+            "parameter_highs": [p.high for p in self.space],
+            "seed": int(self.config["seed"]),
+            "block": self.block,
+            "first_row": self.first_row,
+            "shard": list(self.shard),
+            "versions": canonical_json(self.versions),
+            "date": self.date,
+        }
+
+    def check_same(self, stored: CacheHeader, path: str) -> None:
+        """Refuse to continue a file that another configuration began.
+
+        Raises:
+            CacheConfigMismatch: If the configuration or the shard differs; the message names the fields.
+        """
+        found = differences(
+            {**stored.config, "shard": list(stored.shard)}, {**self.config, "shard": list(self.shard)}
+        )
+        if found:
+            raise CacheConfigMismatch(
+                f"{path} was made with another configuration ({'; '.join(found)}); "
+                "choose another file, or delete this one to start over."
+            )
+
+
+def digest_rows(rows: np.ndarray) -> np.ndarray:
+    """SHA-256 of the bytes of some rows of a column."""
+    return np.frombuffer(hashlib.sha256(np.ascontiguousarray(rows).tobytes()).digest(), np.uint8)
+
+
+def cache_bytes(header: CacheHeader) -> int:
+    """Bytes that a file will take, to within a few kilobytes of attributes."""
+    total = sum(
+        -(-header.n_rows // header.chunk_rows(column)) * header.chunk_rows(column) * column.row_bytes
+        for column in header.columns
+    )
+    return total + header.n_blocks * sum(column.row_bytes for column in header.bookkeeping)
+
+
+def stored_columns(store: str | Sequence[str]) -> tuple[str, ...]:
+    """Which of "S" and "J" to keep, from a level ("metric", "features", "jacobian") or from their names.
+
+    Raises:
+        ValueError: If a name is neither.
+    """
+    if isinstance(store, str):
+        if store not in STORE_LEVELS:
+            raise ValueError(f"store must be one of {', '.join(map(repr, STORE_LEVELS))}, got {store!r}")
+        return STORE_LEVELS[store]
+    unknown = [name for name in store if name not in ("S", "J")]
+    if unknown:
+        raise ValueError(f"store must hold 'S', 'J', both or none, got {unknown[0]!r}")
+    return tuple(name for name in ("S", "J") if name in store)
+
+
+def write_attributes(target: h5py.Group | h5py.Dataset, attributes: Mapping[str, Any]) -> None:
+    """Write attributes with text of fixed length, which lies inside HDF5's checksummed object headers."""
+    for name, value in attributes.items():
+        texts = [value] if isinstance(value, str) else value
+        if isinstance(texts, list) and texts and isinstance(texts[0], str):
+            encoded = [text.encode() for text in texts]
+            kind = h5py.string_dtype("utf-8", max(1, *(len(text) for text in encoded)))
+            data = np.array(encoded, dtype=kind)
+            target.attrs.create(name, data[0] if isinstance(value, str) else data, dtype=kind)
+        else:
+            target.attrs.create(name, value)
+
+
+def read_header(file: h5py.File, path: str) -> CacheHeader:
+    """Read the header of an open cache of this schema.
+
+    Raises:
+        CacheCorrupt: If an attribute or a dataset is missing, or they contradict each other.
+    """
+    try:
+        text = {name: _text(file.attrs[name]) for name in ("fingerprint", "config", "versions", "date")}
+        config = json.loads(text["config"])
+        space = ParameterSpace.from_dict(config["space"])
+        header = CacheHeader(
+            space=space,
+            n_rows=int(file["id"].shape[0]),
+            n_features=int(config["n_features"]),
+            block=int(file.attrs["block"]),
+            store=tuple(config["store"]),
+            dtype=str(config["dtype"]),
+            config=config,
+            versions=json.loads(text["versions"]),
+            date=text["date"],
+            first_row=int(file.attrs["first_row"]),
+            shard=(int(file.attrs["shard"][0]), int(file.attrs["shard"][1])),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise CacheCorrupt(f"{path} lacks a readable part of its header ({error}); it is damaged.") from error
+    if header.fingerprint != text["fingerprint"]:
+        raise CacheCorrupt(
+            f"{path}: its configuration does not match its fingerprint; it was edited or damaged."
+        )
+    expected = [(column, header.n_rows) for column in header.columns]
+    expected += [(column, header.n_blocks) for column in header.bookkeeping]
+    for column, rows in expected:
+        shape, dtype = (rows, *column.shape), np.dtype(column.dtype)
+        found = file.get(column.name)
+        if not isinstance(found, h5py.Dataset) or found.shape != shape or found.dtype != dtype:
+            got = f"{found.dtype} {found.shape}" if isinstance(found, h5py.Dataset) else "none"
+            raise CacheCorrupt(f"{path}: dataset {column.name!r} must be {dtype} {shape}, got {got}.")
+    return header
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)

@@ -1,0 +1,272 @@
+"""Writing a cache so that a killed process, a full disk or a second writer costs at most the block in flight.
+
+The HDF5 library is a poor companion for a process that may die at any moment: it keeps metadata (chunk
+indices, the end of the file) in memory, and a kill between two of its flushes leaves a file that cannot be
+opened. It is therefore used once, to lay the file out. Every dataset has a fixed shape and no filter and is
+allocated in full; HDF5 then stores its chunks one after another ("implicit index"), so that row r begins at a
+fixed offset. The finished layout is moved into place in one step. From there on blocks are written as plain
+bytes at those offsets. No metadata ever changes again, so the file opens at any moment, for any reader, and
+its bytes depend on nothing but its content.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import h5py
+import numpy as np
+
+from pnp.errors import CacheCorrupt, CacheError
+from pnp.store.lock import WriterLock
+from pnp.store.opening import open_cache
+from pnp.store.schema import CacheHeader, Column, cache_bytes, digest_rows, read_header, write_attributes
+
+# The oldest HDF5 (1.10, of 2016) whose format has checksummed headers and the implicit chunk index.
+_LIBVER = ("v110", "v110")
+
+# Attributes, object headers and rounding of chunks, on top of the datasets themselves.
+_OVERHEAD_BYTES = 1 << 18
+
+
+class CacheWriter:
+    """The one writer of a cache: creates the file or continues it, block by block.
+
+    Use as a context manager; the writer's lock is held from entry to exit.
+
+    Args:
+        path: The cache.
+        header: What the file is to be.
+        known: Columns that are known from the start: "id", "fold", "theta" and "u", (n_rows, ...) each.
+
+    Raises:
+        CacheBusy: If another process is writing the file.
+        CacheConfigMismatch: If the file exists and was made with another configuration.
+        CacheError: If the disk is too small, or the file there is no cache.
+        PermissionError: If file or directory cannot be written.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], header: CacheHeader, known: Mapping[str, np.ndarray]
+    ) -> None:
+        self.path = Path(path)
+        self.header = header
+        self._known = {
+            column.name: _as_column(column, known[column.name]) for column in _known_columns(header)
+        }
+        self._lock = WriterLock(self.path)
+        self._offsets: dict[str, int] = {}
+        self._stream: BinaryIO | None = None
+        self.done: set[int] = set()
+
+    def __enter__(self) -> CacheWriter:
+        self._make_directory()
+        try:
+            self._lock.__enter__()
+        except PermissionError as error:
+            raise PermissionError(
+                f"cannot write in {self.path.parent}: {error.strerror}; choose another directory."
+            ) from error
+        try:
+            if not self.path.exists():
+                self._create()
+            self._open()
+        except BaseException as error:
+            self._lock.__exit__(type(error), error, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._stream is not None:
+                self._flush()
+                self._stream.close()
+                self._stream = None
+        finally:
+            self._lock.__exit__(kind, error, trace)
+
+    @property
+    def pending(self) -> list[int]:
+        """Blocks that are still to be computed, in order."""
+        return [block for block in range(self.header.n_blocks) if block not in self.done]
+
+    def write_block(self, block: int, columns: Mapping[str, np.ndarray]) -> None:
+        """Write one block and seal it.
+
+        The seal is written only once the data are on the disk; without it the block counts as never computed.
+
+        Args:
+            block: Number of the block in this file.
+            columns: Rows of every column that is not known from the start, (rows, ...) each.
+
+        Raises:
+            ValueError: If a column is missing or has the wrong shape.
+            CacheError: If the disk refuses the data.
+        """
+        rows = self.header.rows(block)
+        checksums = []
+        try:
+            for column in self.header.columns:
+                if column.name in self._known:
+                    data = self._known[column.name][rows]
+                else:
+                    data = _as_column(column, columns[column.name])
+                    if len(data) != rows.stop - rows.start:
+                        expected = rows.stop - rows.start
+                        raise ValueError(
+                            f"block {block} has {expected} rows, got {len(data)} of {column.name!r}"
+                        )
+                    self._put(column, rows.start, data)
+                checksums.append(digest_rows(data))
+            table, seal = self.header.bookkeeping
+            self._put(table, block, np.stack(checksums))
+            self._flush()
+            self._put(seal, block, self.header.seal(block, np.stack(checksums)))
+        except OSError as error:
+            raise CacheError(
+                f"cannot write block {block} of {self.path}: {error.strerror}; all blocks before it are "
+                "safe, and the same command resumes there."
+            ) from error
+        self.done.add(block)
+
+    def _make_directory(self) -> None:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise type(error)(f"cannot make the directory {self.path.parent}: {error.strerror}.") from error
+
+    def _create(self) -> None:
+        needed = cache_bytes(self.header) + _OVERHEAD_BYTES
+        free = shutil.disk_usage(self.path.parent).free
+        if needed > free:
+            raise CacheError(_too_small(self.path, needed, free))
+        # The lock is ours, so a file of this name is the remains of a writer that was killed right here.
+        draft = self.path.with_name(f"{self.path.name}.new")
+        try:
+            with h5py.File(draft, "w", libver=_LIBVER, locking=False) as file:
+                _lay_out(file, self.header)
+                for name, data in self._known.items():
+                    file[name][...] = data
+            with draft.open("r+b", buffering=0) as stream:
+                if hasattr(os, "posix_fallocate"):
+                    # Claims the disk space now, rather than running out of it overnight.
+                    os.posix_fallocate(stream.fileno(), 0, draft.stat().st_size)
+                os.fsync(stream.fileno())
+            draft.replace(self.path)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise CacheError(_too_small(self.path, needed, free)) from error
+            raise
+        finally:
+            draft.unlink(missing_ok=True)
+        _sync_directory(self.path.parent)
+
+    def _open(self) -> None:
+        with open_cache(self.path) as file:
+            stored = read_header(file, str(self.path))
+            self.header.check_same(stored, str(self.path))
+            self.header = stored
+            self._check_known(file)
+            self._offsets = {
+                column.name: _offset(file[column.name], column, self.path)
+                for column in (*stored.columns, *stored.bookkeeping)
+            }
+            self.done = done_blocks(stored, file)
+        try:
+            self._stream = self.path.open("r+b", buffering=0)
+        except PermissionError as error:
+            raise PermissionError(f"cannot write {self.path}: {error.strerror}; it is read-only.") from error
+
+    def _check_known(self, file: h5py.File) -> None:
+        for name, data in self._known.items():
+            if not np.array_equal(file[name][...], data):
+                raise CacheCorrupt(
+                    f"{self.path}: dataset {name!r} is not what its configuration gives; the file is "
+                    "damaged, or was begun with other library versions. Delete it to start over."
+                )
+
+    def _put(self, column: Column, row: int, data: np.ndarray) -> None:
+        assert self._stream is not None
+        self._stream.seek(self._offsets[column.name] + row * column.row_bytes)
+        view = np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
+        while view:
+            view = view[self._stream.write(view) :]
+
+    def _flush(self) -> None:
+        assert self._stream is not None
+        os.fsync(self._stream.fileno())
+
+
+def done_blocks(header: CacheHeader, file: h5py.File) -> set[int]:
+    """Blocks whose seal is in place and matches their checksums."""
+    checksums, seals = file["checksum"][...], file["seal"][...]
+    return {
+        int(block)
+        for block in np.flatnonzero(seals.any(axis=1))
+        if np.array_equal(seals[block], header.seal(int(block), checksums[block]))
+    }
+
+
+def _known_columns(header: CacheHeader) -> tuple[Column, ...]:
+    return tuple(column for column in header.columns if column.name in ("id", "fold", "theta", "u"))
+
+
+def _as_column(column: Column, data: np.ndarray) -> np.ndarray:
+    if data.shape[1:] != column.shape:
+        raise ValueError(f"a row of {column.name!r} has shape {column.shape}, got {data.shape[1:]}")
+    return np.ascontiguousarray(data, dtype=column.dtype)
+
+
+def _lay_out(file: h5py.File, header: CacheHeader) -> None:
+    write_attributes(file, header.attributes())
+    for column in (*header.columns, *header.bookkeeping):
+        per_block = column in header.bookkeeping
+        rows = header.n_blocks if per_block else header.n_rows
+        chunk = rows if per_block else header.chunk_rows(column)
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_chunk((chunk, *column.shape))
+        plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        plan.set_obj_track_times(False)
+        kind = h5py.h5t.py_create(np.dtype(column.dtype), logical=True)
+        space = h5py.h5s.create_simple((rows, *column.shape))
+        dataset = h5py.Dataset(h5py.h5d.create(file.id, column.name.encode(), kind, space, plan))
+        write_attributes(dataset, {"unit": column.unit, "description": column.description})
+    write_attributes(file["checksum"], {"columns": [column.name for column in header.columns]})
+
+
+def _offset(dataset: h5py.Dataset, column: Column, path: Path) -> int:
+    """Where row 0 lies in the file, having made sure that all others follow it."""
+    linear = dataset.chunks is not None and dataset.chunks[1:] == column.shape and not dataset.is_virtual
+    if linear and dataset.id.get_create_plist().get_nfilters() == 0:
+        count = dataset.id.get_num_chunks()
+        first, last = dataset.id.get_chunk_info(0), dataset.id.get_chunk_info(count - 1)
+        expected = -(-dataset.shape[0] // dataset.chunks[0])
+        size = dataset.chunks[0] * column.row_bytes
+        if count == expected and last.byte_offset - first.byte_offset == (count - 1) * size:
+            return int(first.byte_offset)
+    raise CacheError(f"{path} is complete and cannot be continued: it was merged or compressed.")
+
+
+def _too_small(path: Path, needed: int, free: int) -> str:
+    return (
+        f"{path} needs {needed / 1e9:.3g} GB and the disk has {free / 1e9:.3g} GB free; store less "
+        "(store='metric' keeps neither features nor Jacobians), or choose another disk."
+    )
+
+
+def _sync_directory(directory: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
