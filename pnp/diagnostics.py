@@ -54,7 +54,7 @@ def spectrum(
     """
     if not all(0 <= q <= 1 for q in quantiles):
         raise ValueError(f"quantiles must be probabilities in [0, 1], got {list(quantiles)}")
-    eigenvalues = _valid(metric).eigenvalues
+    eigenvalues = require_sounds(metric).eigenvalues
     return torch.quantile(eigenvalues, torch.as_tensor(quantiles).to(eigenvalues), dim=0)
 
 
@@ -167,7 +167,7 @@ def composition(metric: RiemannianMetric) -> Float[Tensor, "P P"]:
     Raises:
         ValueError: If no sound has a metric.
     """
-    return _valid(metric).eigenvectors.square().mean(dim=0).mT
+    return require_sounds(metric).eigenvectors.square().mean(dim=0).mT
 
 
 def describe_eigenvectors(
@@ -243,7 +243,18 @@ def outliers(metric: RiemannianMetric, threshold: float = 6.0) -> Bool[Tensor, "
     return metric.valid & (deviation > threshold * spread + 1e-9)
 
 
-def _valid(metric: RiemannianMetric) -> RiemannianMetric:
+def require_sounds(metric: RiemannianMetric) -> RiemannianMetric:
+    """The metrics of those sounds that have one.
+
+    Args:
+        metric: Metrics of B sounds.
+
+    Returns:
+        Metrics of at most B sounds, none of them missing.
+
+    Raises:
+        ValueError: If no sound has a metric.
+    """
     if not bool(metric.valid.any()):
         raise ValueError(f"no sound has a metric, out of {len(metric)}; expected at least one")
     return metric[metric.valid]
