@@ -1,0 +1,169 @@
+"""Fused pointwise kernels of the scattering network, compiled by Numba where it is installed.
+
+PyTorch alone needs some ten passes over memory to go from filtered sub-bands to moduli and phases; fused, it is one.
+Each kernel has a twin in plain PyTorch, which serves CUDA and machines without Numba, and against which it is tested.
+
+A *band buffer* holds what the two real matrices of a frequential filter made of a sub-band: an array of shape
+(rows + rows_band, 2, time), with real and imaginary planes. Its first `rows` rows are P = Re(W) Y, low-pass rows
+first; the others are Q = Im(W) Y. The spins are y+ = P + iQ and y- = P - iQ.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Modulus below which a derivative is taken to be noise. Where a sub-band is silent its phase is noise, and so is the
+# derivative of its modulus. Kymatio's value, for signals of order one.
+EPSILON = 1e-12
+
+
+def fused(tensor: Tensor) -> bool:
+    """Whether the compiled kernels serve this tensor. Set PNP_NO_NUMBA=1 to do without them."""
+    return tensor.device.type == "cpu" and _numba_available()
+
+
+@cache
+def _numba_available() -> bool:
+    return importlib.util.find_spec("numba") is not None and not os.environ.get("PNP_NO_NUMBA")
+
+
+def moduli(buffer: Tensor, low: int, out: Tensor) -> None:
+    """Moduli of the low-pass rows, of the positive and of the negative spins.
+
+    Args:
+        buffer: Band buffer, shape (rows + rows_band, 2, time).
+        low: Number of low-pass rows.
+        out: Written to, shape (low + 2 rows_band, time).
+    """
+    if fused(buffer):
+        _compiled("moduli")(buffer.numpy(), low, out.numpy())
+        return
+    for z, part in zip(_spins(buffer, low), _split(out, low), strict=True):
+        torch.sqrt(z[0].square() + z[1].square(), out=part)
+
+
+def modulus_sums(buffer: Tensor, low: int, out: Tensor) -> None:
+    """Add the sum over time of each modulus to `out`, shape (low + 2 rows_band,)."""
+    if fused(buffer):
+        _compiled("modulus_sums")(buffer.numpy(), low, out.numpy())
+        return
+    for z, part in zip(_spins(buffer, low), _split(out, low), strict=True):
+        part += torch.sqrt(z[0].square() + z[1].square()).sum(-1)
+
+
+def phases(buffer: Tensor, low: int, modulus: Tensor, phase: Tensor) -> None:
+    """Moduli as in `moduli`, and phases y / |y|.
+
+    Args:
+        buffer: Band buffer, shape (rows + rows_band, 2, time).
+        low: Number of low-pass rows.
+        modulus: Written to, shape (low + 2 rows_band, time).
+        phase: Written to, of the shape of the buffer: real and imaginary parts, rows in the order of the moduli.
+    """
+    if fused(buffer):
+        _compiled("phases")(buffer.numpy(), low, modulus.numpy(), phase.numpy())
+        return
+    for z, part, target in zip(_spins(buffer, low), _split(modulus, low), _split(phase, low), strict=True):
+        torch.sqrt(z[0].square() + z[1].square(), out=part)
+        inverse = (part + EPSILON).reciprocal()
+        target[:, 0] = z[0] * inverse
+        target[:, 1] = z[1] * inverse
+
+
+def project(phase: Tensor, buffer: Tensor, low: int, out: Tensor) -> None:
+    """Tangents of the moduli: Re(conj(phase) dy).
+
+    Args:
+        phase: Buffer of phases from `phases`.
+        buffer: Band buffer of a tangent.
+        low: Number of low-pass rows.
+        out: Written to, shape (low + 2 rows_band, time).
+    """
+    if fused(buffer):
+        _compiled("project")(phase.numpy(), buffer.numpy(), low, out.numpy())
+        return
+    for c, z, part in zip(_split(phase, low), _spins(buffer, low), _split(out, low), strict=True):
+        torch.add(c[:, 0] * z[0], c[:, 1] * z[1], out=part)
+
+
+def projection_sums(phase: Tensor, buffer: Tensor, low: int, out: Tensor) -> None:
+    """Add the sum over time of each tangent of a modulus to `out`, shape (low + 2 rows_band,)."""
+    if fused(buffer):
+        _compiled("projection_sums")(phase.numpy(), buffer.numpy(), low, out.numpy())
+        return
+    for c, z, part in zip(_split(phase, low), _spins(buffer, low), _split(out, low), strict=True):
+        part += (c[:, 0] * z[0] + c[:, 1] * z[1]).sum(-1)
+
+
+def cotangents(buffer: Tensor, low: int, gradient: Tensor, out: Tensor) -> None:
+    """Cotangent of a band buffer.
+
+    Args:
+        buffer: Band buffer, shape (rows + rows_band, 2, time).
+        low: Number of low-pass rows.
+        gradient: Cotangent of the moduli, shape (low + 2 rows_band, time) or (low + 2 rows_band, 1).
+        out: Written to, of the shape of the buffer.
+    """
+    if fused(buffer):
+        _compiled("cotangents")(buffer.numpy(), low, gradient.numpy(), out.numpy())
+        return
+    g = []
+    for z, part in zip(_spins(buffer, low), _split(gradient, low), strict=True):
+        scale = part / (torch.sqrt(z[0].square() + z[1].square()) + EPSILON)
+        g.append((z[0] * scale, z[1] * scale))
+    zero, plus, minus = g
+    g_zero, g_p, g_q = _split(out, low)
+    g_zero[:, 0], g_zero[:, 1] = zero
+    g_p[:, 0], g_p[:, 1] = plus[0] + minus[0], plus[1] + minus[1]
+    g_q[:, 0], g_q[:, 1] = plus[1] - minus[1], minus[0] - plus[0]
+
+
+def modulus_tangents(z: Tensor, out: Tensor) -> None:
+    """Modulus of a complex signal and its tangents.
+
+    Args:
+        z: Signal, then its tangents; complex, shape (1 + P, n).
+        out: Written to: |z|, then Re(conj(z) dz) / |z|; real, shape (1 + P, n).
+    """
+    if fused(z):
+        _compiled("modulus_tangents")(torch.view_as_real(z).flatten(1).numpy(), out.numpy())
+        return
+    torch.abs(z[0], out=out[0])
+    if len(z) > 1:
+        phase = z[0] / (out[0] + EPSILON)
+        out[1:] = z[1:].real * phase.real + z[1:].imag * phase.imag
+
+
+# Twins in plain PyTorch ----------------------------------------------------------------------------------------------
+
+
+def _spins(buffer: Tensor, low: int) -> tuple[tuple[Tensor, Tensor], ...]:
+    zero, p, q = _split(buffer, low)
+    return (
+        (zero[:, 0], zero[:, 1]),
+        (p[:, 0] - q[:, 1], p[:, 1] + q[:, 0]),
+        (p[:, 0] + q[:, 1], p[:, 1] - q[:, 0]),
+    )
+
+
+def _split(out: Tensor, low: int) -> tuple[Tensor, Tensor, Tensor]:
+    rows = (out.shape[0] + low) // 2
+    return out[:low], out[low:rows], out[rows:]
+
+
+# Compiled kernels ----------------------------------------------------------------------------------------------------
+
+
+@cache
+def _compiled(name: str) -> Callable[..., None]:
+    from . import _numba_kernels
+
+    kernel: Any = getattr(_numba_kernels, name)
+    return kernel  # type: ignore[no-any-return]
