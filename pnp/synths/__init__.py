@@ -9,11 +9,25 @@ Example:
 
 from pnp.synths.base import Synthesizer
 from pnp.synths.chirp import Chirp
+from pnp.synths.drum import Drum
 from pnp.synths.normalization import NORMALIZATIONS
 from pnp.synths.probe import probe
 from pnp.synths.registry import available, make, register
+from pnp.synths.ripple import Ripple
+from pnp.synths.string import String
 
-__all__ = ["NORMALIZATIONS", "Chirp", "Synthesizer", "available", "make", "probe", "register"]
+__all__ = [
+    "NORMALIZATIONS",
+    "Chirp",
+    "Drum",
+    "Ripple",
+    "String",
+    "Synthesizer",
+    "available",
+    "make",
+    "probe",
+    "register",
+]
 
-for _synthesizer in (Chirp,):
+for _synthesizer in (Chirp, Drum, Ripple, String):
     register(_synthesizer.name, _synthesizer)

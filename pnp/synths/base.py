@@ -128,6 +128,12 @@ class Synthesizer(nn.Module, ABC):
         basis = torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device)
         return pushforward(self._render, theta, basis.expand(len(theta), -1, -1))
 
+    def _normalize_with_tangents(self, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+        """For subclasses that know the tangents of `synthesize` better than automatic differentiation."""
+        if self.normalization == "none":
+            return x, tangents
+        return pushforward(lambda sound: normalize(sound, self.normalization), x, tangents)
+
     def _check(self, theta: Tensor) -> None:
         self.space.check_physical(theta)
         if theta.dtype not in (torch.float32, torch.float64):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -30,8 +28,11 @@ def normalize(x: Float[Tensor, "*batch N"], kind: str) -> Float[Tensor, "*batch 
     check_normalization(kind)
     if kind == "none":
         return x
-    order = math.inf if kind == "peak" else 2
-    level = torch.linalg.vector_norm(x, ord=order, dim=-1, keepdim=True)
+    if kind == "peak":
+        # Differentiated at the sample of the peak alone: the maximum of |x| would visit every sample again.
+        level = x.gather(-1, x.detach().abs().argmax(-1, keepdim=True)).abs()
+    else:
+        level = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
     return x / torch.where(level > 0, level, torch.ones_like(level))
 
 

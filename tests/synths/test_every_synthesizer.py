@@ -10,7 +10,7 @@ import torch
 import pnp
 from pnp.synths import NORMALIZATIONS, make, probe
 
-NAMES = ["chirp"]
+NAMES = ["chirp", "drum", "ripple", "string"]
 SHORT = {"n_samples": 4096}
 
 
@@ -25,14 +25,34 @@ def points(synth, n=5, seed=0):
 
 
 def central_difference(synth, theta, column, relative_step):
-    """Fourth-order central difference: exact for cubics, so that a phase of radians a step costs little."""
+    """Fourth-order central difference: exact for quartics, so that a phase of many radians costs little."""
     step = torch.zeros_like(theta)
     step[:, column] = relative_step * theta[:, column]
 
     def slope(k):
-        return (synth(theta + k * step) - synth(theta - k * step)) / (2 * k * step[:, column, None])
+        above, below = theta + k * step, theta - k * step
+        return (synth(above) - synth(below)) / (above - below)[:, column, None]
 
     return (4 * slope(1) - slope(2)) / 3
+
+
+def error_of(tangent, synth, theta, column):
+    """Relative error against central differences, a sound at a time, at the step that suits it best.
+
+    A pitch takes a step of millionths before the phase turns too far, a dispersion that is hardly heard one
+    of a tenth before the change rises above rounding.
+    """
+    errors = []
+    for step in (1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1):
+        # Wherever a step would leave the range, at the faces of the cube, it is not tried.
+        low, high = synth.space.lows[column], synth.space.highs[column]
+        inside = (theta[:, column] * (1 - 2 * step) >= low) & (theta[:, column] * (1 + 2 * step) <= high)
+        error = torch.full((len(theta),), torch.inf, dtype=torch.float64)
+        if inside.any():
+            difference = central_difference(synth, theta[inside], column, step)
+            error[inside] = (tangent[inside] - difference).norm(dim=-1) / difference.norm(dim=-1)
+        errors.append(error)
+    return torch.stack(errors).amin(0)
 
 
 def test_config_rebuilds_the_same_synthesizer(name):
@@ -76,8 +96,7 @@ def test_tangents_match_central_differences(name, normalization):
     x, tangents = synth.value_and_tangents(theta)
     torch.testing.assert_close(x, synth(theta), rtol=0, atol=1e-12)
     for column in range(len(synth.space)):
-        difference = central_difference(synth, theta, column, 1e-6)
-        error = (tangents[:, column] - difference).norm(dim=-1) / difference.norm(dim=-1)
+        error = error_of(tangents[:, column], synth, theta, column)
         assert error.max() < 1e-6, synth.space.names[column]
 
 
