@@ -159,6 +159,6 @@ def _exponential(
     """Real and imaginary part of exp((-σ + iω) t), the axis of t at `dim` beside that of the modes."""
     phase = omega.unsqueeze(dim) * t
     modulus = torch.exp(-decay.unsqueeze(dim) * t)
-    # What has died away would make subnormal numbers in the matrix product, which is ten times slower on them.
+    # What has died away would make subnormal numbers in the matrix product, which is ten times slower then.
     modulus = modulus.where(modulus > torch.finfo(dtype).eps ** 4, torch.zeros_like(modulus))
     return (modulus * torch.cos(phase)).to(dtype), (modulus * torch.sin(phase)).to(dtype)
