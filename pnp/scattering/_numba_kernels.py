@@ -109,25 +109,26 @@ def project(phase, buffer, low, out):
 
 
 @compiled
-def projection_sums(phase, buffer, low, out):
-    rows = (buffer.shape[0] + low) // 2
+def projection_sums(phase, buffers, low, out):
+    rows = (buffers.shape[0] + low) // 2
     band = rows - low
-    zero = buffer.dtype.type(0)
+    zero = buffers.dtype.type(0)
     for r in range(rows):
         cr, ci = phase[r, 0], phase[r, 1]
-        pr, pi = buffer[r, 0], buffer[r, 1]
-        s_plus, s_minus = zero, zero
-        if r < low:
-            for t in range(pr.shape[0]):
-                s_plus += cr[t] * pr[t] + ci[t] * pi[t]
-        else:
-            dr, di = phase[r + band, 0], phase[r + band, 1]
-            qr, qi = buffer[r + band, 0], buffer[r + band, 1]
-            for t in range(pr.shape[0]):
-                s_plus += cr[t] * (pr[t] - qi[t]) + ci[t] * (pi[t] + qr[t])
-                s_minus += dr[t] * (pr[t] + qi[t]) + di[t] * (pi[t] - qr[t])
-            out[r + band] += s_minus
-        out[r] += s_plus
+        for p in range(buffers.shape[1]):
+            pr, pi = buffers[r, p, 0], buffers[r, p, 1]
+            s_plus, s_minus = zero, zero
+            if r < low:
+                for t in range(pr.shape[0]):
+                    s_plus += cr[t] * pr[t] + ci[t] * pi[t]
+            else:
+                dr, di = phase[r + band, 0], phase[r + band, 1]
+                qr, qi = buffers[r + band, p, 0], buffers[r + band, p, 1]
+                for t in range(pr.shape[0]):
+                    s_plus += cr[t] * (pr[t] - qi[t]) + ci[t] * (pi[t] + qr[t])
+                    s_minus += dr[t] * (pr[t] + qi[t]) + di[t] * (pi[t] - qr[t])
+                out[p, r + band] += s_minus
+            out[p, r] += s_plus
 
 
 @compiled
@@ -199,3 +200,53 @@ def modulus_tangents(z, out):
         o = out[p]
         for t in range(n):
             o[t] = (u[2 * t] * d[2 * t] + u[2 * t + 1] * d[2 * t + 1]) * inverse[t]
+
+
+@compiled
+def first_order_spectrum(x_hat, psi, psi_negative, out):
+    n = psi.shape[1]
+    half = psi_negative.shape[1]
+    for s in range(x_hat.shape[0]):
+        x = x_hat[s]
+        x_negative = x[x.shape[0] - 2 * half :]
+        for i in range(psi.shape[0]):
+            o = out[s, i]
+            p = psi[i]
+            for t in range(n):
+                o[2 * t] = x[2 * t] * p[t]
+                o[2 * t + 1] = x[2 * t + 1] * p[t]
+            if half:
+                o = o[2 * (n - half) :]
+                p = psi_negative[i]
+                for t in range(half):
+                    o[2 * t] += x_negative[2 * t] * p[t]
+                    o[2 * t + 1] += x_negative[2 * t + 1] * p[t]
+
+
+@compiled
+def second_order_spectrum(c, psi, psi_negative, out):
+    half = psi_negative.shape[0]
+    for s in range(c.shape[0]):
+        x = c[s]
+        o = out[s]
+        for t in range(half):
+            o[2 * t] = x[2 * t] * psi[t]
+            o[2 * t + 1] = x[2 * t + 1] * psi[t]
+        for t in range(half):
+            i, j = 2 * (half + t), 2 * (half - t)
+            o[i] = x[i] * psi[half + t] + x[j] * psi_negative[t]
+            o[i + 1] = x[i + 1] * psi[half + t] - x[j + 1] * psi_negative[t]
+
+
+@compiled
+def to_planes(y, planes, start):
+    length = planes.shape[4]
+    for s in range(y.shape[0]):
+        for i in range(y.shape[1]):
+            for k in range(planes.shape[0]):
+                z = y[s, i, 2 * k * length : 2 * (k + 1) * length]
+                real, imag = planes[k, start + i, s, 0], planes[k, start + i, s, 1]
+                for t in range(length):
+                    real[t] = z[2 * t]
+                for t in range(length):
+                    imag[t] = z[2 * t + 1]

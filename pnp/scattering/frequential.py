@@ -12,7 +12,7 @@ of the size (rows, time) is ever in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,10 +23,11 @@ from torch import Tensor
 from . import kernels
 from .plan import FrequentialFilter
 from .temporal import AverageTables, blocks_to_frames, modulus
+from .threads import workspace
 
-# Bytes of a band buffer. On a CPU, two of them and their operands share a level-2 cache of one or two megabytes; on a
-# GPU, a chunk should be large enough to fill the device.
-_BUFFER_BYTES = {"cpu": 2**18, "cuda": 2**28}
+# Bytes of a band buffer. On a CPU it shares a level-2 cache of one or two megabytes with its operands; on a GPU a chunk
+# should be large enough to fill the device.
+_BUFFER_BYTES = {"cpu": 2**20, "cuda": 2**30}
 # Below this length a chunk of time costs more to start than to compute.
 _MIN_CHUNK = 64
 
@@ -126,7 +127,9 @@ class AveragedModulus(torch.autograd.Function):
         """Block averages of the moduli of `y`, shape (batch, n1, M)."""
         ctx.save_for_backward(y)
         ctx.tables, ctx.average = tables, average
-        return averaged_modulus_and_tangents(y[:, None], tables, average)[:, 0]
+        length = chunk_length(y.shape[-1], tables, 1, y.device)
+        items = [averaged_modulus_and_tangents(to_planes(item[None], length), tables, average) for item in y]
+        return torch.cat(items)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None]:
@@ -137,58 +140,64 @@ class AveragedModulus(torch.autograd.Function):
                 z = averaged_modulus(y, ctx.tables, ctx.average)
                 (g,) = torch.autograd.grad(z, y, gradients[0], create_graph=True)
             return g, None, None
-        return averaged_modulus_cotangent(y, gradients[0], ctx.tables, ctx.average), None, None
+        pairs = zip(y, gradients[0], strict=True)
+        return torch.stack([averaged_modulus_cotangent(*pair, ctx.tables, ctx.average) for pair in pairs]), None, None
+
+
+def chunk_length(n_time: int, tables: FrequentialTables, n_signals: int, device: torch.device) -> int:
+    """Samples to process at once, a power of two, so that the band buffers of all signals fit in cache."""
+    bytes_per_sample = 2 * tables.n_moduli * n_signals * tables.weights.element_size()
+    samples = _BUFFER_BYTES.get(device.type, 2**26) // bytes_per_sample
+    return min(n_time, max(_MIN_CHUNK, 2 ** (max(samples, 1).bit_length() - 1)))
 
 
 def averaged_modulus_and_tangents(
-    y: Complex[Tensor, "batch tangents n1 M"], tables: FrequentialTables, average: AverageTables
-) -> Float[Tensor, "batch tangents moduli blocks taps"]:
+    planes: Float[Tensor, "chunks n1 signals 2 length"], tables: FrequentialTables, average: AverageTables
+) -> Float[Tensor, "signals moduli blocks taps"]:
     """Like `averaged_modulus`, with tangents, at the speed of the machine. Not differentiable.
 
     Args:
-        y: Sub-bands of the scalogram; along the second axis, their values and then their tangents.
+        planes: Sub-bands of the scalogram and of its tangents, from `temporal.second_order_planes`.
         tables: The filters.
         average: The average over time.
 
     Returns:
-        Block averages, and their tangents, along the second axis.
+        Block averages, then their tangents, along the first axis.
     """
-    n_batch, n_tangents, n1, n_time = y.shape
-    z = average.weights.new_zeros(n_batch, n_tangents, tables.n_moduli, n_time // average.size, average.taps)
-    for chunk in _chunks(y, tables):
-        n_items, length = chunk.items.stop - chunk.items.start, chunk.times.stop - chunk.times.start
-        columns = n_items * length
-        operand = y.real.new_empty(n1, 2, n_items, length)
-        buffer = y.real.new_empty(tables.n_moduli, 2, columns)
-        moduli = y.real.new_empty(tables.n_moduli, columns)
-        sums = average.uniform is not None and n_items == 1
-
-        _filter(y[chunk.items, 0, :, chunk.times], tables, operand, buffer)
-        if n_tangents == 1 and sums:
-            kernels.modulus_sums(buffer, tables.low, z[chunk.items.start, 0, :, 0, 0])
+    n_chunks, n1, n_signals, _, length = planes.shape
+    z = planes.new_zeros(n_signals, tables.n_moduli, n_chunks * length // average.size, average.taps)
+    buffer = _memory("buffer", (tables.n_moduli, 2, length), planes)
+    moduli = _memory("moduli", (tables.n_moduli, length), planes)
+    phase = _memory("phase", (tables.n_moduli, 2, length), planes)
+    tangents = _memory("tangents", (tables.n_moduli, n_signals - 1, 2, length), planes)
+    values, sums = z[0, :, 0, 0], z[1:, :, 0, 0]
+    for i in range(n_chunks):
+        torch.mm(tables.weights, planes[i, :, 0].view(n1, -1), out=buffer.view(tables.n_moduli, -1))
+        if n_signals == 1 and average.uniform is not None:
+            kernels.modulus_sums(buffer, tables.low, values)
             continue
-        if n_tangents == 1:
+        if n_signals == 1:
             kernels.moduli(buffer, tables.low, moduli)
-        else:
-            phase = torch.empty_like(buffer)
-            kernels.phases(buffer, tables.low, moduli, phase)
-        _accumulate(z[chunk.items, 0], moduli, chunk, average)
-        for p in range(1, n_tangents):
-            _filter(y[chunk.items, p, :, chunk.times], tables, operand, buffer)
-            if sums:
-                kernels.projection_sums(phase, buffer, tables.low, z[chunk.items.start, p, :, 0, 0])
-            else:
-                kernels.project(phase, buffer, tables.low, moduli)
-                _accumulate(z[chunk.items, p], moduli, chunk, average)
+            _accumulate(z[0], moduli, i * length, average)
+            continue
+        kernels.phases(buffer, tables.low, moduli, phase)
+        _accumulate(z[0], moduli, i * length, average)
+        torch.mm(tables.weights, planes[i, :, 1:].view(n1, -1), out=tangents.view(tables.n_moduli, -1))
+        if average.uniform is not None:
+            kernels.projection_sums(phase, tangents, tables.low, sums)
+            continue
+        for p in range(1, n_signals):
+            kernels.project(phase, tangents[:, p - 1], tables.low, moduli)
+            _accumulate(z[p], moduli, i * length, average)
     return z if average.uniform is None else z.mul_(average.uniform)
 
 
 def averaged_modulus_cotangent(
-    y: Complex[Tensor, "batch n1 M"],
-    gradient: Float[Tensor, "batch moduli blocks taps"],
+    y: Complex[Tensor, "n1 M"],
+    gradient: Float[Tensor, "moduli blocks taps"],
     tables: FrequentialTables,
     average: AverageTables,
-) -> Complex[Tensor, "batch n1 M"]:
+) -> Complex[Tensor, "n1 M"]:
     """Cotangent of the input of `averaged_modulus` from one of its output. Not differentiable.
 
     Args:
@@ -200,19 +209,22 @@ def averaged_modulus_cotangent(
     Returns:
         Cotangent of the sub-bands, in the convention of PyTorch for complex tensors.
     """
-    n1 = y.shape[1]
-    out = torch.empty_like(y)
-    for chunk in _chunks(y, tables):
-        n_items, length = chunk.items.stop - chunk.items.start, chunk.times.stop - chunk.times.start
-        operand = y.real.new_empty(n1, 2, n_items, length)
-        buffer = y.real.new_empty(tables.n_moduli, 2, n_items * length)
-        _filter(y[chunk.items, :, chunk.times], tables, operand, buffer)
-        cotangent = torch.empty_like(buffer)
-        kernels.cotangents(buffer, tables.low, _spread(gradient[chunk.items], chunk, average), cotangent)
-        torch.mm(tables.weights.T, cotangent.flatten(1), out=operand.view(n1, -1))
-        target = torch.view_as_real(out)[chunk.items, :, chunk.times]
-        target.copy_(operand.permute(2, 0, 3, 1))
-    return out
+    n1, n_time = y.shape
+    length = chunk_length(n_time, tables, 1, y.device)
+    planes = to_planes(y[None], length)
+    buffer = _memory("buffer", (tables.n_moduli, 2, length), planes)
+    cotangent = _memory("phase", (tables.n_moduli, 2, length), planes)
+    for i, chunk in enumerate(planes):
+        operand = chunk.view(n1, -1)
+        torch.mm(tables.weights, operand, out=buffer.view(tables.n_moduli, -1))
+        kernels.cotangents(buffer, tables.low, _spread(gradient, i * length, length, average), cotangent)
+        torch.mm(tables.weights.T, cotangent.view(tables.n_moduli, -1), out=operand)
+    return torch.view_as_complex(planes.permute(1, 2, 0, 4, 3).reshape(n1, n_time, 2).contiguous())
+
+
+def to_planes(y: Complex[Tensor, "signals n1 M"], length: int) -> Float[Tensor, "chunks n1 signals 2 length"]:
+    """Sub-bands in real and imaginary planes, cut into chunks of time."""
+    return torch.view_as_real(y).unflatten(2, (-1, length)).permute(2, 1, 0, 4, 3).contiguous()
 
 
 def rows_to_outputs(
@@ -236,55 +248,30 @@ def rows_to_outputs(
     ]
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    """Items of a batch and a stretch of time that are processed at once."""
-
-    items: slice
-    times: slice
+def _memory(name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+    return workspace(name, shape, like.dtype) if like.device.type == "cpu" else like.new_empty(shape)
 
 
-def _chunks(y: Tensor, tables: FrequentialTables) -> Iterator[_Chunk]:
-    n_time = y.shape[-1]
-    columns = _BUFFER_BYTES.get(y.device.type, 2**26) // (2 * tables.n_moduli * y.real.element_size())
-    length = min(n_time, max(_MIN_CHUNK, 2 ** (columns.bit_length() - 1)))
-    # The compiled kernels sum over one item at a time; a GPU takes as many as fit.
-    n_items = 1 if kernels.fused(y) else max(1, columns // length)
-    for start in range(0, y.shape[0], n_items):
-        for time in range(0, n_time, length):
-            yield _Chunk(slice(start, min(start + n_items, y.shape[0])), slice(time, time + length))
-
-
-def _filter(y: Tensor, tables: FrequentialTables, operand: Tensor, buffer: Tensor) -> None:
-    """Real matrix products of `y`, shape (items, n1, time), into a band buffer, by way of real and imaginary planes."""
-    operand.copy_(torch.view_as_real(y).permute(1, 3, 0, 2))
-    torch.mm(tables.weights, operand.view(operand.shape[0], -1), out=buffer.view(buffer.shape[0], -1))
-
-
-def _accumulate(z: Tensor, moduli: Tensor, chunk: _Chunk, average: AverageTables) -> None:
-    """Add the contributions of a chunk to the block averages `z`, shape (items, rows, blocks, taps)."""
-    n_items, length, size = z.shape[0], chunk.times.stop - chunk.times.start, average.size
-    m = moduli.unflatten(-1, (n_items, length)).movedim(1, 0)
+def _accumulate(z: Tensor, moduli: Tensor, start: int, average: AverageTables) -> None:
+    """Add what a chunk of moduli, shape (rows, length), contributes to the block averages, shape (rows, blocks, taps)."""
+    length, size = moduli.shape[-1], average.size
     if average.uniform is not None:  # the weight is applied once, at the end
-        z[:, :, 0, 0] += m.sum(-1)
+        z[:, 0, 0] += moduli.sum(-1)
     elif length >= size:
-        blocks = slice(chunk.times.start // size, chunk.times.stop // size)
-        z[:, :, blocks] = m.unflatten(-1, (-1, size)) @ average.weights
+        blocks = slice(start // size, (start + length) // size)
+        z[:, blocks] = moduli.unflatten(-1, (-1, size)) @ average.weights
     else:
-        offset = chunk.times.start % size
-        z[:, :, chunk.times.start // size] += m @ average.weights[offset : offset + length]
+        offset = start % size
+        z[:, start // size] += moduli @ average.weights[offset : offset + length]
 
 
-def _spread(gradient: Tensor, chunk: _Chunk, average: AverageTables) -> Tensor:
-    """Cotangent of the moduli of a chunk, shape (rows, columns), from that of the block averages."""
-    n_items, length, size = gradient.shape[0], chunk.times.stop - chunk.times.start, average.size
+def _spread(gradient: Tensor, start: int, length: int, average: AverageTables) -> Tensor:
+    """Cotangent of a chunk of moduli, shape (rows, length) or (rows, 1), from that of the block averages."""
+    size = average.size
     if average.uniform is not None:
-        g = average.uniform * gradient[:, :, 0]
-        return (g[0] if n_items == 1 else g.expand(-1, -1, length).movedim(0, 1).flatten(1)).contiguous()
+        return (average.uniform * gradient[:, 0]).contiguous()
     if length >= size:
-        blocks = slice(chunk.times.start // size, chunk.times.stop // size)
-        g = (gradient[:, :, blocks] @ average.weights.T).flatten(2)
-    else:
-        offset = chunk.times.start % size
-        g = gradient[:, :, chunk.times.start // size] @ average.weights[offset : offset + length].T
-    return g.movedim(0, 1).flatten(1).contiguous()
+        blocks = slice(start // size, (start + length) // size)
+        return (gradient[:, blocks] @ average.weights.T).flatten(1).contiguous()
+    offset = start % size
+    return (gradient[:, start // size] @ average.weights[offset : offset + length].T).contiguous()

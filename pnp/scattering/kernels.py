@@ -93,13 +93,22 @@ def project(phase: Tensor, buffer: Tensor, low: int, out: Tensor) -> None:
         torch.add(c[:, 0] * z[0], c[:, 1] * z[1], out=part)
 
 
-def projection_sums(phase: Tensor, buffer: Tensor, low: int, out: Tensor) -> None:
-    """Add the sum over time of each tangent of a modulus to `out`, shape (low + 2 rows_band,)."""
-    if fused(buffer):
-        _compiled("projection_sums")(phase.numpy(), buffer.numpy(), low, out.numpy())
+def projection_sums(phase: Tensor, buffers: Tensor, low: int, out: Tensor) -> None:
+    """Add the sum over time of tangents of the moduli, as in `project`, for many tangents.
+
+    Args:
+        phase: Buffer of phases from `phases`.
+        buffers: Band buffers of the tangents, shape (rows + rows_band, tangents, 2, time).
+        low: Number of low-pass rows.
+        out: Added to, shape (tangents, low + 2 rows_band).
+    """
+    if fused(buffers):
+        _compiled("projection_sums")(phase.numpy(), buffers.numpy(), low, out.numpy())
         return
-    for c, z, part in zip(_split(phase, low), _spins(buffer, low), _split(out, low), strict=True):
-        part += (c[:, 0] * z[0] + c[:, 1] * z[1]).sum(-1)
+    for p in range(buffers.shape[1]):
+        parts = zip(_split(phase, low), _spins(buffers[:, p], low), _split(out[p], low), strict=True)
+        for c, z, part in parts:
+            part += (c[:, 0] * z[0] + c[:, 1] * z[1]).sum(-1)
 
 
 def cotangents(buffer: Tensor, low: int, gradient: Tensor, out: Tensor) -> None:
@@ -133,12 +142,51 @@ def modulus_tangents(z: Tensor, out: Tensor) -> None:
         out: Written to: |z|, then Re(conj(z) dz) / |z|; real, shape (1 + P, n).
     """
     if fused(z):
-        _compiled("modulus_tangents")(torch.view_as_real(z).flatten(1).numpy(), out.numpy())
+        _compiled("modulus_tangents")(_reals(z), out.numpy())
         return
     torch.abs(z[0], out=out[0])
     if len(z) > 1:
         phase = z[0] / (out[0] + EPSILON)
         out[1:] = z[1:].real * phase.real + z[1:].imag * phase.imag
+
+
+def first_order_spectrum(x_hat: Tensor, psi: Tensor, psi_negative: Tensor, out: Tensor) -> None:
+    """Multiply spectra by wavelets and fold them to the stride of the wavelets. Compiled only; see `temporal.first_order`.
+
+    Args:
+        x_hat: Spectra, shape (signals, N).
+        psi: Wavelets on bins 0 to M - 1, shape (n1, M).
+        psi_negative: Wavelets on bins -M/2 to -1, shape (n1, M/2), or (n1, 0).
+        out: Written to, shape (signals, n1, M).
+    """
+    _compiled("first_order_spectrum")(_reals(x_hat), psi.numpy(), psi_negative.numpy(), _reals(out))
+
+
+def second_order_spectrum(c: Tensor, psi: Tensor, psi_negative: Tensor, out: Tensor) -> None:
+    """Multiply spectra of real signals by a wavelet and fold them. Compiled only; see `temporal.second_order`.
+
+    Args:
+        c: Non-negative Fourier coefficients, shape (signals, bins).
+        psi: Wavelet on bins 0 to M - 1, shape (M,).
+        psi_negative: Wavelet on bins -M/2 to -1, shape (M/2,).
+        out: Written to, shape (signals, M).
+    """
+    _compiled("second_order_spectrum")(_reals(c), psi.numpy(), psi_negative.numpy(), _reals(out))
+
+
+def to_planes(y: Tensor, planes: Tensor, start: int) -> None:
+    """Cut complex sub-bands into chunks of real and imaginary planes. Compiled only.
+
+    Args:
+        y: Sub-bands, shape (signals, n1, M).
+        planes: Written to, at rows `start` and after; shape (chunks, n1, signals, 2, length).
+        start: First row.
+    """
+    _compiled("to_planes")(_reals(y), planes.numpy(), start)
+
+
+def _reals(z: Tensor) -> Any:
+    return torch.view_as_real(z).flatten(-2).numpy()
 
 
 # Twins in plain PyTorch ----------------------------------------------------------------------------------------------

@@ -18,6 +18,11 @@ from torch import Tensor
 from . import kernels
 from .kernels import EPSILON
 from .plan import FirstOrderGroup, SecondOrderPath, TimeAverage
+from .threads import workspace
+
+# Sub-bands that a core computes together, in samples: enough Fourier transforms in a call to share its set-up, few enough
+# to stay in cache.
+SUBBAND_SAMPLES = 2**20
 
 @dataclass(frozen=True)
 class GroupTables:
@@ -110,12 +115,16 @@ def first_order(x_hat: Complex[Tensor, "*batch N"], group: GroupTables) -> Compl
     Returns:
         The analytic sub-bands, at the stride of the group.
     """
+    return torch.fft.ifft(_first_order_spectrum(x_hat, group))
+
+
+def _first_order_spectrum(x_hat: Tensor, group: GroupTables) -> Tensor:
     n = group.psi.shape[-1]
     u_hat = x_hat[..., None, :n] * group.psi
     if group.log2_stride:
         folded = u_hat[..., n // 2 :] + x_hat[..., None, x_hat.shape[-1] - n // 2 :] * group.psi_negative
         u_hat = torch.cat([u_hat[..., : n // 2], folded], dim=-1)
-    return torch.fft.ifft(u_hat)
+    return u_hat
 
 
 class _Modulus(torch.autograd.Function):
@@ -149,11 +158,25 @@ def modulus(z: Complex[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     return r
 
 
-def modulus_and_tangents(z: Complex[Tensor, "tangents *shape"]) -> Float[Tensor, "tangents *shape"]:
-    """Modulus of the first entry of `z`, and its tangents along the others. Not differentiable."""
-    out = torch.empty(z.shape, dtype=z.dtype.to_real(), device=z.device)
-    kernels.modulus_tangents(z.flatten(1), out.flatten(1))
-    return out
+def scalogram_spectrum(x_hat: Complex[Tensor, "signals N"], group: GroupTables) -> Complex[Tensor, "signals n1 bins"]:
+    """Fourier coefficients of the scalogram of a signal, and of its tangents. Not differentiable.
+
+    Args:
+        x_hat: Fourier transforms of the padded signal, then of its tangents.
+        group: Some wavelets.
+
+    Returns:
+        Non-negative Fourier coefficients of |x * psi|, then of its tangents.
+    """
+    if kernels.fused(x_hat):
+        u_hat = workspace("u_hat", (x_hat.shape[0], *group.psi.shape), x_hat.dtype)
+        kernels.first_order_spectrum(x_hat, group.psi, group.psi_negative, u_hat)
+    else:
+        u_hat = _first_order_spectrum(x_hat, group)
+    u = torch.fft.ifft(u_hat)
+    u1 = workspace("u1", u.shape, u.dtype.to_real()) if kernels.fused(u) else torch.empty_like(u.real)
+    kernels.modulus_tangents(u.flatten(1), u1.view(u1.shape[0], -1))
+    return coefficients(u1)
 
 
 def coefficients(u: Float[Tensor, "*batch M"]) -> Complex[Tensor, "*batch bins"]:
@@ -183,16 +206,58 @@ def second_order(
     for group in c:
         if left <= 0:
             break
-        rows = group[..., :left, :]
+        rows = _low_bins(group[..., :left, :], n)
         left -= rows.shape[-2]
-        if rows.shape[-1] < n:  # the group is sampled no faster than this path: complete its bins by symmetry
-            rows = torch.cat([rows, rows[..., 1 : n - rows.shape[-1] + 1].flip(-1).conj()], dim=-1)
-        parts.append(rows[..., :n])
+        parts.append(rows)
     c_low = torch.cat(parts, dim=-2)
     y_hat = c_low * path.psi
     mirrored = c_low[..., 1 : n // 2 + 1].flip(-1).conj() * path.psi_negative
     y_hat = torch.cat([y_hat[..., : n // 2], y_hat[..., n // 2 :] + mirrored], dim=-1)
     return torch.fft.ifft(y_hat, norm="forward")
+
+
+def _low_bins(c: Tensor, n: int) -> Tensor:
+    """Bins 0 to n - 1 of the spectrum of a real signal of at least n samples, from its non-negative half."""
+    missing = n - c.shape[-1]
+    if missing > 0:  # the group is sampled no faster than the path: complete its bins by symmetry
+        c = torch.cat([c, c[..., 1 : missing + 1].flip(-1).conj()], dim=-1)
+    return c[..., :n]
+
+
+def second_order_planes(
+    c: Sequence[Complex[Tensor, "signals _ _"]], path: PathTables, length: int
+) -> Float[Tensor, "chunks n1 signals 2 length"]:
+    """`second_order` of a signal and its tangents, in real and imaginary planes, cut into chunks. Not differentiable.
+
+    Args:
+        c: Fourier coefficients of the scalogram and of its tangents, by groups of wavelets.
+        path: The second-order wavelet.
+        length: Samples in a chunk.
+
+    Returns:
+        The sub-bands. On a CPU, a workspace that the next call overwrites.
+    """
+    n_signals, n = c[0].shape[0], path.psi.shape[-1]
+    shape = (n // length, path.n1_max, n_signals, 2, length)
+    if not kernels.fused(c[0]):
+        y = torch.view_as_real(second_order(c, path))
+        return y.unflatten(2, (-1, length)).permute(2, 1, 0, 4, 3).contiguous()
+    planes = workspace("planes", shape, path.psi.dtype)
+    step = max(1, SUBBAND_SAMPLES // (n * n_signals))
+    n1, left = 0, path.n1_max
+    y_hat = workspace("y_hat", (n_signals, min(step, left), n), c[0].dtype)
+    filled = 0
+    for group in c:
+        rows = _low_bins(group[:, :left], n)
+        for i in range(rows.shape[1]):
+            kernels.second_order_spectrum(rows[:, i], path.psi, path.psi_negative, y_hat[:, filled])
+            filled, left = filled + 1, left - 1
+            if filled == y_hat.shape[1] or not left:
+                kernels.to_planes(torch.fft.ifft(y_hat[:, :filled], norm="forward"), planes, n1)
+                n1, filled = n1 + filled, 0
+        if not left:
+            break
+    return planes
 
 
 def blocks_to_frames(z: Float[Tensor, "*batch blocks taps"], average: AverageTables) -> Float[Tensor, "*batch frames"]:

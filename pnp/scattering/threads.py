@@ -1,4 +1,4 @@
-"""Coarse-grained threads: one piece of the network per core, each on single-threaded PyTorch.
+"""Coarse-grained threads: one piece of the network per core, each on single-threaded PyTorch and in memory of its own.
 
 PyTorch splits each operation over cores. The pieces of a scattering network are many and small enough to sit in one
 core's cache, where that costs more than it brings. Results do not depend on the number of threads.
@@ -6,13 +6,16 @@ core's cache, where that costs more than it brings. Results do not depend on the
 
 from __future__ import annotations
 
+import math
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -63,3 +66,24 @@ def _single_threaded(n_threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(n_threads)
+
+
+_memory = threading.local()
+
+
+def workspace(name: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Uninitialized memory of this thread, the same at each call: a large tensor costs more to allocate than to fill.
+
+    Args:
+        name: What it is for. The next call for the same name and dtype overwrites it.
+        shape: Shape of the tensor.
+        dtype: Dtype of the tensor.
+
+    Returns:
+        A tensor on the CPU.
+    """
+    tensors: dict[tuple[str, torch.dtype], Tensor] = _memory.__dict__
+    size = math.prod(shape)
+    if (name, dtype) not in tensors or tensors[name, dtype].numel() < size:
+        tensors[name, dtype] = torch.empty(size, dtype=dtype)
+    return tensors[name, dtype][:size].view(*shape)

@@ -19,11 +19,14 @@ from .frequential import (
     FrequentialTables,
     averaged_modulus,
     averaged_modulus_and_tangents,
+    chunk_length,
     rows_to_outputs,
+    to_planes,
 )
 from .kernels import EPSILON
 from .plan import ScatteringPlan, Support
 from .temporal import (
+    SUBBAND_SAMPLES,
     AverageTables,
     GroupTables,
     PathTables,
@@ -31,16 +34,12 @@ from .temporal import (
     first_order,
     low_pass,
     modulus,
-    modulus_and_tangents,
     pad,
+    scalogram_spectrum,
     second_order,
+    second_order_planes,
 )
 from .threads import thread_map
-
-# Sub-bands that are computed together, in samples: enough Fourier transforms in a call to share its set-up, few enough
-# to stay in cache.
-_SUBBAND_SAMPLES = {"cpu": 2**20, "cuda": 2**27}
-
 
 @dataclass(frozen=True)
 class _Tables:
@@ -268,33 +267,26 @@ class TimeFrequencyScattering(nn.Module):
     @torch.no_grad()
     def _with_tangents(self, x: Tensor) -> Tensor:
         """Coefficients and tangents, shape (batch, 1 + P, ...), of signals and tangents, shape (batch, 1 + P, N)."""
-        # A GPU wants the whole batch at once, as far as memory allows; a core wants one sound, in its cache.
-        samples = x.shape[1] * self.plan.n_padded * len(self.plan.psi1)
-        step = 1 if x.device.type == "cpu" else max(1, 2**30 // samples)
-        return torch.cat([self._batch_with_tangents(part) for part in x.split(step)])
+        return torch.stack([self._item_with_tangents(item) for item in x])
 
-    def _batch_with_tangents(self, x: Tensor) -> Tensor:
+    def _item_with_tangents(self, x: Tensor) -> Tensor:
         tables = self._tables(x)
+        run: Callable[..., list[Any]] = thread_map if x.device.type == "cpu" else lambda f, items: [f(i) for i in items]
         padded = pad(x, self.plan.pad_left, self.plan.pad_right, self.pad_mode)
         x_hat = torch.fft.fft(padded)
-        run: Callable[..., list[Any]] = thread_map if x.device.type == "cpu" else lambda f, items: [f(i) for i in items]
-
-        spectra, s1 = [], []
-        for group in tables.groups:
-            parts = self._subband_parts(group, x.shape[0] * x.shape[1], x.device)
-            spectrum = torch.cat(run(partial(_spectrum, x_hat), parts), dim=-2)
-            s1.append(low_pass(spectrum, group.low_pass))
-            spectra.append(spectrum)
-        z = averaged_modulus_and_tangents(self._order1(s1, has_tangents=True), *tables.order1)
-        outputs = rows_to_outputs(z, *tables.order1)
+        parts = [part for group in tables.groups for part in self._subband_parts(group, x)]
+        spectra = run(partial(scalogram_spectrum, x_hat), parts)
+        s1 = self._order1([low_pass(c, part.low_pass) for c, part in zip(spectra, parts, strict=True)], has_tangents=True)
+        length = chunk_length(s1.shape[-1], tables.order1[0], len(x), x.device)
+        outputs = rows_to_outputs(averaged_modulus_and_tangents(to_planes(s1, length), *tables.order1), *tables.order1)
         # Fast paths, which cost most, come first.
         for second in run(partial(_second_order_outputs, spectra), tables.paths):
             outputs += second
         return self._assemble(self._order0(padded, tables), outputs)
 
-    def _subband_parts(self, group: GroupTables, n_signals: int, device: torch.device) -> list[GroupTables]:
+    def _subband_parts(self, group: GroupTables, x: Tensor) -> list[GroupTables]:
         n1, n = group.psi.shape
-        step = max(1, _SUBBAND_SAMPLES.get(device.type, 2**24) // (n * n_signals))
+        step = max(1, SUBBAND_SAMPLES // (n * len(x))) if x.device.type == "cpu" else n1
         return [group.rows(start, min(start + step, n1)) for start in range(0, n1, step)]
 
     def _order1(self, averages: Sequence[Tensor], has_tangents: bool = False) -> Tensor:
@@ -303,8 +295,7 @@ class TimeFrequencyScattering(nn.Module):
         if self.plan.normalization == "kymatio":
             # Kymatio's modulus is |z| + EPSILON. It matters here alone: where the scalogram is silent, the offset is what
             # the frequential wavelets see, and the phase of their derivative.
-            value = s1[:, :1] + EPSILON if has_tangents else s1 + EPSILON
-            s1 = torch.cat([value, s1[:, 1:]], dim=1) if has_tangents else value
+            s1 = torch.cat([s1[:1] + EPSILON, s1[1:]]) if has_tangents else s1 + EPSILON
         return torch.complex(s1, torch.zeros_like(s1))
 
     def _order0(self, padded: Tensor, tables: _Tables) -> Tensor:
@@ -345,19 +336,13 @@ class TimeFrequencyScattering(nn.Module):
             raise ValueError(f"TimeFrequencyScattering expects finite samples, got {bad} NaN or infinite values in {name}.")
 
 
-def _spectrum(x_hat: Tensor, group: GroupTables) -> Tensor:
-    """Fourier coefficients of the modulus of sub-bands and of its tangents, below half of the group's Nyquist rate."""
-    u = first_order(x_hat, group).movedim(1, 0)
-    u1 = modulus_and_tangents(u.contiguous()).movedim(0, 1)
-    return coefficients(u1)
-
-
 def _second_order_outputs(
     spectra: Sequence[Tensor], path: tuple[PathTables, FrequentialTables, AverageTables]
 ) -> list[Tensor]:
     temporal, frequential, average = path
-    z = averaged_modulus_and_tangents(second_order(spectra, temporal), frequential, average)
-    return rows_to_outputs(z, frequential, average)
+    length = chunk_length(temporal.psi.shape[-1], frequential, len(spectra[0]), spectra[0].device)
+    planes = second_order_planes(spectra, temporal, length)
+    return rows_to_outputs(averaged_modulus_and_tangents(planes, frequential, average), frequential, average)
 
 
 def _transformed(x: Tensor) -> bool:
