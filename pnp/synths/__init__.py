@@ -8,6 +8,7 @@ Example:
 """
 
 from pnp.synths.base import Synthesizer
+from pnp.synths.black_box import BlackBox
 from pnp.synths.chirp import Chirp
 from pnp.synths.drum import Drum
 from pnp.synths.normalization import NORMALIZATIONS
@@ -18,6 +19,7 @@ from pnp.synths.string import String
 
 __all__ = [
     "NORMALIZATIONS",
+    "BlackBox",
     "Chirp",
     "Drum",
     "Ripple",

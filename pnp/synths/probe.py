@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from pnp.parameters import ParameterSpace
 from pnp.synths.base import pushforward
+from pnp.synths.black_box import BlackBox
 from pnp.synths.registry import check_interface
 
 __all__ = ["probe"]
@@ -39,8 +40,7 @@ def probe(synth: nn.Module, theta: Tensor | None = None) -> None:
     which is compared with finite differences. Precomputation calls it before its first block.
 
     Args:
-        synth: Any `nn.Module` with `space`, `sample_rate` and `n_samples`. A module whose attribute
-            `differentiable` is False, such as `BlackBox`, is not asked for derivatives.
+        synth: Any `nn.Module` with `space`, `sample_rate` and `n_samples`.
         theta: A few points in physical units, shape (B, P). Defaults to two points of a Sobol design, in
             float64, where derivatives are told from rounding best.
 
@@ -64,7 +64,10 @@ def probe(synth: nn.Module, theta: Tensor | None = None) -> None:
         x = synth(theta)
         _check_sound(x, theta, n_samples, label)
         _check_repeatable(synth, theta, x, label)
-    if getattr(synth, "differentiable", True):
+    if isinstance(synth, BlackBox):
+        # Its derivatives are finite differences; whether they exist shows when the steps are chosen.
+        synth.calibrate()
+    else:
         _check_tangents(synth, space, theta, label)
 
 

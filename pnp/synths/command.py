@@ -1,0 +1,122 @@
+"""Runs an external program that writes a sound file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import string
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pnp.errors import SynthesisError
+from pnp.synths.wav import read_wav
+
+__all__ = ["CommandLine"]
+
+# In 16 bits the largest positive sample is one step short of 1.
+_FULL_SCALE = 1.0 - 2.0**-15
+
+
+class CommandLine:
+    """A program on the command line, as a function of its parameters.
+
+    Args:
+        arguments: The command and its arguments. `{name}` stands for the value of parameter `name` and
+            `{output}` for the WAV file to write; other braces are doubled. There is no shell in between.
+        names: Parameters that the arguments must mention.
+        sample_rate: Sampling rate in Hz that the file must have.
+        timeout: Seconds after which the program is stopped.
+
+    Raises:
+        ValueError: If the arguments lack or add a placeholder.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], names: Sequence[str], sample_rate: float, timeout: float
+    ) -> None:
+        self.arguments = [str(argument) for argument in arguments]
+        self.names = tuple(names)
+        self.sample_rate = sample_rate
+        self.timeout = timeout
+        expected = {*names, "output"}
+        parsed = (part for text in self.arguments for part in string.Formatter().parse(text))
+        found = {field for _, field, _, _ in parsed if field is not None}
+        for name in sorted(expected ^ found):
+            problem = "lacks the placeholder" if name in expected else "has an unknown placeholder"
+            raise ValueError(
+                f"the command {' '.join(self.arguments)!r} {problem} {{{name}}}; it needs each of "
+                f"{', '.join('{' + known + '}' for known in (*names, 'output'))}"
+            )
+
+    def __call__(self, **parameters: float) -> np.ndarray:
+        """Run the program once.
+
+        Args:
+            **parameters: Value of each parameter.
+
+        Returns:
+            Samples, float64.
+
+        Raises:
+            SynthesisError: If the program fails, hangs, writes no readable mono file at the sampling rate, or
+                a clipped sound.
+        """
+        with tempfile.TemporaryDirectory(prefix="pnp-") as folder:
+            output = Path(folder) / "sound.wav"
+            # Every digit of a float64, so that steps of finite differences arrive.
+            values = {name: repr(float(value)) for name, value in parameters.items()}
+            self._run([argument.format(output=output, **values) for argument in self.arguments])
+            if not output.exists():
+                raise SynthesisError(f"{self._label} ended well but did not write {{output}}")
+            try:
+                samples, rate = read_wav(output)
+            except ValueError as error:
+                raise SynthesisError(f"{self._label} wrote garbage: {error}") from error
+        if samples.shape[1] != 1:
+            raise SynthesisError(f"{self._label} wrote {samples.shape[1]} channels, expected 1")
+        if rate != self.sample_rate:
+            raise SynthesisError(f"{self._label} wrote {rate} Hz, expected {self.sample_rate:g} Hz")
+        _refuse_clipping(samples[:, 0], self._label)
+        return samples[:, 0]
+
+    @property
+    def _label(self) -> str:
+        return f"the program {self.arguments[0]!r}"
+
+    def _run(self, arguments: list[str]) -> None:
+        try:
+            process = subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise SynthesisError(f"{self._label} cannot be started: {error.strerror}") from error
+        with process:
+            try:
+                said, _ = process.communicate(timeout=self.timeout)
+            except BaseException as error:
+                # With the processes that it has started: they share its session.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                if isinstance(error, subprocess.TimeoutExpired):
+                    raise SynthesisError(f"{self._label} was stopped after {self.timeout:g} s") from error
+                raise
+        if process.returncode != 0:
+            last = said.decode(errors="replace").strip().splitlines()[-1:] or ["nothing"]
+            raise SynthesisError(f"{self._label} failed with status {process.returncode}, saying: {last[0]}")
+
+
+def _refuse_clipping(samples: np.ndarray, label: str) -> None:
+    full = np.abs(samples) >= _FULL_SCALE
+    # Flat only: a floating-point file may exceed full scale and stay smooth.
+    flat = full[1:] & full[:-1] & (samples[1:] == samples[:-1])
+    if (flat[1:] & flat[:-1]).any():
+        raise SynthesisError(f"{label} wrote a clipped sound (flat at full scale); lower its gain")

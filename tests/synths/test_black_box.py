@@ -1,0 +1,264 @@
+"""Black boxes: derivatives by finite differences, and programs that go wrong."""
+
+import json
+import logging
+import pickle
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pnp import Parameter, ParameterSpace
+from pnp.errors import SynthesisError
+from pnp.synths import BlackBox, Chirp, probe
+
+CHIRP = Chirp(n_samples=4096)
+PROGRAM = Path(__file__).with_name("program.py")
+SPACE = ParameterSpace([Parameter("f0", 200, 400, "log", "Hz"), Parameter("decay", 0.05, 0.2, "log", "s")])
+
+
+def chirp(f_c, f_m, gamma):
+    return CHIRP(torch.tensor([f_c, f_m, gamma], dtype=torch.float64)).numpy()
+
+
+def rounded(f_c, f_m, gamma):
+    return chirp(f_c, f_m, gamma).astype(np.float32)
+
+
+def quantized(f_c, f_m, gamma):
+    return np.round(chirp(f_c, f_m, gamma) * 2**13) / 2**15
+
+
+def switched(f_c, f_m, gamma):
+    return chirp(f_c, round(f_m), gamma)
+
+
+def boxed(program, **options):
+    return BlackBox(program, CHIRP.space, CHIRP.sample_rate, CHIRP.n_samples, **options)
+
+
+def external(mode="plain", **options):
+    command = [sys.executable, str(PROGRAM), "{output}", "{f0}", "{decay}", mode]
+    return BlackBox(command, SPACE, 8000, 2000, **options)
+
+
+def tangent_error(box, theta, scale=1.0):
+    exact = scale * CHIRP.value_and_tangents(theta)[1]
+    return ((box.value_and_tangents(theta)[1] - exact).norm(dim=-1) / exact.norm(dim=-1)).amax(0)
+
+
+@pytest.fixture
+def theta():
+    return CHIRP.space.from_unit(CHIRP.space.sample(8))
+
+
+def test_its_sounds_are_the_program_s(theta):
+    box = boxed(chirp)
+    assert torch.equal(box(theta), CHIRP(theta))
+    assert torch.equal(box(theta.reshape(2, 4, 3)), CHIRP(theta).reshape(2, 4, -1))
+    assert box(theta.float()).dtype == torch.float32
+    assert torch.equal(box.value_and_tangents(theta)[0], CHIRP(theta))
+
+
+def test_its_jacobian_on_the_chirp_agrees_with_the_exact_one(theta):
+    assert tangent_error(boxed(chirp), theta).max() < 1e-6
+
+
+def test_noisier_programs_get_longer_steps_and_keep_what_digits_there_are(theta):
+    assert tangent_error(boxed(rounded), theta).max() < 1e-3
+    assert tangent_error(boxed(quantized), theta, scale=0.25).max() < 0.1
+    exact, single, sixteen = (boxed(program).calibrate() for program in (chirp, rounded, quantized))
+    for name in CHIRP.space.names:
+        assert exact[name] < single[name] < sixteen[name]
+
+
+def test_parameters_that_turn_the_phase_faster_get_shorter_steps():
+    steps = boxed(chirp).calibrate()
+    assert steps["f_c"] < steps["f_m"]
+
+
+def test_derivatives_at_the_faces_of_the_range_stay_inside_it():
+    corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0], dtype=torch.float64)] * 3)
+    seen = []
+
+    def watched(**parameters):
+        seen.append(list(parameters.values()))
+        return chirp(**parameters)
+
+    box = boxed(watched)
+    assert tangent_error(box, CHIRP.space.from_unit(corners)).max() < 1e-5
+    CHIRP.space.check_physical(torch.tensor(seen, dtype=torch.float64))
+
+
+def test_normalization_is_differentiated(theta):
+    options = {"n_samples": 4096, "normalization": "peak"}
+    exact = Chirp(**options).value_and_tangents(theta)[1]
+    tangents = boxed(chirp, normalization="peak").value_and_tangents(theta)[1]
+    assert ((tangents - exact).norm(dim=-1) / exact.norm(dim=-1)).max() < 1e-6
+
+
+def test_threads_and_batches_do_not_change_a_bit(theta):
+    alone = boxed(chirp)
+    x, tangents = boxed(chirp, jobs=4).value_and_tangents(theta)
+    for row in range(len(theta)):
+        one, its_tangents = alone.value_and_tangents(theta[row : row + 1])
+        assert torch.equal(one[0], x[row])
+        assert torch.equal(its_tangents[0], tangents[row])
+
+
+def test_a_parameter_that_switches_is_named():
+    with pytest.raises(ValueError, match=r"parameter 'f_m' of the program '.*switched' has no derivative"):
+        boxed(switched).calibrate()
+    with pytest.raises(ValueError, match=r"'f_m'.*has no derivative"):
+        probe(boxed(switched))
+
+
+def test_a_given_step_is_taken_unmeasured(theta):
+    box = boxed(switched, steps={"f_m": 0.5})
+    assert box.calibrate()["f_m"] == 0.5
+    assert torch.isfinite(box.value_and_tangents(theta)[1]).all()
+
+
+def test_a_program_that_is_not_deterministic_is_named():
+    generator = np.random.default_rng(0)
+
+    def dithered(**parameters):
+        return chirp(**parameters) + 1e-9 * generator.random(4096)
+
+    with pytest.raises(ValueError, match="dithered' is not deterministic"):
+        boxed(dithered).calibrate()
+
+
+def test_an_inaudible_parameter_has_derivative_zero_and_is_named_in_the_log(theta, caplog):
+    box = boxed(lambda f_c, f_m, gamma: chirp(f_c, 8.0, gamma))
+    with caplog.at_level(logging.WARNING):
+        tangents = box.value_and_tangents(theta)[1]
+    assert not tangents[:, 1].any()
+    assert "'f_m'" in caplog.text
+
+
+def test_automatic_differentiation_is_refused_with_the_way_out(theta):
+    box = boxed(chirp)
+    for attempt in (
+        lambda: box(theta.requires_grad_()),
+        lambda: torch.func.jvp(box, (theta.detach(),), (theta.detach(),)),
+        lambda: torch.func.vmap(box)(theta.detach()),
+    ):
+        with pytest.raises(RuntimeError, match="value_and_tangents"):
+            attempt()
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (lambda **_: np.zeros(10), r"shape \(10,\), expected \(4096,\) \(f_c = 700, f_m = 8, gamma = 1\)"),
+        (lambda **_: np.full(4096, np.nan), "NaN or infinite samples"),
+        (lambda **_: None, "shape|TypeError|float"),
+        (lambda **_: ["loud"] * 4096, "raised ValueError"),
+        (lambda **_: 1 / 0, "raised ZeroDivisionError: division by zero"),
+        (lambda f0: f0, "raised TypeError"),
+    ],
+)
+def test_what_a_function_does_wrong_is_named_with_its_parameters(program, message):
+    with pytest.raises(SynthesisError, match=message):
+        boxed(program)(torch.tensor([700.0, 8.0, 1.0]))
+
+
+def test_config_is_json_and_names_program_steps_and_version():
+    config = json.loads(json.dumps(boxed(chirp, version="2", steps={"f_m": 0.1}).config()))
+    assert config["program"].endswith("test_black_box.chirp")
+    assert config["version"] == "2"
+    assert config["steps"] == {"f_m": 0.1}
+    assert external().config()["program"][-1] == "plain"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"jobs": 0}, "jobs must be at least 1"),
+        ({"timeout": 0}, "timeout must be a positive"),
+        ({"steps": {"f0": 0.1}}, "unknown parameter 'f0' in steps, expected f_c, f_m, gamma"),
+        ({"steps": {"f_c": 0}}, r"step of 'f_c' must be in \(0, 1\]"),
+    ],
+)
+def test_impossible_options_are_refused_by_name(options, message):
+    with pytest.raises(ValueError, match=message):
+        boxed(chirp, **options)
+
+
+# -- programs on the command line ----------------------------------------------------------------------------
+
+
+def expected(theta):
+    f0, decay = theta.double().unsqueeze(-2).unbind(-1)
+    t = torch.arange(2000) / 8000
+    return 0.5 * torch.exp(-t / decay) * torch.sin(2 * torch.pi * f0 * t)
+
+
+def test_an_external_program_is_run_and_read():
+    theta = SPACE.from_unit(SPACE.sample(3))
+    assert (external()(theta) - expected(theta)).abs().max() < 2**-15
+
+
+@pytest.mark.slow
+def test_an_external_program_s_derivatives_are_right_to_what_16_bits_allow():
+    box = external()
+    probe(box)
+    theta = SPACE.from_unit(SPACE.sample(3))
+    exact = torch.stack(
+        [torch.func.jvp(expected, (theta,), (torch.eye(2).double()[p].expand(3, -1),))[1] for p in (0, 1)], 1
+    )
+    tangents = box.value_and_tangents(theta)[1]
+    assert ((tangents - exact).norm(dim=-1) / exact.norm(dim=-1)).max() < 0.02
+
+
+def test_it_pickles_for_workers():
+    theta = SPACE.from_unit(SPACE.sample(1))
+    box = external()
+    assert torch.equal(pickle.loads(pickle.dumps(box))(theta), box(theta))
+
+
+@pytest.mark.parametrize(
+    ("mode", "message"),
+    [
+        ("fail", r"failed with status 1, saying: error: no such instrument \(f0 = 300, decay = 0.1\)"),
+        ("garbage", "wrote garbage: not a WAV file: it begins with b'Csound"),
+        ("nothing", "did not write {output}"),
+        ("short", r"shape \(1999,\), expected \(2000,\)"),
+        ("clipped", "clipped"),
+        ("stereo", "wrote 2 channels, expected 1"),
+        ("slow", "wrote 4000 Hz, expected 8000 Hz"),
+    ],
+)
+def test_what_an_external_program_does_wrong_is_named(mode, message):
+    with pytest.raises(SynthesisError, match=message):
+        external(mode)(torch.tensor([300.0, 0.1]))
+
+
+def test_a_program_that_hangs_is_stopped():
+    started = time.monotonic()
+    with pytest.raises(SynthesisError, match="was stopped after 1 s"):
+        external("hang", timeout=1.0)(torch.tensor([300.0, 0.1]))
+    assert time.monotonic() - started < 30
+
+
+def test_a_program_that_does_not_exist_is_named():
+    box = BlackBox(["no-such-synth", "{f0}", "{decay}", "{output}"], SPACE, 8000, 2000)
+    with pytest.raises(SynthesisError, match="'no-such-synth' cannot be started: No such file"):
+        box(torch.tensor([300.0, 0.1]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["synth", "{f0}", "{output}"], "lacks the placeholder {decay}"),
+        (["synth", "{f0}", "{decay}"], "lacks the placeholder {output}"),
+        (["synth", "{f0}", "{decay}", "{output}", "{gain}"], "has an unknown placeholder {gain}"),
+    ],
+)
+def test_a_command_must_mention_every_parameter_and_no_other(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        BlackBox(arguments, SPACE, 8000, 2000)
