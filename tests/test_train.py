@@ -1,0 +1,243 @@
+"""train: it learns, it can be interrupted, and it says why it cannot begin."""
+
+import csv
+import itertools
+import math
+
+import pytest
+import torch
+from task import SMALL, Energies, MemoryCache, Tones
+from torch import nn
+
+from pnp import checkpoint
+from pnp.encoder import Encoder
+from pnp.losses import ParameterLoss, PNPLoss
+from pnp.train import Spectrograms, train
+
+
+@pytest.fixture(scope="module")
+def cache():
+    return MemoryCache()
+
+
+def _train(cache, **options):
+    return train(
+        cache,
+        cache.synth,
+        **({"encoder_options": SMALL, "epochs": 3, "batch_size": 8, "progress": False} | options),
+    )
+
+
+def _weights(result):
+    return result.encoder.state_dict()
+
+
+def _same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def _deterministic(history):
+    return [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in history]
+
+
+@pytest.mark.parametrize("loss", ["p", "pnp", "spectral"])
+def test_every_loss_teaches_the_encoder(cache, loss):
+    features = Energies() if loss == "spectral" else None
+    result = _train(cache, loss=loss, features=features, epochs=25, learning_rate=1e-2)
+    errors = [epoch["validation_error"] for epoch in result.history]
+    # Answering with the centre of the cube is wrong by a half on average.
+    assert min(errors) < 0.25
+    assert result.history[-1]["train_loss"] < 0.2 * result.history[0]["train_loss"]
+    assert result.best_validation_loss == min(epoch["validation_loss"] for epoch in result.history)
+    assert result.history[result.best_epoch - 1]["validation_loss"] == result.best_validation_loss
+    assert (result.stopped, len(result.history), result.loss_name) == ("epochs", 25, loss)
+
+
+def test_result_depends_on_the_seed_alone(cache):
+    first = _train(cache, seed=3)
+    torch.manual_seed(999)
+    again, other = _train(cache, seed=3), _train(cache, seed=4)
+    assert _same(_weights(first), _weights(again))
+    assert _deterministic(first.history) == _deterministic(again.history)
+    assert not _same(_weights(first), _weights(other))
+
+
+def test_training_leaves_the_global_generator_alone(cache):
+    state = torch.get_rng_state()
+    _train(cache, epochs=1)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("schedule", [None, {"brake": 3.0}])
+def test_a_resumed_run_ends_like_an_undisturbed_one(cache, tmp_path, schedule):
+    options = {"loss": "pnp", "damping_schedule": schedule, "epochs": 5}
+    undisturbed = _train(cache, **options)
+
+    class Killed(PNPLoss):
+        """PNP loss under which the process dies in the third epoch."""
+
+        def forward(self, *arguments, **keywords):
+            if self.training and torch.is_grad_enabled():
+                self.calls = getattr(self, "calls", 0) + 1
+                if self.calls > 2.5 * len(cache.rows("train")) / 8:
+                    raise KeyboardInterrupt
+            return super().forward(*arguments, **keywords)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pnp.train.PNPLoss", Killed)
+        with pytest.raises(KeyboardInterrupt):
+            _train(cache, out=tmp_path, **options)
+    assert checkpoint.load(tmp_path / "last.pt")["state"]["epoch"] == 2
+    resumed = _train(cache, out=tmp_path, resume=True, **options)
+    assert _same(_weights(resumed), _weights(undisturbed))
+    assert _deterministic(resumed.history) == _deterministic(undisturbed.history)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_resuming_a_finished_run_returns_it(cache, tmp_path):
+    done = _train(cache, out=tmp_path)
+    again = _train(cache, out=tmp_path, resume=True)
+    assert _same(_weights(done), _weights(again))
+    assert done.history == again.history
+
+
+def test_checkpoints_and_log(cache, tmp_path):
+    result = _train(cache, out=tmp_path / "run", loss="pnp", loss_options={"damping": 0.5})
+    for path in (tmp_path / "run", tmp_path / "run" / "best.pt"):
+        encoder = checkpoint.load_encoder(path)
+        assert _same(encoder.state_dict(), _weights(result))
+        assert encoder.space == cache.space
+        assert not encoder.training
+    with (tmp_path / "run" / "log.csv").open() as file:
+        log = list(csv.DictReader(file))
+    assert [int(line["epoch"]) for line in log] == [1, 2, 3]
+    assert [float(line["validation_loss"]) for line in log] == [e["validation_loss"] for e in result.history]
+    assert {float(line["damping"]) for line in log} == {0.5}
+
+
+def test_learning_rate_falls_along_a_cosine(cache):
+    rates = [epoch["learning_rate"] for epoch in _train(cache, epochs=6, learning_rate=1e-2).history]
+    assert all(later < earlier for earlier, later in itertools.pairwise(rates))
+    assert rates[-1] < 1e-3
+
+
+def test_stops_when_the_time_is_up(cache):
+    result = _train(cache, epochs=None, time_budget=0.3)
+    assert result.stopped == "time"
+    assert result.seconds >= 0.3
+    assert result.history[-2]["seconds"] < 0.3
+
+
+def test_stops_when_patience_is_out(cache):
+    class Worse(nn.Module):
+        calls = 0
+
+        def forward(self, u_hat, u, index):
+            self.calls += 1
+            return self.calls + 0 * u_hat.sum()
+
+    result = _train(cache, loss=Worse(), epochs=100, patience=4)
+    assert (result.stopped, result.best_epoch, len(result.history)) == ("patience", 1, 5)
+    assert result.loss_name == "Worse"
+
+
+class _Diverging(nn.Module):
+    """P-loss that is NaN on validation data once so many sounds were trained on."""
+
+    def __init__(self, sounds):
+        super().__init__()
+        self.left = sounds
+
+    def forward(self, u_hat, u, index):
+        if u_hat.requires_grad:
+            self.left -= len(u)
+            return ParameterLoss()(u_hat, u)
+        return ParameterLoss()(u_hat, u) if self.left > 0 else torch.tensor(math.nan)
+
+
+def test_diverging_keeps_the_best_weights_before_or_says_so(cache):
+    epoch = len(cache.rows("train"))
+    result = _train(cache, loss=_Diverging(3 * epoch), epochs=10)
+    assert (result.stopped, len(result.history), result.best_epoch) == ("diverged", 3, 2)
+    with pytest.raises(FloatingPointError, match=r"not finite after epoch 1.*learning rate 0\.002"):
+        _train(cache, loss=_Diverging(epoch))
+
+
+def test_damping_schedule_lowers_damping_as_validation_improves(cache):
+    result = _train(
+        cache, loss="pnp", damping_schedule={"initial": 8.0, "decrease": 0.5}, epochs=6, learning_rate=1e-2
+    )
+    damping = [epoch["damping"] for epoch in result.history]
+    assert damping[0] == 8.0
+    assert min(damping) < 8.0
+
+
+def test_pnp_loss_is_normalized_unless_told_otherwise(cache):
+    normalized = _train(cache, loss="pnp", epochs=1).history[0]["train_loss"]
+    raw = _train(cache, loss="pnp", loss_options={"normalize": False}, epochs=1).history[0]["train_loss"]
+    trained = cache.metrics()[cache.rows("train")]
+    assert raw / normalized == pytest.approx(float(trained.trace.mean()) / 2, rel=0.5)
+
+
+def test_failed_sounds_are_left_out():
+    cache = MemoryCache(failed=(0, 1, 4))
+    result = _train(cache, loss="pnp", epochs=1)
+    assert math.isfinite(result.history[0]["validation_loss"])
+
+
+def test_spectrograms_on_demand_are_those_kept(cache):
+    encoder = Encoder(cache.space, 1024.0, **SMALL)
+    rows, asked = cache.rows(), torch.tensor([7, 0, 7])
+    kept = Spectrograms(encoder, cache.synth, cache.theta, rows, torch.device("cpu"))
+    on_demand = Spectrograms(encoder, cache.synth, cache.theta, rows, torch.device("cpu"), most_bytes=0)
+    torch.testing.assert_close(kept(asked), on_demand(asked))
+
+
+def test_bad_settings_are_named(cache, tmp_path):
+    for options, message in [
+        ({"epochs": None}, "give epochs, time_budget, or both"),
+        ({"epochs": 0}, "epochs must be positive or None; got 0"),
+        ({"time_budget": -1.0}, r"time_budget must be positive or None; got -1\.0"),
+        ({"patience": 0}, "patience must be positive"),
+        ({"batch_size": 0}, "batch_size must be positive; got 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be positive"),
+        ({"loss": "mse"}, "pnp, p, spectral, or a module; got 'mse'"),
+        ({"loss": "spectral"}, "features=None"),
+        ({"loss": "p", "damping_schedule": {}}, "needs PNP loss; got ParameterLoss"),
+        ({"loss": ParameterLoss(), "loss_options": {"scale": 2.0}}, "module has its options already"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            _train(cache, **options)
+    with pytest.raises(ValueError, match=r"validation fold of cache/tones\.h5 has no sound"):
+        _train(MemoryCache(failed=tuple(MemoryCache().rows("validation").tolist())))
+    other = Tones()
+    other.space = other.space[::-1]
+    with pytest.raises(ValueError, match=r"different parameter spaces: Tones has decay.*tones\.h5 has f in"):
+        train(cache, other)
+
+
+def test_a_directory_that_holds_a_run_is_not_overwritten_unasked(cache, tmp_path):
+    _train(cache, out=tmp_path, epochs=1)
+    with pytest.raises(FileExistsError, match="holds a training run"):
+        _train(cache, out=tmp_path, epochs=1)
+    with pytest.raises(
+        ValueError, match=r"other settings \(batch_size: 8 there, 4 now; seed: 0 there, 1 now\)"
+    ):
+        _train(cache, out=tmp_path, resume=True, batch_size=4, seed=1)
+    assert len(_train(cache, out=tmp_path, epochs=2, overwrite=True, seed=1).history) == 2
+
+
+def test_damaged_checkpoints_are_named(cache, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint .*best\.pt"):
+        checkpoint.load_encoder(tmp_path)
+    _train(cache, out=tmp_path, epochs=1)
+    content = (tmp_path / "best.pt").read_bytes()
+    for damaged in (b"", b"text", content[: len(content) // 2]):
+        (tmp_path / "best.pt").write_bytes(damaged)
+        with pytest.raises(
+            ValueError, match=r"best\.pt is not a checkpoint of this package, or it is damaged"
+        ):
+            checkpoint.load_encoder(tmp_path)
+    checkpoint.save(tmp_path / "best.pt", {"something": 1})
+    with pytest.raises(ValueError, match="holds no encoder"):
+        checkpoint.load_encoder(tmp_path / "best.pt")
