@@ -1,0 +1,200 @@
+"""What each verb of the command line does; what it needs is imported when it runs.
+
+Every function takes parsed options and returns an exit code. Results go to standard output through `_say`,
+progress and messages to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pnp.cli import EXIT_FAILURES, EXIT_OK
+
+
+def demo(options: argparse.Namespace) -> int:
+    """From nothing to a network trained with a precomputed metric."""
+    from pnp.demo import run_demo
+
+    for paragraph in run_demo(
+        Path(options.out),
+        size=options.size,
+        epochs=options.epochs,
+        seed=options.seed,
+        jobs=options.jobs,
+        progress=not options.quiet,
+    ):
+        _say(paragraph)
+    return EXIT_OK
+
+
+def precompute(options: argparse.Namespace) -> int:
+    """The offline stage."""
+    from pnp import synths
+    from pnp.precompute import precompute as run
+    from pnp.setups import standard_features
+
+    synth = synths.make(options.synth, **dict(options.synth_option))
+    names = ("J", "Q", "J_fr", "Q_fr", "T", "F", "pad_mode")
+    changes = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    part, parts = options.shard
+    suffix = f".{part}of{parts}" if parts > 1 else ""
+    out = Path(options.out or Path("cache") / f"{options.synth}{suffix}.h5")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    summary = run(
+        synth,
+        standard_features(synth, **changes),
+        out,
+        size=options.size,
+        method=options.method,
+        seed=options.seed,
+        jobs=options.jobs,
+        backend=options.backend,
+        block=options.block,
+        store=options.store,
+        precision=options.precision,
+        device=options.device,
+        shard=options.shard,
+        progress=not options.quiet,
+    )
+    _say(str(summary))
+    return EXIT_FAILURES if summary.n_failed else EXIT_OK
+
+
+def merge(options: argparse.Namespace) -> int:
+    """Shards into one cache."""
+    from pnp.store import merge as run
+
+    header = run(options.shards, options.out, copy=options.copy)
+    _say(f"{options.out}: {header.n_rows} sounds from {len(options.shards)} shards")
+    return EXIT_OK
+
+
+def verify(options: argparse.Namespace) -> int:
+    """Check caches."""
+    from pnp.store import check_integrity
+
+    reports = [check_integrity(path) for path in options.caches]
+    for report in reports:
+        _say(str(report))
+    return EXIT_OK if all(report.ok for report in reports) else EXIT_FAILURES
+
+
+def inspect(options: argparse.Namespace) -> int:
+    """What the metric of a cache says."""
+    from pnp.report import cache_report, sound_report
+    from pnp.store import MetricCache
+    from pnp.terminal import as_text
+
+    with MetricCache(options.cache) as cache:
+        if options.index is None:
+            report = cache_report(cache, options.distance)
+        else:
+            report = sound_report(cache, options.index, options.distance)
+        _say(_json(report) if options.json else as_text(report))
+        if options.png:
+            for path in _draw(cache, options.index, Path(options.png)):
+                sys.stderr.write(f"{path}\n")
+    return EXIT_OK
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train an encoder."""
+    from pnp.setups import features_of, synthesizer_of
+    from pnp.store import MetricCache
+    from pnp.train import train as run
+
+    out = Path(options.out or Path("runs") / f"{Path(options.cache).stem}-{options.loss}")
+    with MetricCache(options.cache) as cache:
+        result = run(
+            cache,
+            synthesizer_of(cache),
+            loss=options.loss,
+            loss_options={"damping": options.damping} if options.damping else None,
+            features=features_of(cache) if options.loss == "spectral" else None,
+            damping_schedule=options.damping_schedule,
+            epochs=options.epochs,
+            time_budget=options.time_budget,
+            patience=options.patience,
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            weight_decay=options.weight_decay,
+            seed=options.seed,
+            device=options.device,
+            out=out,
+            resume=options.resume,
+            overwrite=options.overwrite,
+            progress=not options.quiet,
+        )
+    best = result.history[result.best_epoch - 1]
+    _say(
+        f"{out}: {len(result.history)} epochs, {result.seconds:.1f} s, ended by {result.stopped}; best epoch "
+        f"{result.best_epoch} with validation loss {result.best_validation_loss:.4g} and error "
+        f"{best['validation_error']:.4f} (mean |û − u|, the cube's side being 2)"
+    )
+    return EXIT_OK
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Held-out errors of an encoder."""
+    from pnp.checkpoint import load_encoder
+    from pnp.evaluate import evaluate as run
+    from pnp.setups import features_of, synthesizer_of
+    from pnp.store import MetricCache
+    from pnp.terminal import evaluations_as_text
+
+    encoder = load_encoder(options.run)
+    with MetricCache(options.cache) as cache:
+        evaluation = run(
+            encoder,
+            cache,
+            synthesizer_of(cache),
+            features=None if options.no_distance else features_of(cache),
+            fold=options.fold,
+            device=options.device,
+            progress=not options.quiet,
+        )
+    _say(_json(evaluation.to_dict()) if options.json else evaluations_as_text({options.run: evaluation}))
+    return EXIT_OK
+
+
+def _draw(cache: Any, index: int | None, folder: Path) -> list[Path]:
+    from pnp import diagnostics, plots
+
+    names = cache.space.names
+    if index is None:
+        metric, u = cache.metrics(), cache.u
+        figures = {
+            "overview": plots.overview(metric, cache.space, u),
+            "eigenvalues": plots.eigenvalue_distributions(metric),
+            "eigenvectors": plots.eigenvector_composition(metric, names),
+            "mean-metric": plots.metric_heatmap(metric.mean().matrix, names),
+        }
+        for i in range(len(names)):
+            for j in range(i):
+                pair = f"{names[j]}-{names[i]}"
+                figures[f"ellipses-{pair}"] = plots.metric_ellipses(metric, cache.space, u, (j, i))
+                figures[f"condition-{pair}"] = plots.condition_map(metric, cache.space, u, (j, i))
+    else:
+        metric = cache.metric(index)
+        cosines = diagnostics.correlation(metric)
+        figures = {
+            f"metric-{index}": plots.metric_heatmap(metric.matrix, names),
+            f"correlation-{index}": plots.metric_heatmap(cosines, names, normalized=True),
+        }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=120)
+    return [folder / f"{name}.png" for name in figures]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
