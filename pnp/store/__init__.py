@@ -3,6 +3,8 @@
 This package is the only one that imports h5py. The format is described in docs/cache-format.md.
 """
 
+from pnp.store.integrity import IntegrityReport, check_integrity
+from pnp.store.merge import merge
 from pnp.store.reader import MetricCache
 from pnp.store.schema import FOLDS, SCHEMA_NAME, SCHEMA_VERSION, CacheHeader, Status, cache_bytes
 from pnp.store.writer import CacheWriter
@@ -13,7 +15,10 @@ __all__ = [
     "SCHEMA_VERSION",
     "CacheHeader",
     "CacheWriter",
+    "IntegrityReport",
     "MetricCache",
     "Status",
     "cache_bytes",
+    "check_integrity",
+    "merge",
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 
 from pnp.errors import CacheCorrupt, CacheError
-from pnp.store.schema import SCHEMA_NAME, SCHEMA_VERSION
+from pnp.store.schema import DAMAGE, SCHEMA_NAME, SCHEMA_VERSION
 
 # Whole chunks would be read for every row if HDF5's chunk cache could hold them; larger ones it reads in
 # part.
@@ -47,6 +47,7 @@ def open_cache(path: str | os.PathLike[str]) -> h5py.File:
         raise CacheCorrupt(_why_unopenable(path, error)) from error
     try:
         _check_schema(file, path)
+        _check_sources(file, path)
     except BaseException:
         file.close()
         raise
@@ -63,11 +64,25 @@ def _why_unopenable(path: Path, error: OSError) -> str:
     return f"{path} is an HDF5 file that cannot be opened; it is damaged ({error})."
 
 
+def _check_sources(file: h5py.File, path: Path) -> None:
+    """HDF5 reads zeros where a virtual dataset's source is missing; that must not pass for data."""
+    ids = file.get("id")
+    if not isinstance(ids, h5py.Dataset) or not ids.is_virtual:
+        return
+    for source in ids.virtual_sources():
+        shard = path.parent / source.file_name
+        if not shard.exists():
+            raise FileNotFoundError(
+                f"{path} was merged from shards, and {shard} is no longer there; put it back, or merge anew "
+                "with `--copy` for one standalone file."
+            )
+
+
 def _check_schema(file: h5py.File, path: Path) -> None:
     try:
         name = file.attrs.get("schema", b"")
         version = int(file.attrs.get("schema_version", 0))
-    except (OSError, TypeError, ValueError) as error:
+    except DAMAGE as error:
         raise CacheCorrupt(f"{path}: its attributes cannot be read; it is damaged ({error}).") from error
     name = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
     if name != SCHEMA_NAME:

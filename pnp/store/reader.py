@@ -272,6 +272,9 @@ class MetricCache:
             wanted = torch.arange(n)[rows]
         else:
             wanted = torch.as_tensor([operator.index(rows)] if _is_index(rows) else rows)  # type: ignore[arg-type]
+            if not wanted.numel():
+                # An empty list says nothing about the type of its elements.
+                wanted = wanted.long()
             if wanted.ndim != 1 or wanted.is_floating_point() or wanted.dtype == torch.bool:
                 raise TypeError(f"rows must be an integer, a slice or a sequence of integers, got {rows!r}")
             outside = wanted[(wanted < -n) | (wanted >= n)]

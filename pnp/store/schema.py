@@ -26,6 +26,9 @@ REASON_BYTES = 128
 
 STORE_LEVELS: dict[str, tuple[str, ...]] = {"metric": (), "features": ("S",), "jacobian": ("S", "J")}
 
+# What h5py raises when HDF5 finds its metadata damaged, depending on where it does.
+DAMAGE = (KeyError, OSError, RuntimeError, ValueError, TypeError, AttributeError)
+
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -237,6 +240,13 @@ def write_attributes(target: h5py.Group | h5py.Dataset, attributes: Mapping[str,
             target.attrs.create(name, value)
 
 
+def write_description(dataset: h5py.Dataset, column: Column, header: CacheHeader) -> None:
+    """Write what a dataset is into its attributes."""
+    write_attributes(dataset, {"unit": column.unit, "description": column.description})
+    if column.name == "checksum":
+        write_attributes(dataset, {"columns": [c.name for c in header.columns]})
+
+
 def read_header(file: h5py.File, path: str) -> CacheHeader:
     """Read the header of an open cache of this schema.
 
@@ -260,7 +270,7 @@ def read_header(file: h5py.File, path: str) -> CacheHeader:
             first_row=int(file.attrs["first_row"]),
             shard=(int(file.attrs["shard"][0]), int(file.attrs["shard"][1])),
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except DAMAGE as error:
         raise CacheCorrupt(f"{path} lacks a readable part of its header ({error}); it is damaged.") from error
     if header.fingerprint != text["fingerprint"]:
         raise CacheCorrupt(
@@ -270,9 +280,12 @@ def read_header(file: h5py.File, path: str) -> CacheHeader:
     expected += [(column, header.n_blocks) for column in header.bookkeeping]
     for column, rows in expected:
         shape, dtype = (rows, *column.shape), np.dtype(column.dtype)
-        found = file.get(column.name)
-        if not isinstance(found, h5py.Dataset) or found.shape != shape or found.dtype != dtype:
-            got = f"{found.dtype} {found.shape}" if isinstance(found, h5py.Dataset) else "none"
+        try:
+            found = file[column.name]
+            got = f"{found.dtype} {found.shape}"
+        except DAMAGE as error:
+            raise CacheCorrupt(f"{path}: dataset {column.name!r} cannot be opened ({error}).") from error
+        if found.shape != shape or found.dtype != dtype:
             raise CacheCorrupt(f"{path}: dataset {column.name!r} must be {dtype} {shape}, got {got}.")
     return header
 

@@ -25,10 +25,18 @@ import numpy as np
 from pnp.errors import CacheCorrupt, CacheError
 from pnp.store.lock import WriterLock
 from pnp.store.opening import open_cache
-from pnp.store.schema import CacheHeader, Column, cache_bytes, digest_rows, read_header, write_attributes
+from pnp.store.schema import (
+    CacheHeader,
+    Column,
+    cache_bytes,
+    digest_rows,
+    read_header,
+    write_attributes,
+    write_description,
+)
 
 # The oldest HDF5 (1.10, of 2016) whose format has checksummed headers and the implicit chunk index.
-_LIBVER = ("v110", "v110")
+LIBVER = ("v110", "v110")
 
 # Attributes, object headers and rounding of chunks, on top of the datasets themselves.
 _OVERHEAD_BYTES = 1 << 18
@@ -150,7 +158,7 @@ class CacheWriter:
         # The lock is ours, so a file of this name is the remains of a writer that was killed right here.
         draft = self.path.with_name(f"{self.path.name}.new")
         try:
-            with h5py.File(draft, "w", libver=_LIBVER, locking=False) as file:
+            with h5py.File(draft, "w", libver=LIBVER, locking=False) as file:
                 _lay_out(file, self.header)
                 for name, data in self._known.items():
                     file[name][...] = data
@@ -174,11 +182,13 @@ class CacheWriter:
             self.header.check_same(stored, str(self.path))
             self.header = stored
             self._check_known(file)
+            self.done = done_blocks(stored, file)
+            if not self.pending:
+                return
             self._offsets = {
                 column.name: _offset(file[column.name], column, self.path)
                 for column in (*stored.columns, *stored.bookkeeping)
             }
-            self.done = done_blocks(stored, file)
         try:
             self._stream = self.path.open("r+b", buffering=0)
         except PermissionError as error:
@@ -238,8 +248,7 @@ def _lay_out(file: h5py.File, header: CacheHeader) -> None:
         kind = h5py.h5t.py_create(np.dtype(column.dtype), logical=True)
         space = h5py.h5s.create_simple((rows, *column.shape))
         dataset = h5py.Dataset(h5py.h5d.create(file.id, column.name.encode(), kind, space, plan))
-        write_attributes(dataset, {"unit": column.unit, "description": column.description})
-    write_attributes(file["checksum"], {"columns": [column.name for column in header.columns]})
+        write_description(dataset, column, header)
 
 
 def _offset(dataset: h5py.Dataset, column: Column, path: Path) -> int:

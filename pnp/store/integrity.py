@@ -1,0 +1,148 @@
+"""Checks that a cache is what was written: bytes by checksum, datasets against each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+from pnp.store.opening import open_cache
+from pnp.store.schema import DAMAGE, FOLDS, CacheHeader, Status, digest_rows, read_header
+
+# A chain of a few dozen float64 operations, and the same after J was rounded to float32.
+_EXACT = 1e-12
+_ROUNDED = {"float64": 1e-10, "float32": 1e-5}
+
+
+@dataclass(frozen=True)
+class IntegrityReport:
+    """What a check of a cache found.
+
+    Args:
+        path: The cache.
+        n_rows: Rows of the file.
+        n_pending: Rows whose block has never been sealed.
+        n_failed: Rows whose sound failed.
+        problems: One sentence for each thing that is wrong.
+        n_recomputed: Rows that were derived anew and compared.
+    """
+
+    path: Path
+    n_rows: int
+    n_pending: int
+    n_failed: int
+    problems: tuple[str, ...]
+    n_recomputed: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong; rows that are still to be computed are not."""
+        return not self.problems
+
+    def __str__(self) -> str:
+        done = self.n_rows - self.n_pending
+        recomputed = f", {self.n_recomputed} recomputed" if self.n_recomputed else ""
+        verdict = "intact" if self.ok else f"{len(self.problems)} problems"
+        lines = [f"{self.path}: {done} of {self.n_rows} rows, {self.n_failed} failed{recomputed}: {verdict}"]
+        return "\n".join(lines + [f"  {problem}" for problem in self.problems])
+
+
+def check_integrity(path: str | os.PathLike[str]) -> IntegrityReport:
+    """Check every block's checksums and the relations between the datasets.
+
+    Args:
+        path: The cache.
+
+    Returns:
+        Report with all problems, not only the first.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CacheError: If it is not a metric cache, or its header cannot be read.
+    """
+    problems: list[str] = []
+    n_pending = n_failed = 0
+    with open_cache(path) as file:
+        header = read_header(file, str(path))
+        problems += _attribute_problems(header, file)
+        for block in range(header.n_blocks):
+            rows = header.rows(block)
+            if not file["seal"][block].any():
+                n_pending += rows.stop - rows.start
+                continue
+            where = f"rows {rows.start} to {rows.stop - 1}"
+            try:
+                columns = {column.name: file[column.name][rows] for column in header.columns}
+                damage = list(_checksum_problems(header, file, block, columns))
+            except DAMAGE as error:
+                damage = [f"cannot be read ({error})"]
+            if damage:
+                # What does not even have its checksum need not be looked at any further.
+                problems += [f"{where}: {problem}" for problem in damage]
+                continue
+            n_failed += int((columns["status"] != Status.OK).sum())
+            problems += [f"{where}: {problem}" for problem in _relation_problems(header, columns)]
+    return IntegrityReport(Path(path), header.n_rows, n_pending, n_failed, tuple(problems))
+
+
+def _attribute_problems(header: CacheHeader, file: h5py.File) -> Iterator[str]:
+    for name, expected in header.attributes().items():
+        found = file.attrs.get(name)
+        listed = np.asarray(found).tolist()
+        decoded = [item.decode() if isinstance(item, bytes) else item for item in np.ravel(listed).tolist()]
+        if found is None or decoded != np.ravel(np.asarray(expected, dtype=object)).tolist():
+            yield f"attribute {name!r} contradicts the configuration"
+
+
+def _checksum_problems(
+    header: CacheHeader, file: h5py.File, block: int, columns: dict[str, np.ndarray]
+) -> Iterator[str]:
+    checksums = file["checksum"][block]
+    if not np.array_equal(file["seal"][block], header.seal(block, checksums)):
+        yield "the seal does not match the checksums"
+    for column, checksum in zip(header.columns, checksums, strict=True):
+        if not np.array_equal(digest_rows(columns[column.name]), checksum):
+            yield f"dataset {column.name!r} does not match its checksum"
+
+
+def _relation_problems(header: CacheHeader, columns: dict[str, np.ndarray]) -> Iterator[str]:
+    u, theta = torch.from_numpy(columns["u"]), torch.from_numpy(columns["theta"])
+    expected_theta = header.space.from_unit(u)
+    if not bool((u.abs() <= 1).all()):
+        yield "u leaves [-1, 1]"
+    elif not torch.allclose(theta, expected_theta, rtol=_EXACT, atol=0):
+        yield "theta is not the physical value of u"
+    if not np.isin(columns["fold"], range(len(FOLDS))).all():
+        yield "fold is none of 0, 1, 2"
+    if not np.isin(columns["status"], [status for status in Status if status != Status.PENDING]).all():
+        yield "status is none that a computed row can have"
+    ok = columns["status"] == Status.OK
+    if ((columns["reason"] != b"") == ok).any():
+        yield "a row that failed lacks a reason, or one that did not has one"
+    numbers = [name for name in ("S", "J", "M", "R", "sigma") if name in columns]
+    if any(not np.isfinite(columns[name][ok]).all() for name in numbers):
+        yield "a row that is ok has a number that is not finite"
+    elif ok.any():
+        yield from _metric_problems(header, {name: torch.from_numpy(columns[name][ok]) for name in numbers})
+
+
+def _metric_problems(header: CacheHeader, columns: dict[str, torch.Tensor]) -> Iterator[str]:
+    M, R, sigma = columns["M"], columns["R"], columns["sigma"]
+    scale = torch.linalg.matrix_norm(R)
+    if bool(R.tril(-1).any()) or bool((R.diagonal(dim1=-2, dim2=-1) < 0).any()):
+        yield "R is not upper triangular with a non-negative diagonal"
+    if bool((torch.linalg.matrix_norm(R.mT @ R - M) > _EXACT * scale.square()).any()):
+        yield "M is not R^T R"
+    if bool((sigma.diff(dim=-1) > 0).any()) or bool((sigma < 0).any()):
+        yield "sigma is not descending"
+    if bool(((torch.linalg.svdvals(R) - sigma).abs().amax(-1) > _EXACT * scale).any()):
+        yield "sigma are not the singular values of R"
+    if "J" in columns:
+        J = columns["J"].double()
+        if bool((torch.linalg.matrix_norm(J.mT @ J - M) > _ROUNDED[header.dtype] * scale.square()).any()):
+            yield "M is not J^T J"
