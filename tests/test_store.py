@@ -284,9 +284,9 @@ def test_reader_beside_the_writer_sees_whole_blocks(tmp_path: Path) -> None:
 
 
 @forks
-def test_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
-    target = tmp_path / "toy.h5"
-    process = fork(target, seconds=0.05)
+def test_second_writer_is_told_who_the_first_is(path: Path, tmp_path: Path) -> None:
+    target = tmp_path / "busy.h5"
+    process = fork(target, seconds=0.02)
     try:
         wait_for(target.exists, process)
         with pytest.raises(CacheBusy, match=rf"is being written by process {process.pid} on \S+;"):
@@ -702,7 +702,21 @@ def test_shards_that_do_not_fit_are_refused(tmp_path: Path) -> None:
 # -- interruption --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+@forks
+def test_interrupted_run_resumes_to_the_same_bytes(path: Path, tmp_path: Path) -> None:
+    target = tmp_path / "interrupted.h5"
+    process = fork(target, seconds=0.005)
+    wait_for(lambda: sealed(target) > 0, process)
+    os.kill(process.pid or 0, signal.SIGINT)
+    process.join()
+    assert process.exitcode != 0
+    assert {file.name for file in tmp_path.iterdir()} == {"interrupted.h5", "toy.h5"}
+    make(target)
+    assert target.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_ends_with_one_line_and_a_resumable_file(path: Path, tmp_path: Path, jobs: int) -> None:
     target = tmp_path / "interrupted.h5"
     process = start(target, seconds=0.05, jobs=jobs, start_new_session=True)
