@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Sequence
 
 import torch
@@ -39,12 +40,12 @@ class CacheDataset(Dataset[Item]):
 
     def __init__(
         self,
-        cache: MetricCache | str,
+        cache: MetricCache | str | os.PathLike[str],
         fold: str | None = "train",
         synth: nn.Module | None = None,
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        self.cache = MetricCache(cache) if isinstance(cache, str) else cache
+        self.cache = cache if isinstance(cache, MetricCache) else MetricCache(cache)
         self.fold = fold
         self.synth = synth
         if synth is not None and synth.space != self.cache.space:

@@ -156,7 +156,7 @@ def precompute(
     check_interface(synth, "synth")
     space, sample_rate, n_samples = _interface(synth)
     design = _design(space, size, u, method, seed)
-    _check_arguments(jobs, backend, block, device, shard)
+    _check_arguments(jobs, backend, block, dtype, device, shard)
     working = _working_dtype(features, precision)
     synth, features = (copy.deepcopy(module).to(device).eval() for module in (synth, features))
     n_features = _count_features(synth, features, design, working, device)
@@ -249,11 +249,15 @@ def _design(space: ParameterSpace, size: Any, u: Any, method: str, seed: int) ->
     return design
 
 
-def _check_arguments(jobs: int, backend: str, block: int, device: str, shard: tuple[int, int]) -> None:
+def _check_arguments(
+    jobs: int, backend: str, block: int, dtype: str, device: str, shard: tuple[int, int]
+) -> None:
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1, got {jobs}")
     if block < 1:
         raise ValueError(f"block must be at least 1, got {block}")
+    if dtype not in _PRECISIONS:
+        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
     if backend not in _BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(map(repr, _BACKENDS))}, got {backend!r}")
     if torch.device(device).type != "cpu" and jobs > 1:

@@ -1,0 +1,63 @@
+"""CacheDataset: the sounds of a fold, one by one and in batches."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+from toy import ToyFeatures, ToySynth
+
+from pnp.data import CacheDataset
+from pnp.precompute import precompute
+from pnp.store import MetricCache
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    synth = ToySynth(trouble="silence")
+    precompute(synth, ToyFeatures(), tmp_path / "toy.h5", size=70, block=8, progress=False)
+    return tmp_path / "toy.h5"
+
+
+def test_folds_share_out_the_sounds_that_have_a_metric(path: Path) -> None:
+    with MetricCache(path) as cache:
+        rows = [CacheDataset(cache, fold).index for fold in ("train", "validation", "test")]
+        assert torch.equal(torch.cat(rows).sort()[0], cache.rows())
+        assert torch.equal(CacheDataset(cache, None).index, cache.rows())
+        assert 0 < len(cache.rows()) < 70
+
+
+def test_items_are_rows_of_the_cache(path: Path) -> None:
+    data = CacheDataset(path, "train", ToySynth(trouble="silence"), dtype=torch.float64)
+    item = data[5]
+    row = int(item["index"])
+    assert torch.equal(item["u"], data.cache.u[row])
+    assert torch.equal(item["theta"], data.cache.theta[row])
+    assert torch.equal(item["x"], ToySynth()(item["theta"]))
+    assert torch.equal(data[-1]["u"], data[len(data) - 1]["u"])
+    data.cache.close()
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_loader_batches_are_the_items(path: Path, workers: int) -> None:
+    data = CacheDataset(path, "train", ToySynth())
+    for batch in DataLoader(data, batch_size=16, num_workers=workers):
+        assert batch["u"].shape[1:] == (2,)
+        assert batch["x"].shape[1:] == (64,)
+        assert torch.equal(batch["u"], data.cache.u[batch["index"]].float())
+    data.cache.close()
+
+
+def test_bad_input(path: Path) -> None:
+    with MetricCache(path) as cache:
+        with pytest.raises(ValueError, match="fold must be one of"):
+            CacheDataset(cache, "dev")
+        data = CacheDataset(cache, "test")
+        with pytest.raises(IndexError, match=rf"item {len(data)} is out of range for {len(data)} sounds"):
+            data[len(data)]
+        with pytest.raises(IndexError, match="out of range"):
+            data[-len(data) - 1]
+        other = ToySynth()
+        other.space = other.space.replace({"f": (1.0, 2.0)})
+        with pytest.raises(ValueError, match=r"must have the parameters of .*toy\.h5"):
+            CacheDataset(cache, "test", other)
