@@ -65,26 +65,33 @@ def phases(buffer, low, modulus, phase):
     moduli(buffer, low, modulus)
     rows = (buffer.shape[0] + low) // 2
     band = rows - low
+    n = buffer.shape[2]
     eps = buffer.dtype.type(EPSILON)
+    one = buffer.dtype.type(1)
+    inverse = np.empty(n, buffer.dtype)
     for r in range(rows):
         pr, pi = buffer[r, 0], buffer[r, 1]
         m, cr, ci = modulus[r], phase[r, 0], phase[r, 1]
+        for t in range(n):
+            inverse[t] = one / (m[t] + eps)
         if r < low:
-            for t in range(m.shape[0]):
-                cr[t] = pr[t] / (m[t] + eps)
-            for t in range(m.shape[0]):
-                ci[t] = pi[t] / (m[t] + eps)
+            for t in range(n):
+                cr[t] = pr[t] * inverse[t]
+            for t in range(n):
+                ci[t] = pi[t] * inverse[t]
         else:
             qr, qi = buffer[r + band, 0], buffer[r + band, 1]
-            for t in range(m.shape[0]):
-                cr[t] = (pr[t] - qi[t]) / (m[t] + eps)
-            for t in range(m.shape[0]):
-                ci[t] = (pi[t] + qr[t]) / (m[t] + eps)
+            for t in range(n):
+                cr[t] = (pr[t] - qi[t]) * inverse[t]
+            for t in range(n):
+                ci[t] = (pi[t] + qr[t]) * inverse[t]
             m, cr, ci = modulus[r + band], phase[r + band, 0], phase[r + band, 1]
-            for t in range(m.shape[0]):
-                cr[t] = (pr[t] + qi[t]) / (m[t] + eps)
-            for t in range(m.shape[0]):
-                ci[t] = (pi[t] - qr[t]) / (m[t] + eps)
+            for t in range(n):
+                inverse[t] = one / (m[t] + eps)
+            for t in range(n):
+                cr[t] = (pr[t] + qi[t]) * inverse[t]
+            for t in range(n):
+                ci[t] = (pi[t] - qr[t]) * inverse[t]
 
 
 @compiled
@@ -224,18 +231,19 @@ def first_order_spectrum(x_hat, psi, psi_negative, out):
 
 
 @compiled
-def second_order_spectrum(c, psi, psi_negative, out):
+def second_order_spectrum(c, start, psi, psi_negative, out, out_start, rows):
     half = psi_negative.shape[0]
     for s in range(c.shape[0]):
-        x = c[s]
-        o = out[s]
-        for t in range(half):
-            o[2 * t] = x[2 * t] * psi[t]
-            o[2 * t + 1] = x[2 * t + 1] * psi[t]
-        for t in range(half):
-            i, j = 2 * (half + t), 2 * (half - t)
-            o[i] = x[i] * psi[half + t] + x[j] * psi_negative[t]
-            o[i + 1] = x[i + 1] * psi[half + t] - x[j + 1] * psi_negative[t]
+        for r in range(rows):
+            x = c[s, start + r]
+            o = out[s, out_start + r]
+            for t in range(half):
+                o[2 * t] = x[2 * t] * psi[t]
+                o[2 * t + 1] = x[2 * t + 1] * psi[t]
+            for t in range(half):
+                i, j = 2 * (half + t), 2 * (half - t)
+                o[i] = x[i] * psi[half + t] + x[j] * psi_negative[t]
+                o[i + 1] = x[i + 1] * psi[half + t] - x[j + 1] * psi_negative[t]
 
 
 @compiled

@@ -28,6 +28,9 @@ from .threads import workspace
 # Bytes of a band buffer. On a CPU it shares a level-2 cache of one or two megabytes with its operands; on a GPU a chunk
 # should be large enough to fill the device.
 _BUFFER_BYTES = {"cpu": 2**20, "cuda": 2**30}
+# With at most this many first-order wavelets, it is cheaper to contract phases with tangents over time, and to apply the
+# filters to the result, than to filter the tangents: a matrix product with so short an inner axis is bound by its output.
+_CONTRACT_BELOW = 24
 # Below this length a chunk of time costs more to start than to compute.
 _MIN_CHUNK = 64
 
@@ -63,6 +66,7 @@ class FrequentialTables:
         Returns:
             The tables.
         """
+        filters = [f.pruned(float(torch.finfo(dtype).eps) / 16) for f in filters]
         weights = [torch.as_tensor(f.weights) for f in filters]
         outputs = [
             (n_fr, spin, index, torch.as_tensor(f.average).to(device, dtype))
@@ -171,6 +175,10 @@ def averaged_modulus_and_tangents(
     phase = _memory("phase", (tables.n_moduli, 2, length), planes)
     tangents = _memory("tangents", (tables.n_moduli, n_signals - 1, 2, length), planes)
     values, sums = z[0, :, 0, 0], z[1:, :, 0, 0]
+    contract = n_signals > 1 and average.uniform is not None and n1 <= _CONTRACT_BELOW
+    if contract:
+        contraction = planes.new_zeros(tables.n_moduli, 2 * n1 * (n_signals - 1))
+        operand = _memory("operand", (2, n1, n_signals - 1, 2, length), planes)
     for i in range(n_chunks):
         torch.mm(tables.weights, planes[i, :, 0].view(n1, -1), out=buffer.view(tables.n_moduli, -1))
         if n_signals == 1 and average.uniform is not None:
@@ -182,6 +190,12 @@ def averaged_modulus_and_tangents(
             continue
         kernels.phases(buffer, tables.low, moduli, phase)
         _accumulate(z[0], moduli, i * length, average)
+        if contract:
+            operand[0] = planes[i, :, 1:]
+            operand[1, :, :, 0] = planes[i, :, 1:, 1]
+            torch.neg(planes[i, :, 1:, 0], out=operand[1, :, :, 1])
+            contraction.addmm_(phase.view(tables.n_moduli, -1), operand.view(-1, 2 * length).T)
+            continue
         torch.mm(tables.weights, planes[i, :, 1:].view(n1, -1), out=tangents.view(tables.n_moduli, -1))
         if average.uniform is not None:
             kernels.projection_sums(phase, tangents, tables.low, sums)
@@ -189,7 +203,18 @@ def averaged_modulus_and_tangents(
         for p in range(1, n_signals):
             kernels.project(phase, tangents[:, p - 1], tables.low, moduli)
             _accumulate(z[p], moduli, i * length, average)
+    if contract:
+        sums += _contracted(contraction.view(tables.n_moduli, 2, n1, n_signals - 1), tables)
     return z if average.uniform is None else z.mul_(average.uniform)
+
+
+def _contracted(d: Float[Tensor, "moduli 2 n1 tangents"], tables: FrequentialTables) -> Float[Tensor, "tangents moduli"]:
+    """Re(W D) for the positive and Re(conj(W) D) for the negative spins, from D = sum_t conj(y / |y|) dY."""
+    low, rows = tables.low, sum(tables.rows)
+    real, imag = tables.weights[:rows], tables.weights[rows:]
+    both = torch.cat([real, real[low:]])
+    sign = torch.cat([torch.zeros_like(real[:low]), -imag, imag])
+    return torch.einsum("rn,rnp->pr", both, d[:, 0]) + torch.einsum("rn,rnp->pr", sign, d[:, 1])
 
 
 def averaged_modulus_cotangent(

@@ -162,16 +162,22 @@ def first_order_spectrum(x_hat: Tensor, psi: Tensor, psi_negative: Tensor, out: 
     _compiled("first_order_spectrum")(_reals(x_hat), psi.numpy(), psi_negative.numpy(), _reals(out))
 
 
-def second_order_spectrum(c: Tensor, psi: Tensor, psi_negative: Tensor, out: Tensor) -> None:
+def second_order_spectrum(
+    c: Tensor, start: int, psi: Tensor, psi_negative: Tensor, out: Tensor, out_start: int, rows: int
+) -> None:
     """Multiply spectra of real signals by a wavelet and fold them. Compiled only; see `temporal.second_order`.
 
     Args:
-        c: Non-negative Fourier coefficients, shape (signals, bins).
+        c: Non-negative Fourier coefficients, shape (signals, n1, bins).
+        start: First row of `c` to read.
         psi: Wavelet on bins 0 to M - 1, shape (M,).
         psi_negative: Wavelet on bins -M/2 to -1, shape (M/2,).
-        out: Written to, shape (signals, M).
+        out: Written to, shape (signals, n1, M).
+        out_start: First row of `out` to write.
+        rows: Number of rows.
     """
-    _compiled("second_order_spectrum")(_reals(c), psi.numpy(), psi_negative.numpy(), _reals(out))
+    args = (_reals(c), start, psi.numpy(), psi_negative.numpy(), _reals(out), out_start, rows)
+    _compiled("second_order_spectrum")(*args)
 
 
 def to_planes(y: Tensor, planes: Tensor, start: int) -> None:

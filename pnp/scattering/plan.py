@@ -10,7 +10,7 @@ coefficients of a signal, normalized so that `x[m] = sum_f c[f] exp(2j pi f m / 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -97,6 +97,19 @@ class FrequentialFilter:
     average: Float[np.ndarray, "outputs rows"]
     n1: Int[np.ndarray, " outputs"]
     positions: Int[np.ndarray, " outputs"]
+
+    def pruned(self, tolerance: float) -> FrequentialFilter:
+        """Without the rows that carry nothing, in the zero padding, and without those that reach no output.
+
+        Args:
+            tolerance: Weights below this fraction of the largest one are nothing.
+
+        Returns:
+            The filter with fewer rows.
+        """
+        alive = np.abs(self.weights).max(axis=1) > tolerance * np.abs(self.weights).max()
+        alive &= np.abs(self.average).max(axis=0) > tolerance * np.abs(self.average).max()
+        return replace(self, weights=self.weights[alive], average=self.average[:, alive])
 
 
 @dataclass(frozen=True)
@@ -304,7 +317,7 @@ class ScatteringPlan:
             return TimeAverage(np.ones((1, 1)), self._hold(log2_stride)[:, None])
         size = 2 ** (self.log2_stride - log2_stride)
         blocks = n // size
-        response = impulse_response(self._round(periodize(self.phi, log2_stride))).real
+        response = impulse_response(periodize(self.phi, log2_stride)).real
         # Column l of the kernel holds what a block contributes to the frame l blocks later, circularly.
         kernel = np.stack([response[(lag * size - np.arange(size)) % n] for lag in range(blocks)], axis=1)
         lags = np.flatnonzero(np.abs(kernel).max(axis=0) > NEGLIGIBLE * np.abs(response).max())
@@ -394,10 +407,7 @@ class ScatteringPlan:
         rows = np.arange(n >> k)
         weights = response[(rows[:, None] * 2**k - np.arange(n1_max)[None, :]) % n]
         average, n1, positions = self._frequential_average(low_pass=0 in n_fr, j=j, k=k, n1_max=n1_max)
-        # Rows beyond the reach of the filter, in the zero padding, carry nothing; others reach no output.
-        alive = np.abs(weights).max(axis=1) > NEGLIGIBLE * np.abs(weights).max()
-        alive &= np.abs(average).max(axis=0) > NEGLIGIBLE * np.abs(average).max()
-        return FrequentialFilter(n_fr, weights[alive], average[:, alive], n1, positions)
+        return FrequentialFilter(n_fr, weights, average, n1, positions)
 
     def _frequential_average(
         self, low_pass: bool, j: int, k: int, n1_max: int
@@ -441,7 +451,7 @@ class ScatteringPlan:
         """Frequential filters of the first-order path."""
         return self.frequential_filters(len(self.psi1))
 
-    def meta(self) -> dict[str, np.ndarray[Any, Any]]:
+    def meta(self) -> dict[str, np.ndarray]:
         """One entry per output row, in the order of the rows; see `TimeFrequencyScattering.meta`."""
         spins = {n_fr: (spin, xi, sigma, j) for n_fr, spin, xi, sigma, j in self.spins()}
         joint = self.format == "joint"
@@ -454,7 +464,7 @@ class ScatteringPlan:
                     rows.append((order, int(n1), n2, n_fr, int(position)))
         table = np.array(rows, dtype=np.int64)
         orders, n1s, n2s, n_frs, positions = table.T
-        meta: dict[str, np.ndarray[Any, Any]] = {"order": orders, "n1": n1s, "n2": n2s, "n_fr": n_frs, "position": positions}
+        meta: dict[str, np.ndarray] = {"order": orders, "n1": n1s, "n2": n2s, "n_fr": n_frs, "position": positions}
         for i, (name, dtype) in enumerate((("spin", np.int64), ("xi_fr", float), ("sigma_fr", float), ("j_fr", np.int64))):
             missing = (0, np.nan, np.nan, -1)[i]
             meta[name] = np.array([spins[n][i] if n >= 0 else missing for n in n_frs], dtype=dtype)

@@ -243,20 +243,20 @@ def second_order_planes(
         y = torch.view_as_real(second_order(c, path))
         return y.unflatten(2, (-1, length)).permute(2, 1, 0, 4, 3).contiguous()
     planes = workspace("planes", shape, path.psi.dtype)
-    step = max(1, SUBBAND_SAMPLES // (n * n_signals))
-    n1, left = 0, path.n1_max
-    y_hat = workspace("y_hat", (n_signals, min(step, left), n), c[0].dtype)
-    filled = 0
+    step = min(path.n1_max, max(1, SUBBAND_SAMPLES // (n * n_signals)))
+    y_hat = workspace("y_hat", (n_signals, step, n), c[0].dtype)
+    done = filled = 0
     for group in c:
-        rows = _low_bins(group[:, :left], n)
-        for i in range(rows.shape[1]):
-            kernels.second_order_spectrum(rows[:, i], path.psi, path.psi_negative, y_hat[:, filled])
-            filled, left = filled + 1, left - 1
-            if filled == y_hat.shape[1] or not left:
-                kernels.to_planes(torch.fft.ifft(y_hat[:, :filled], norm="forward"), planes, n1)
-                n1, filled = n1 + filled, 0
-        if not left:
-            break
+        if group.shape[-1] < n:
+            group = _low_bins(group, n).contiguous()
+        start = 0
+        while start < group.shape[1] and done + filled < path.n1_max:
+            rows = min(group.shape[1] - start, step - filled, path.n1_max - done - filled)
+            kernels.second_order_spectrum(group, start, path.psi, path.psi_negative, y_hat, filled, rows)
+            start, filled = start + rows, filled + rows
+            if filled == step or done + filled == path.n1_max:
+                kernels.to_planes(torch.fft.ifft(y_hat[:, :filled], norm="forward"), planes, done)
+                done, filled = done + filled, 0
     return planes
 
 

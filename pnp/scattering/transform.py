@@ -166,7 +166,7 @@ class TimeFrequencyScattering(nn.Module):
         # The tables are large and can be made again from the plan.
         return {**self.__dict__, "_tables_cache": {}}
 
-    def meta(self) -> dict[str, np.ndarray[Any, Any]]:
+    def meta(self) -> dict[str, np.ndarray]:
         """What each row of the output is, in the order of the rows.
 
         Returns:
@@ -185,7 +185,7 @@ class TimeFrequencyScattering(nn.Module):
         return self.plan.meta()
 
     @property
-    def n1_grid(self) -> np.ndarray[Any, Any]:
+    def n1_grid(self) -> np.ndarray:
         """First-order indices along the log-frequency axis of format "joint", shape (L,)."""
         return self.plan.joint_positions
 
