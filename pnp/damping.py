@@ -132,12 +132,13 @@ class LevenbergMarquardt:
         self.n_failures += 1
         if self.n_failures > self.patience or not math.isfinite(value):
             self.n_failures = 0
-            self._set(self.loss.damping * self.brake)
+            raised = self.loss.damping * self.brake
             if self.revert and self._best_states:
                 for name, part in self._parts().items():
-                    # Loading may alias the tensors it is given, and training would then write into the kept
-                    # state.
+                    # Loading may alias what it is given, and training would then write into the kept state.
                     part.load_state_dict(copy.deepcopy(self._best_states[name]))
+            # After reverting: where the loss is part of the model, its damping has been put back too.
+            self._set(raised)
             _LOGGER.info(
                 "no improvement on %.4g (got %.4g): damping raised to %.3g",
                 self.best,

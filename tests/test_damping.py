@@ -101,6 +101,17 @@ def test_reverting_restores_model_and_optimizer_each_time():
         assert _same(best, (model.state_dict(), optimizer.state_dict()))
 
 
+def test_reverting_a_model_that_contains_the_loss_still_brakes():
+    model, optimizer = _training()
+    model.criterion = _loss()
+    schedule = LevenbergMarquardt(
+        model.criterion, model=model, optimizer=optimizer, initial=1.0, decrease=0.5, brake=4.0
+    )
+    for value in (3.0, 5.0, 5.0):
+        schedule.step(value)
+    assert model.criterion.damping == pytest.approx(1.0 * 0.5 * 4.0 * 4.0)
+
+
 def test_failing_before_any_success_reverts_nothing():
     model, optimizer = _training()
     schedule = LevenbergMarquardt(_loss(), model=model, optimizer=optimizer, initial=1.0)
