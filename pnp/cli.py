@@ -197,6 +197,14 @@ def _merge(verbs: _Verbs) -> None:
 def _verify(verbs: _Verbs) -> None:
     parser = _verb(verbs, "verify", "check every byte and every invariant of a cache")
     parser.add_argument("caches", nargs="+", metavar="CACHE", help="caches to check")
+    parser.add_argument(
+        "--recompute",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="also derive this many sounds anew and compare",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="which ones")
 
 
 def _inspect(verbs: _Verbs) -> None:
@@ -265,6 +273,10 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return int(text)
+
+
+def _count(text: str) -> int:
+    return 0 if text == "0" else _positive(text)
 
 
 def _sizes(text: str) -> int | tuple[int, ...]:

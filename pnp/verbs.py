@@ -75,9 +75,9 @@ def merge(options: argparse.Namespace) -> int:
 
 def verify(options: argparse.Namespace) -> int:
     """Check caches."""
-    from pnp.store import check_integrity
+    from pnp.verify import verify as check
 
-    reports = [check_integrity(path) for path in options.caches]
+    reports = [check(path, recompute=options.recompute, seed=options.seed) for path in options.caches]
     for report in reports:
         _say(str(report))
     return EXIT_OK if all(report.ok for report in reports) else EXIT_FAILURES
@@ -115,7 +115,7 @@ def train(options: argparse.Namespace) -> int:
             loss=options.loss,
             loss_options={"damping": options.damping} if options.damping else None,
             features=features_of(cache) if options.loss == "spectral" else None,
-            damping_schedule=options.damping_schedule,
+            damping_schedule={} if options.damping_schedule else None,
             epochs=options.epochs,
             time_budget=options.time_budget,
             patience=options.patience,

@@ -1,0 +1,9 @@
+#!/usr/bin/env python
+"""What the metric of a cache says: `python scripts/inspect_metric.py cache/chirp.h5 --png figures`."""
+
+import sys
+
+from pnp.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["inspect", *sys.argv[1:]]))

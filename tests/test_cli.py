@@ -1,0 +1,257 @@
+"""The command line: what it does, how it ends, and what it says when called wrongly."""
+
+import inspect
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import pnp
+from pnp.cli import EXIT_FAILURES, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, build_parser, main
+
+SMALL = ["--synth", "chirp", "--synth-option", "n_samples=2048", "--J", "7", "--jobs", "1", "--quiet"]
+
+
+def pnp_precompute(out: Path, *more: str) -> int:
+    return main(["precompute", *SMALL, "--size", "24", "--block", "4", "--out", str(out), *more])
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "chirp.h5"
+    assert pnp_precompute(path) == EXIT_OK
+    return path
+
+
+def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a call that is refused says: one line on standard error."""
+    try:
+        code = main(argv)
+    except SystemExit as stop:
+        code = stop.code
+    out, error = capsys.readouterr()
+    assert code == EXIT_USAGE
+    assert out == ""
+    assert error.count("\n") == 1, error
+    return error
+
+
+# -- verbs ---------------------------------------------------------------------------------------------------
+
+
+def test_precompute_writes_what_the_library_writes(cache: Path, tmp_path: Path) -> None:
+    from pnp.setups import standard_features
+
+    synth = pnp.synths.make("chirp", n_samples=2048)
+    features = standard_features(synth, J=7)
+    pnp.precompute(synth, features, tmp_path / "same.h5", size=24, block=4, progress=False)
+    with pnp.MetricCache(cache) as ours, pnp.MetricCache(tmp_path / "same.h5") as theirs:
+        assert ours.config == theirs.config
+        assert (ours.metrics().factor == theirs.metrics().factor).all()
+
+
+def test_precompute_says_what_it_did_and_resumes(cache: Path, tmp_path, capsys) -> None:
+    path = tmp_path / "chirp.h5"
+    shutil.copy(cache, path)
+    assert pnp_precompute(path) == EXIT_OK
+    assert "24 of 24 sounds, 24 of them earlier, none failed" in capsys.readouterr().out
+
+
+def test_precompute_of_another_configuration_is_refused(cache: Path, tmp_path, capsys) -> None:
+    path = tmp_path / "chirp.h5"
+    shutil.copy(cache, path)
+    assert "seed" in refused(
+        ["precompute", *SMALL, "--size", "24", "--block", "4", "--seed", "1", "--out", str(path)], capsys
+    )
+
+
+def test_shards_merge_into_the_whole_and_verify(cache: Path, tmp_path, capsys) -> None:
+    shards = [tmp_path / f"{part}.h5" for part in range(2)]
+    for part, shard in enumerate(shards):
+        assert pnp_precompute(shard, "--shard", f"{part}/2") == EXIT_OK
+    whole = tmp_path / "whole.h5"
+    assert main(["merge", *map(str, shards), "--out", str(whole)]) == EXIT_OK
+    assert "24 sounds from 2 shards" in capsys.readouterr().out
+    assert main(["verify", str(whole), str(cache), "--recompute", "2"]) == EXIT_OK
+    assert capsys.readouterr().out.count("intact") == 2
+    with pnp.MetricCache(whole) as ours, pnp.MetricCache(cache) as theirs:
+        assert (ours.metrics().factor == theirs.metrics().factor).all()
+
+
+def test_verify_finds_a_flipped_byte(cache: Path, tmp_path, capsys) -> None:
+    with pnp.MetricCache(cache) as opened:
+        row = opened.features(7).numpy().tobytes()
+    content = bytearray(cache.read_bytes())
+    content[content.index(row) + 5] ^= 1
+    damaged = tmp_path / "damaged.h5"
+    damaged.write_bytes(content)
+    assert main(["verify", str(damaged)]) == EXIT_FAILURES
+    assert "problems" in capsys.readouterr().out
+
+
+def test_inspect_as_text_and_json_agree(cache: Path, capsys) -> None:
+    assert main(["inspect", str(cache)]) == EXIT_OK
+    text = capsys.readouterr().out
+    assert main(["inspect", str(cache), "--json"]) == EXIT_OK
+    report = json.loads(capsys.readouterr().out)
+    assert report["sounds"] == {"total": 24, "ok": 24, "failed": 0, "pending": 0}
+    for vector in report["metric"]["mean"]["eigenvectors"]:
+        assert vector["words"] in text
+    for parameter in report["parameters"]:
+        assert parameter["name"] in text
+
+
+def test_inspect_of_one_sound(cache: Path, capsys) -> None:
+    assert main(["inspect", str(cache), "--index", "3", "--json"]) == EXIT_OK
+    report = json.loads(capsys.readouterr().out)
+    with pnp.MetricCache(cache) as opened:
+        assert report["metric"]["matrix"] == opened.metric(3).matrix.tolist()
+        assert [p["value"] for p in report["parameters"]] == opened.theta[3].tolist()
+
+
+def test_inspect_draws(cache: Path, tmp_path, capsys) -> None:
+    assert main(["inspect", str(cache), "--png", str(tmp_path / "figures")]) == EXIT_OK
+    listed = capsys.readouterr().err.split()
+    assert {str(path) for path in (tmp_path / "figures").iterdir()} == set(listed)
+    assert str(tmp_path / "figures" / "ellipses-f_c-gamma.png") in listed
+
+
+def test_train_then_evaluate(cache: Path, tmp_path, capsys) -> None:
+    run = str(tmp_path / "run")
+    train = ["train", str(cache), "--out", run, "--quiet", "--epochs"]
+    assert main([*train, "2"]) == EXIT_OK
+    assert "2 epochs" in capsys.readouterr().out
+    assert "holds a training run" in refused([*train, "2"], capsys)
+    assert main([*train, "3", "--resume"]) == EXIT_OK
+    assert "3 epochs" in capsys.readouterr().out
+    assert main(["evaluate", run, str(cache), "--quiet"]) == EXIT_OK
+    assert "centre of the cube" in capsys.readouterr().out
+    assert main(["evaluate", run, str(cache), "--quiet", "--json", "--no-distance"]) == EXIT_OK
+    evaluation = json.loads(capsys.readouterr().out)
+    assert evaluation["feature_distance"] is None
+    assert len(evaluation["parameter_error"]) == 3
+
+
+# -- how it is called ----------------------------------------------------------------------------------------
+
+
+def test_version(capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["--version"])
+    assert stop.value.code == EXIT_OK
+    assert capsys.readouterr().out == f"pnp {pnp.__version__}\n"
+
+
+def test_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "pnp", "--version"], capture_output=True, text=True)
+    assert done.stdout == f"pnp {pnp.__version__}\n"
+
+
+def verbs() -> dict:
+    (action,) = (action for action in build_parser()._actions if action.dest == "verb")
+    return action.choices
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_every_verb_has_help_for_every_option(verb: str, capsys) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    assert stop.value.code == EXIT_OK
+    assert all(action.help for action in verbs()[verb]._actions)
+
+
+@pytest.mark.parametrize("verb", ["precompute", "train", "evaluate", "merge", "verify"])
+def test_defaults_are_those_of_the_library(verb: str) -> None:
+    from pnp.evaluate import evaluate
+    from pnp.store import merge
+    from pnp.train import train
+    from pnp.verify import verify
+
+    functions = {
+        "precompute": pnp.precompute,
+        "train": train,
+        "evaluate": evaluate,
+        "merge": merge,
+        "verify": verify,
+    }
+    signature = inspect.signature(functions[verb]).parameters
+    shared = [a for a in verbs()[verb]._actions if a.dest in signature and not a.required]
+    assert shared
+    for action in shared:
+        # What the library leaves to the caller: all cores, a directory, and a schedule by a switch.
+        if action.dest in ("jobs", "out", "damping_schedule"):
+            continue
+        default = signature[action.dest].default
+        given = (
+            action.type(action.default) if isinstance(action.default, str) and action.type else action.default
+        )
+        assert given == ("jacobian" if action.dest == "store" else default), action.dest
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "VERB"),
+        (["inspct"], "unknown verb 'inspct', expected one of demo, .*; did you mean 'inspect'?"),
+        (["precompute", "--size", "4"], "--synth"),
+        (["precompute", "--synth", "chirp", "--size", "0"], "whole number of at least 1, got '0'"),
+        (["precompute", "--synth", "chrip", "--size", "4"], "unknown synthesizer 'chrip', .*'chirp'"),
+        (["precompute", "--synth", "chirp", "--size", "4", "--shard", "4/4"], "I/N .*, got '4/4'"),
+        (["precompute", "--synth", "chirp", "--size", "4", "--T", "long"], "number or 'global', got 'long'"),
+        (["precompute", "--synth", "chirp", "--size", "4", "--synth-option", "x"], "KEY=VALUE, got 'x'"),
+        (["precompute", "--synth", "chirp", "--size", "4", "--synth-option", "x=1"], "unknown option 'x'"),
+        (["inspect", "nowhere.h5"], "no cache at .*nowhere.h5"),
+        (["verify", "nowhere.h5"], "nowhere.h5"),
+        (["train", "nowhere.h5"], "nowhere.h5"),
+        (["evaluate", "nowhere", "nowhere.h5"], "nowhere"),
+        (["merge", "nowhere.h5", "--out", "whole.h5"], "nowhere.h5"),
+    ],
+)
+def test_a_wrong_call_gets_one_sentence(argv, message, capsys, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert re.search(message, refused(argv, capsys))
+
+
+def test_a_sound_out_of_range_is_named(cache: Path, capsys) -> None:
+    assert "sound 99 is out of range" in refused(["inspect", str(cache), "--index", "99"], capsys)
+
+
+def test_a_file_that_is_no_cache_is_named(tmp_path, capsys) -> None:
+    (tmp_path / "song.h5").write_bytes(b"RIFF")
+    assert "song.h5" in refused(["inspect", str(tmp_path / "song.h5")], capsys)
+
+
+def test_the_traceback_is_shown_on_request() -> None:
+    with pytest.raises(FileNotFoundError):
+        main(["inspect", "nowhere.h5", "--traceback"])
+
+
+def test_a_reader_that_goes_away_is_no_error(cache: Path) -> None:
+    command = f"set -o pipefail; {sys.executable} -m pnp inspect {cache} --json | head -c 1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (EXIT_OK, "{", "")
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_says_so_and_goes_on(tmp_path: Path) -> None:
+    out = tmp_path / "chirp.h5"
+    command = [sys.executable, "-m", "pnp", "precompute", *SMALL, "--size", "4096", "--out", str(out)]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not out.exists():
+        assert running.poll() is None
+        time.sleep(0.05)
+    time.sleep(1.0)
+    os.killpg(running.pid, signal.SIGINT)
+    _, error = running.communicate()
+    assert running.returncode == EXIT_INTERRUPTED
+    assert "interrupted" in error
+    assert "Traceback" not in error
+    assert main(["verify", str(out)]) == EXIT_OK

@@ -1,0 +1,138 @@
+"""Dependencies point downwards. Imports are read from the source, so that none hides in a branch."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import pnp
+
+ROOT = Path(pnp.__file__).parent
+ONLINE = ("pnp.losses", "pnp.damping", "pnp.metric", "pnp.data", "pnp.parameters")
+# What people call; it may import everything, and nothing below may import it.
+SURFACE = ("pnp.cli", "pnp.verbs", "pnp.demo", "pnp.report", "pnp.terminal", "pnp.__main__")
+ONLY_IMPORTER = {
+    "kymatio": "pnp.scattering.filterbank",
+    "h5py": "pnp.store",
+    "joblib": "pnp.precompute",
+    "matplotlib": "pnp.plots",
+}
+
+
+def name_of(path: Path) -> str:
+    parts = ("pnp", *path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def absolute(tree: ast.Module, path: Path) -> ast.Module:
+    """The same source with relative imports made absolute."""
+    package = ("pnp", *path.relative_to(ROOT).parent.parts)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            base = package[: len(package) - node.level + 1]
+            node.module, node.level = ".".join([*base, *filter(None, [node.module])]), 0
+    return tree
+
+
+MODULES = {name_of(path): absolute(ast.parse(path.read_text()), path) for path in sorted(ROOT.rglob("*.py"))}
+
+
+def within(module: str, package: str) -> bool:
+    return module == package or module.startswith(package + ".")
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+
+
+def imports(node: ast.AST, top_level: bool) -> Iterator[str]:
+    """Modules that are imported below a node: when the module is loaded, or ever but for type checking."""
+    for child in ast.iter_child_nodes(node):
+        if is_type_checking(child):
+            continue
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert child.module is not None
+            for alias in child.names:
+                submodule = f"{child.module}.{alias.name}"
+                yield submodule if submodule in MODULES else child.module
+        elif not (top_level and isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef))):
+            yield from imports(child, top_level)
+
+
+def reachable(module: str) -> set[str]:
+    """Everything that is loaded with a module, parent packages included."""
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in seen:
+            continue
+        seen.add(name)
+        if name in MODULES:
+            waiting += [
+                *imports(MODULES[name], top_level=True),
+                *(name.rpartition(".")[:1] if "." in name else ()),
+            ]
+    return seen
+
+
+@pytest.mark.parametrize("library", ONLY_IMPORTER)
+def test_a_heavy_library_is_imported_in_one_place(library: str) -> None:
+    places = {name for name, tree in MODULES.items() if any(within(m, library) for m in imports(tree, False))}
+    assert places
+    assert all(within(name, ONLY_IMPORTER[library]) for name in places), places
+
+
+def test_kymatio_is_never_imported_with_its_frontends() -> None:
+    # kymatio.torch 0.3 does not import beside a current SciPy.
+    found = {m for tree in MODULES.values() for m in imports(tree, False) if within(m, "kymatio")}
+    assert all(within(m, "kymatio.scattering1d") for m in found), found
+
+
+def test_scipy_is_imported_only_where_it_is_used() -> None:
+    for name, tree in MODULES.items():
+        if not within(name, "pnp.scattering"):
+            assert not any(within(m, "scipy") for m in imports(tree, top_level=True)), name
+
+
+@pytest.mark.parametrize("module", ONLINE)
+def test_the_online_stage_reaches_no_synthesizer_and_no_scattering(module: str) -> None:
+    loaded = reachable(module)
+    for forbidden in ("kymatio", "scipy", "matplotlib", "joblib", "sklearn", "pnp.synths", "pnp.scattering"):
+        assert not any(within(m, forbidden) for m in loaded), forbidden
+
+
+@pytest.mark.parametrize(
+    ("package", "other"),
+    [
+        ("pnp.synths", "pnp.scattering"),
+        ("pnp.scattering", "pnp.synths"),
+        ("pnp.jacobian", "pnp.synths"),
+        ("pnp.jacobian", "pnp.scattering"),
+        ("pnp.features", "pnp.synths"),
+    ],
+)
+def test_parts_that_know_nothing_of_each_other(package: str, other: str) -> None:
+    for name, tree in MODULES.items():
+        if within(name, package):
+            assert not any(within(m, other) for m in imports(tree, top_level=False)), name
+
+
+def test_nothing_below_imports_the_surface() -> None:
+    for name, tree in MODULES.items():
+        if name not in SURFACE:
+            assert not any(m in SURFACE for m in imports(tree, top_level=False)), name
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    for name, tree in MODULES.items():
+        # A package's __init__ gathers its own modules, which load it first.
+        outside = {m for m in imports(tree, top_level=True) if not within(m, name)}
+        for imported in outside & set(MODULES):
+            assert name not in reachable(imported) or within(imported, name.rpartition(".")[0]), (
+                name,
+                imported,
+            )
