@@ -195,6 +195,19 @@ def test_checks_skip_values_under_functorch_transforms(space):
     torch.func.grad(checked)(outside)
 
 
+@pytest.mark.usefixtures("without_shape_checks")
+def test_maps_and_checks_compile_without_a_graph_break(space):
+    def map_both_ways(u):
+        space.check_unit(u)
+        theta = space.from_unit(u)
+        space.check_physical(theta)
+        return space.to_unit(theta)
+
+    u = torch.rand(4, 3)
+    compiled = torch.compile(map_both_ways, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(u), map_both_ways(u))
+
+
 @pytest.mark.parametrize("method", ["sobol", "uniform", "lhs"])
 @pytest.mark.parametrize("n", [1, 7, 64, 100])
 def test_designs_have_n_points_in_the_cube_and_depend_only_on_the_seed(space, method, n):

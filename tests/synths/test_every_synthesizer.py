@@ -141,6 +141,26 @@ def test_peak_and_energy_normalization_do_what_they_say(name):
     torch.testing.assert_close(energy.square().sum(-1), torch.ones(3).double())
 
 
+@pytest.mark.usefixtures("without_shape_checks")
+def test_it_compiles_without_a_graph_break(name):
+    synth = make(name, **SHORT)
+    theta = points(synth, 2)
+    compiled = torch.compile(synth, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(theta), synth(theta), rtol=0, atol=1e-10)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_gives_the_sounds_and_tangents_of_the_cpu(name):
+    synth = make(name)
+    theta = points(synth, 4)
+    x, tangents = synth.value_and_tangents(theta)
+    x_cuda, tangents_cuda = synth.cuda().value_and_tangents(theta.cuda())
+    assert x_cuda.is_cuda
+    torch.testing.assert_close(x_cuda.cpu(), x, rtol=0, atol=1e-9)
+    error = (tangents_cuda.cpu() - tangents).norm(dim=-1) / tangents.norm(dim=-1)
+    assert error.max() < 1e-9
+
+
 def test_the_probe_accepts_it(name):
     synth = make(name)
     probe(synth)

@@ -1,0 +1,63 @@
+"""Time and accuracy of every synthesizer: one sound, and one sound with all its tangents, in float32.
+
+    python benchmarks/synthesis.py [--batch 16] [--repeats 5] [--threads 1]
+
+Times are the best of interleaved runs, in milliseconds a sound. Errors are against float64, as the norm of
+the difference over the norm, at the worst of the batch.
+"""
+
+import argparse
+import platform
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+import torch
+
+import pnp
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=16, help="sounds in a batch")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of which the best counts")
+    parser.add_argument("--threads", type=int, default=1, help="PyTorch threads")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    say = sys.stdout.write
+    say(f"PyTorch {torch.__version__}, {platform.machine()}, {options.threads} thread(s), float32\n\n")
+    say(f"{'':8} {'P':>2} {'N':>6} {'sound':>9} {'+ tangents':>11} {'error':>9} {'of tangents':>12}\n")
+    for name in pnp.synths.available():
+        synth = pnp.synths.make(name)
+        exact = synth.space.from_unit(synth.space.sample(options.batch))
+        theta = exact.float()
+        runs = [partial(synth, theta), partial(synth.value_and_tangents, theta)]
+        forward, both = interleaved(runs, options.repeats)
+        pairs = zip(synth.value_and_tangents(theta), synth.value_and_tangents(theta.double()), strict=True)
+        x_error, tangent_error = (worst_error(rounded, reference) for rounded, reference in pairs)
+        say(
+            f"{name:8} {len(synth.space):2} {synth.n_samples:6} {1e3 * forward / options.batch:6.2f} ms "
+            f"{1e3 * both / options.batch:8.2f} ms {x_error:9.1e} {tangent_error:12.1e}\n"
+        )
+
+
+def interleaved(runs: list[Callable[[], object]], repeats: int) -> list[float]:
+    """Best time of each run in seconds; alternating, so that what else the machine does falls on all."""
+    best = [float("inf")] * len(runs)
+    for _ in range(repeats):
+        for place, run in enumerate(runs):
+            started = time.perf_counter()
+            run()
+            best[place] = min(best[place], time.perf_counter() - started)
+    return best
+
+
+def worst_error(rounded: torch.Tensor, exact: torch.Tensor) -> float:
+    """Relative error of the row that is worst."""
+    return float(((rounded - exact).norm(dim=-1) / exact.norm(dim=-1)).max())
+
+
+if __name__ == "__main__":
+    main()
