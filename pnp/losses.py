@@ -40,12 +40,13 @@ class _Loss(nn.Module):
         self.scale = float(scale)
         self.reduction = reduction
 
-    def _reduce(self, per_item: Tensor) -> Tensor:
+    def _half(self, form: Tensor) -> Tensor:
+        """μ/2 times the squared distance of each item, reduced."""
         if self.reduction == "mean":
-            return self.scale * per_item.mean()
-        if self.reduction == "sum":
-            return self.scale * per_item.sum()
-        return self.scale * per_item
+            form = form.mean()
+        elif self.reduction == "sum":
+            form = form.sum()
+        return 0.5 * self.scale * form
 
     def extra_repr(self) -> str:
         """Options, as `repr` shows them."""
@@ -88,7 +89,7 @@ class ParameterLoss(_Loss):
             ValueError: If the shapes differ or are not (B, P).
         """
         del index, metric
-        return self._reduce(0.5 * _difference(u_hat, u, u_hat.dtype).square().sum(-1))
+        return self._half(_squared_norm(_difference(u_hat, u, u_hat.dtype)))
 
 
 class PNPLoss(_Loss):
@@ -284,16 +285,16 @@ class PNPLoss(_Loss):
             )
         form = _quadratic_form(factor, du)
         if self.damping_kind == "identity":
-            damping_form = du.square().sum(-1)
+            damping_form = _squared_norm(du)
         elif self.damping_kind == "diagonal":
             damping_form = (factor.square().sum(-2) * du.square()).sum(-1)
         else:
             assert self.mean_factor is not None
             damping_form = _quadratic_form(self.mean_factor.to(dtype), du)
-        loss = 0.5 * (form + self.damping_lambda.to(dtype) * damping_form)
+        form = torch.addcmul(form, self.damping_lambda.to(dtype), damping_form)
         if self.weight is not None and metric is None:
-            loss = loss * (self.weight if index is None else self.weight.index_select(0, index)).to(dtype)
-        return self._reduce(loss)
+            form = form * (self.weight if index is None else self.weight.index_select(0, index)).to(dtype)
+        return self._half(form)
 
     def check_index(self, index: Tensor) -> None:
         """Check that every sound of a batch is in the cache and has a metric.
@@ -308,14 +309,19 @@ class PNPLoss(_Loss):
         """
         assert self.factor is not None
         n_sounds = len(self.factor)
-        outside = (index < 0) | (index >= n_sounds)
-        if outside.any():
+        if not index.numel():
+            return
+        low, high = torch.aminmax(index)
+        if low < 0 or high >= n_sounds:
+            outside = (index < 0) | (index >= n_sounds)
             raise IndexError(
                 f"Index must be in 0 … {n_sounds - 1}, the rows of the cache; got "
                 f"{index[outside][:8].tolist()}. Likely cause: it belongs to another cache."
             )
-        failed = torch.isnan(self.factor[index, 0, 0])
-        if failed.any():
+        first = self.factor[:, 0, 0].index_select(0, index)
+        # One NaN makes the sum NaN.
+        if torch.isnan(first.sum()):
+            failed = torch.isnan(first)
             raise IndexError(
                 f"Index selects sounds without a metric, rows {index[failed][:8].tolist()} of the cache, "
                 "which failed in precomputation. Leave them out of training: `cache.ok` marks those to keep."
@@ -344,11 +350,9 @@ class PNPLoss(_Loss):
             raise ValueError(
                 "A loss over the sounds of a cache needs the index of each sound: loss(u_hat, u, index)."
             )
-        if not isinstance(index, Tensor) or index.dtype.is_floating_point or index.dtype.is_complex:
+        if not isinstance(index, Tensor) or index.dtype not in (torch.int64, torch.int32):
             got = index.dtype if isinstance(index, Tensor) else type(index).__name__
-            raise TypeError(f"Index must be an integer tensor of rows in the cache; got {got}.")
-        if index.dtype == torch.bool:
-            raise TypeError("Index must be an integer tensor of rows in the cache; got a mask (torch.bool).")
+            raise TypeError(f"Index must be a tensor of row numbers in the cache (torch.int64); got {got}.")
         if index.shape != u_hat.shape[:-1]:
             raise ValueError(
                 f"Index must have shape (B,) with B = {len(u_hat)}, a row for each item; got "
@@ -436,7 +440,7 @@ class SpectralLoss(_Loss):
         else:
             target = self.targets.index_select(0, index)
         difference = self._analyse(u_hat) - target
-        return self._reduce(0.5 * difference.square().flatten(1).sum(-1))
+        return self._half(_squared_norm(difference.flatten(1)))
 
     def _analyse(self, u: Tensor) -> Tensor:
         features: Tensor = self.features(self.synth(self.space.from_unit(u)))
@@ -460,7 +464,13 @@ def _difference(u_hat: Tensor, u: Tensor, dtype: torch.dtype) -> Tensor:
 
 def _quadratic_form(factor: Tensor, du: Tensor) -> Tensor:
     """‖R Δu‖², shape (B,)."""
-    return (factor * du.unsqueeze(-2)).sum(-1).square().sum(-1)
+    return _squared_norm((factor * du.unsqueeze(-2)).sum(-1))
+
+
+def _squared_norm(x: Tensor) -> Tensor:
+    """Sum of squares over the last axis."""
+    squared: Tensor = torch.linalg.vecdot(x, x)
+    return squared
 
 
 def _volume_weights(metric: RiemannianMetric, reference: RiemannianMetric, exponent: float) -> Tensor:

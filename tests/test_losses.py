@@ -279,6 +279,11 @@ def test_computes_in_single_precision_at_least_under_autocast(metric, batch):
     torch.testing.assert_close(value, loss(u_hat.bfloat16().float(), u.float(), index))
 
 
+def test_an_empty_batch_has_no_items(metric):
+    empty = torch.zeros(0, N_PARAMETERS)
+    assert PNPLoss(metric, reduction="none")(empty, empty, torch.zeros(0, dtype=torch.int64)).shape == (0,)
+
+
 def test_takes_the_type_of_the_prediction(metric, batch):
     u_hat, u, index = batch
     loss = PNPLoss(metric)
@@ -378,10 +383,13 @@ def test_bad_batches_are_named(metric, batch):
         bad[2] = wrong
         with pytest.raises(IndexError, match=rf"0 … 19, the rows of the cache; got \[{wrong}\]"):
             loss(u_hat, u, bad)
-    with pytest.raises(TypeError, match=r"integer tensor.*torch\.float32"):
-        loss(u_hat, u, index.float())
-    with pytest.raises(TypeError, match="mask"):
-        loss(u_hat, u, index > 3)
+    for wrong, name in (
+        (index.float(), "torch.float32"),
+        (index > 3, "torch.bool"),
+        (index.byte(), "torch.uint8"),
+    ):
+        with pytest.raises(TypeError, match=rf"row numbers in the cache \(torch\.int64\); got {name}"):
+            loss(u_hat, u, wrong)
     with pytest.raises(ValueError, match=r"B = 6, a row for each item; got \(5,\)"):
         loss(u_hat, u, index[:5])
     with pytest.raises(ValueError, match="needs the index"):
