@@ -468,9 +468,8 @@ def _quadratic_form(factor: Tensor, du: Tensor) -> Tensor:
 
 
 def _squared_norm(x: Tensor) -> Tensor:
-    """Sum of squares over the last axis."""
-    squared: Tensor = torch.linalg.vecdot(x, x)
-    return squared
+    """Sum of squares over the last axis, in operations that autocast leaves in full precision."""
+    return x.square().sum(-1)
 
 
 def _volume_weights(metric: RiemannianMetric, reference: RiemannianMetric, exponent: float) -> Tensor:
