@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -12,7 +12,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from pnp.parameters import ParameterSpace
-from pnp.synths.normalization import check_normalization, normalize
+from pnp.pushforward import pushforward
+from pnp.synths.normalization import check_normalization, level, normalize
 
 __all__ = ["Synthesizer"]
 
@@ -132,32 +133,11 @@ class Synthesizer(nn.Module, ABC):
         """For subclasses that know the tangents of `synthesize` better than automatic differentiation."""
         if self.normalization == "none":
             return x, tangents
-        return pushforward(lambda sound: normalize(sound, self.normalization), x, tangents)
+        size, slopes = pushforward(lambda sound: level(sound, self.normalization), x, tangents)
+        normalized = x / size
+        return normalized, (tangents - normalized[:, None] * slopes) / size[:, None]
 
     def _check(self, theta: Tensor) -> None:
         self.space.check_physical(theta)
         if theta.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"theta must be float32 or float64 to hold a pitch, got {theta.dtype}")
-
-
-def pushforward(
-    function: Callable[[Tensor], Tensor], point: Float[Tensor, "B A"], tangents: Float[Tensor, "B P A"]
-) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
-    """Push P tangent vectors a row through a function that treats the rows of its input independently.
-
-    Args:
-        function: Map from (B, A) to (B, N), row by row.
-        point: Where to differentiate, shape (B, A).
-        tangents: Directions, shape (B, P, A).
-
-    Returns:
-        `function(point)`, shape (B, N), and its directional derivatives, shape (B, P, N).
-    """
-
-    def push(tangent: Tensor) -> tuple[Tensor, Tensor]:
-        value, pushed = torch.func.jvp(function, (point,), (tangent,))[:2]
-        return value, pushed
-
-    # The value does not depend on the direction: vmap computes it once and hands out P views.
-    values, pushed = torch.func.vmap(push, in_dims=1, out_dims=(0, 1))(tangents)
-    return values[0], pushed

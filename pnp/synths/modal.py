@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnp.synths.base import Synthesizer, pushforward
+from pnp.pushforward import pushforward
+from pnp.synths.base import Synthesizer
 
 __all__ = ["ModalSynthesizer", "fade_below_nyquist", "modal_sum", "shape_at"]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pnp.parameters import ParameterSpace
-from pnp.synths.base import pushforward
+from pnp.pushforward import pushforward
 from pnp.synths.black_box import BlackBox
 from pnp.synths.registry import check_interface
 

@@ -1,0 +1,89 @@
+"""Jacobians of features with respect to synthesizer parameters: the one place where g and Φ are differentiated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from pnp.pushforward import pushforward
+
+__all__ = ["value_and_jacobian"]
+
+# Step along the diagonal of the cube that tells a dropped gradient from an inaudible parameter.
+_STEP = 1e-3
+
+
+@torch.no_grad()
+def value_and_jacobian(
+    synth: nn.Module, features: nn.Module, u: Tensor
+) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C P"]]:
+    r"""Features of synthesized sounds, and their Jacobian with respect to scaled parameters.
+
+    .. math:: S = \Phi(g(h^{-1}(u))), \qquad J = \frac{\partial S}{\partial u}.
+
+    Forward mode throughout, because features outnumber parameters: P tangents are pushed through the synthesizer, then
+    through the feature map. Modules that offer `value_and_tangents` are differentiated by it, others by `torch.func`.
+
+    Args:
+        synth: Synthesizer: any module with `space`, `sample_rate` and `n_samples`, from θ (B, P) to sounds (B, N).
+        features: Feature map: any module from sounds (B, N) to features (B, ...), which are flattened.
+        u: Scaled parameters, shape (B, P), in [-1, 1], float32 or float64; the computation is in that dtype.
+
+    Returns:
+        Features S, shape (B, C), and Jacobian J, shape (B, C, P). They carry no gradient.
+
+    Raises:
+        TypeError: If `u` is not a floating-point tensor.
+        ValueError: If `u` is not of shape (B, P) or leaves the cube, if sounds do not have shape (B, N), or if the synthesizer
+            drops the gradient of a parameter.
+
+    Source:
+        Han, Lostanlen and Lagrange, "Perceptual-neural-physical sound matching", ICASSP 2023, equation 5.
+    """
+    space, n_samples = _interface(synth)
+    space.check_unit(u)
+    if u.ndim != 2:
+        raise ValueError(f"u must have shape (B, {len(space)}), got {tuple(u.shape)}")
+    # θ_p depends on u_p alone, so one tangent along (1, ..., 1) holds every slope.
+    theta, slope = torch.func.jvp(space.from_unit, (u,), (torch.ones_like(u),))
+    if hasattr(synth, "value_and_tangents"):
+        x, tangents = synth.value_and_tangents(theta)
+        dx = tangents * slope.unsqueeze(-1)
+    else:
+        x, dx = pushforward(synth, theta, torch.diag_embed(slope))
+    if x.shape != (len(u), n_samples):
+        raise ValueError(
+            f"synthesizer {type(synth).__name__} must map θ of shape {tuple(theta.shape)} to sounds of shape "
+            f"{(len(u), n_samples)}, got {tuple(x.shape)}"
+        )
+    _check_gradients(synth, space, u, x, dx)
+
+    if hasattr(features, "value_and_tangents"):
+        S, dS = features.value_and_tangents(x, dx)
+    else:
+        S, dS = pushforward(features, x, dx)
+    return S.flatten(1), dS.flatten(2).mT
+
+
+def _interface(synth: Any) -> tuple[Any, int]:
+    missing = [name for name in ("space", "sample_rate", "n_samples") if not hasattr(synth, name)]
+    if missing:
+        raise TypeError(
+            f"a synthesizer needs space, sample_rate and n_samples; {type(synth).__name__} has no {', '.join(missing)}"
+        )
+    return synth.space, synth.n_samples
+
+
+def _check_gradients(synth: nn.Module, space: Any, u: Tensor, x: Tensor, dx: Tensor) -> None:
+    """A tangent that is zero throughout is either true, or a parameter that was detached on its way."""
+    for p in (~dx.any(-1).any(0)).nonzero().flatten().tolist() if len(u) else []:
+        step = torch.zeros_like(u)
+        step[:, p] = torch.where(u[:, p] > 0, -_STEP, _STEP)
+        if not torch.equal(synth(space.from_unit(u + step)), x):
+            raise ValueError(
+                f"synthesizer {type(synth).__name__} drops the gradient of parameter {space.names[p]!r}: its derivative is zero "
+                "though the sound depends on it; likely float(), .item() or .detach() inside"
+            )

@@ -1,0 +1,34 @@
+"""Directional derivatives of batched functions, many directions at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["pushforward"]
+
+
+def pushforward(
+    function: Callable[[Tensor], Tensor], point: Float[Tensor, "B A"], tangents: Float[Tensor, "B P A"]
+) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
+    """Push P tangent vectors a row through a function that treats the rows of its input independently.
+
+    Args:
+        function: Map from (B, A) to (B, N), row by row.
+        point: Where to differentiate, shape (B, A).
+        tangents: Directions, shape (B, P, A).
+
+    Returns:
+        `function(point)`, shape (B, N), and its directional derivatives, shape (B, P, N).
+    """
+
+    def push(tangent: Tensor) -> tuple[Tensor, Tensor]:
+        value, pushed = torch.func.jvp(function, (point,), (tangent,))[:2]
+        return value, pushed
+
+    # The value does not depend on the direction: vmap computes it once and hands out P views.
+    values, pushed = torch.func.vmap(push, in_dims=1, out_dims=(0, 1))(tangents)
+    return values[0], pushed
