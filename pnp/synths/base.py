@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pnp.parameters import ParameterSpace
 from pnp.pushforward import pushforward
-from pnp.synths.normalization import check_normalization, level, normalize
+from pnp.synths.normalization import check_normalization, normalize, normalize_with_tangents
 
 __all__ = ["Synthesizer"]
 
@@ -76,6 +76,22 @@ class Synthesizer(nn.Module, ABC):
             Sounds, shape (..., N).
         """
 
+    def synthesize_with_tangents(
+        self, theta: Float[Tensor, "B P"]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
+        """Sound before normalization and its tangents, by forward-mode differentiation of `synthesize`.
+
+        Override it where the tangents are known more cheaply.
+
+        Args:
+            theta: Physical parameters, shape (B, P), float32 or float64.
+
+        Returns:
+            Sounds, shape (B, N), and tangents, shape (B, P, N).
+        """
+        basis = torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device)
+        return pushforward(self.synthesize, theta, basis.expand(len(theta), -1, -1))
+
     def forward(self, theta: Shaped[Tensor, "*batch P"]) -> Float[Tensor, "*batch N"]:
         """Synthesize.
 
@@ -90,7 +106,7 @@ class Synthesizer(nn.Module, ABC):
             TypeError: If `theta` is not a float32 or float64 tensor.
         """
         self._check(theta)
-        return self._render(theta)
+        return normalize(self.synthesize(theta), self.normalization)
 
     def value_and_tangents(
         self, theta: Shaped[Tensor, "B P"]
@@ -110,7 +126,7 @@ class Synthesizer(nn.Module, ABC):
         self._check(theta)
         if theta.ndim != 2:
             raise ValueError(f"theta must have shape (B, {len(self.space)}), got {tuple(theta.shape)}")
-        return self._render_with_tangents(theta)
+        return normalize_with_tangents(*self.synthesize_with_tangents(theta), self.normalization)
 
     def config(self) -> dict[str, Any]:
         """Name and constructor options for JSON: `make(**synth.config())` is the same synthesizer."""
@@ -121,21 +137,6 @@ class Synthesizer(nn.Module, ABC):
         """Timing and parameters, for `print(synth)`."""
         parameters = ", ".join(str(parameter) for parameter in self.space)
         return f"{self.n_samples} samples at {self.sample_rate:g} Hz; {parameters}"
-
-    def _render(self, theta: Tensor) -> Tensor:
-        return normalize(self.synthesize(theta), self.normalization)
-
-    def _render_with_tangents(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        basis = torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device)
-        return pushforward(self._render, theta, basis.expand(len(theta), -1, -1))
-
-    def _normalize_with_tangents(self, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
-        """For subclasses that know the tangents of `synthesize` better than automatic differentiation."""
-        if self.normalization == "none":
-            return x, tangents
-        size, slopes = pushforward(lambda sound: level(sound, self.normalization), x, tangents)
-        normalized = x / size
-        return normalized, (tangents - normalized[:, None] * slopes) / size[:, None]
 
     def _check(self, theta: Tensor) -> None:
         self.space.check_physical(theta)

@@ -196,7 +196,21 @@ class BlackBox(Synthesizer):
         name = program.arguments[0] if isinstance(program, CommandLine) else _qualified_name(program)
         return f"the program {name!r}"
 
-    def _render_with_tangents(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+    def synthesize_with_tangents(
+        self, theta: Float[Tensor, "B P"]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
+        """Sound before normalization and its tangents, by finite differences.
+
+        Args:
+            theta: Physical parameters, shape (B, P).
+
+        Returns:
+            Sounds, shape (B, N), and tangents, shape (B, P, N).
+
+        Raises:
+            ValueError: If the program is not deterministic, or a parameter has no derivative.
+            SynthesisError: If the program fails.
+        """
         steps = self._calibrated or self.calibrate()
         step = torch.tensor([steps[name] for name in self.space.names], dtype=torch.float64)
         exact = theta.detach().double().cpu()
@@ -214,7 +228,7 @@ class BlackBox(Synthesizer):
         # The weights sum to 0 but for rounding: with the sound itself taken off, no change gives exactly 0.
         tangents = torch.einsum("bpi,bpin->bpn", weights, around - x[:, None, None])
         slope = torch.func.jvp(self.space.from_unit, (u,), (torch.ones_like(u),))[1]
-        return self._normalize_with_tangents(x.to(theta), (tangents / slope[..., None]).to(theta))
+        return x.to(theta), (tangents / slope[..., None]).to(theta)
 
     def _measure(self, column: int, name: str, pilots: Tensor) -> float:
         """Step at which the derivative of the sound at the pilots depends least on the step."""

@@ -63,7 +63,17 @@ class ModalSynthesizer(Synthesizer):
         )
         return rows.squeeze(-2)
 
-    def _render_with_tangents(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+    def synthesize_with_tangents(
+        self, theta: Float[Tensor, "B P"]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
+        """Sound before normalization and its tangents, as sums over the same exponentials.
+
+        Args:
+            theta: Physical parameters, shape (B, P).
+
+        Returns:
+            Sounds, shape (B, N), and tangents, shape (B, P, N).
+        """
         exact = theta.double()
         basis = torch.eye(theta.shape[-1], dtype=exact.dtype, device=theta.device).expand(len(theta), -1, -1)
         stacked, tangents = pushforward(lambda point: torch.cat(self.partials(point), dim=-1), exact, basis)
@@ -75,7 +85,7 @@ class ModalSynthesizer(Synthesizer):
         rows = modal_sum(sines, cosines, decay, omega, self.n_samples, self.sample_rate, theta.dtype)
         x, (constant, linear) = rows[:, 0], rows[:, 1:].chunk(2, dim=-2)
         t = torch.arange(self.n_samples, dtype=theta.dtype, device=theta.device) / self.sample_rate
-        return self._normalize_with_tangents(x, constant + t * linear)
+        return x, constant + t * linear
 
 
 def modal_sum(

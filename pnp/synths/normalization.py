@@ -28,12 +28,49 @@ def normalize(x: Float[Tensor, "*batch N"], kind: str) -> Float[Tensor, "*batch 
     check_normalization(kind)
     if kind == "none":
         return x
+    level = _peak(x)[0] if kind == "peak" else torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    return x / _or_one(level)
+
+
+def normalize_with_tangents(
+    x: Float[Tensor, "B N"], tangents: Float[Tensor, "B P N"], kind: str
+) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
+    """`normalize`, and what it does to tangents, in closed form.
+
+    Args:
+        x: Sounds, shape (B, N).
+        tangents: Their derivatives, shape (B, P, N).
+        kind: "none", "peak" or "energy".
+
+    Returns:
+        Scaled sounds, shape (B, N), and their derivatives, shape (B, P, N).
+
+    Raises:
+        ValueError: If `kind` is unknown.
+    """
+    check_normalization(kind)
+    if kind == "none":
+        return x, tangents
     if kind == "peak":
-        # Differentiated at the sample of the peak alone: the maximum of |x| would visit every sample again.
-        level = x.gather(-1, x.detach().abs().argmax(-1, keepdim=True)).abs()
+        level, index = _peak(x)
+        index = index.unsqueeze(1).expand(-1, tangents.shape[1], -1)
+        slopes = x.gather(-1, index[:, 0]).sign().unsqueeze(1) * tangents.gather(-1, index)
     else:
         level = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return x / torch.where(level > 0, level, torch.ones_like(level))
+        slopes = tangents @ x.unsqueeze(-1) / _or_one(level).unsqueeze(1)
+    level = _or_one(level)
+    normalized = x / level
+    return normalized, (tangents - slopes * normalized.unsqueeze(1)) / level.unsqueeze(1)
+
+
+def _peak(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Largest |x| and where it is; differentiated there alone, where a maximum would visit every sample."""
+    index = x.detach().abs().argmax(-1, keepdim=True)
+    return x.gather(-1, index).abs(), index
+
+
+def _or_one(level: Tensor) -> Tensor:
+    return torch.where(level > 0, level, torch.ones_like(level))
 
 
 def check_normalization(kind: str) -> None:

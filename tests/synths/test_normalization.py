@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from pnp.synths.normalization import normalize
+from pnp.synths.base import pushforward
+from pnp.synths.normalization import normalize, normalize_with_tangents
 
 
 def noise(seed):
@@ -35,3 +36,16 @@ def test_derivative_matches_finite_differences(kind):
 def test_an_unknown_kind_names_the_allowed_ones():
     with pytest.raises(ValueError, match="'rms', expected one of 'none', 'peak', 'energy'"):
         normalize(torch.ones(2), "rms")
+
+
+@pytest.mark.parametrize("kind", ["none", "peak", "energy"])
+def test_the_closed_form_of_its_tangents_is_that_of_automatic_differentiation(kind):
+    x, tangents = noise(2), noise(3)[:, None] + noise(4).roll(1, 0)[None, :, :]
+    expected = pushforward(lambda v: normalize(v, kind), x, tangents)
+    torch.testing.assert_close(normalize_with_tangents(x, tangents, kind), expected)
+
+
+@pytest.mark.parametrize("kind", ["peak", "energy"])
+def test_tangents_of_silence_are_kept(kind):
+    tangents = noise(5)[:, None]
+    assert torch.equal(normalize_with_tangents(torch.zeros_like(noise(5)), tangents, kind)[1], tangents)
