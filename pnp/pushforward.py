@@ -13,16 +13,16 @@ __all__ = ["pushforward"]
 
 def pushforward(
     function: Callable[[Tensor], Tensor], point: Float[Tensor, "B A"], tangents: Float[Tensor, "B P A"]
-) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
+) -> tuple[Float[Tensor, "B *shape"], Float[Tensor, "B P *shape"]]:
     """Push P tangent vectors a row through a function that treats the rows of its input independently.
 
     Args:
-        function: Map from (B, A) to (B, N), row by row.
+        function: Map from (B, A) to (B, *shape), row by row.
         point: Where to differentiate, shape (B, A).
         tangents: Directions, shape (B, P, A).
 
     Returns:
-        `function(point)`, shape (B, N), and its directional derivatives, shape (B, P, N).
+        `function(point)`, shape (B, *shape), and its directional derivatives, shape (B, P, *shape).
     """
 
     def push(tangent: Tensor) -> tuple[Tensor, Tensor]:

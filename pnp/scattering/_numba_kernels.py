@@ -7,6 +7,7 @@ it, which a loop with two stores defeats (four times slower). `fastmath` lets it
 
 # mypy: disable-error-code="misc, no-untyped-def, no-untyped-call"
 
+import inspect
 import math
 
 import numba
@@ -14,7 +15,12 @@ import numpy as np
 
 EPSILON = 1e-12  # that of kernels.py; a global, so that Numba compiles it as a constant
 
-compiled = numba.njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "arcp", "nsz", "afn"}, error_model="numpy")
+_OPTIONS = {"nogil": True, "cache": True, "fastmath": {"reassoc", "contract", "arcp", "nsz", "afn"}, "error_model": "numpy"}
+
+
+def compiled(function):
+    """Compile a function. Checkers of annotations may have wrapped it on import, and Numba wants it bare."""
+    return numba.njit(**_OPTIONS)(inspect.unwrap(function))
 
 
 @compiled

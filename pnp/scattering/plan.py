@@ -29,7 +29,7 @@ from .filterbank import (
     wavelet_bank,
 )
 
-Support = float | int | None | Literal["global"]
+Support = float | int | str | None
 Averaging = Literal["global", "local", "none"]
 
 # Entries of an operator below this fraction of its largest one are not computed. Rounding in float64 hides them.
@@ -197,8 +197,8 @@ class ScatteringPlan:
         Q_fr: int,
         T: Support,
         F: Support,
-        format: Literal["time", "joint"],
-        normalization: Literal["mean", "kymatio"],
+        format: str,
+        normalization: str,
     ) -> None:
         self.n_samples = n_samples
         self.J, self.Q, self.J_fr, self.Q_fr = J, Q, J_fr, Q_fr
@@ -228,7 +228,7 @@ class ScatteringPlan:
                 f"{len(self.psi1)} first-order wavelets of J={self.J}, Q={self.Q}; choose a larger J_fr or F."
             )
 
-    def _round(self, filter_hat: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    def _round(self, filter_hat: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Kymatio keeps its filters in float32, even to compute in float64; its values include that rounding."""
         if self.normalization == "kymatio":
             return filter_hat.astype(np.float32).astype(np.float64)

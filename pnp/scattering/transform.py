@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -117,16 +117,16 @@ class TimeFrequencyScattering(nn.Module):
 
     def __init__(
         self,
-        shape: int | tuple[int],
+        shape: int | Sequence[int],
         J: int,
-        Q: int | tuple[int] | tuple[int, int],
+        Q: int | Sequence[int],
         J_fr: int,
         Q_fr: int = 1,
         T: Support = None,
         F: Support = None,
-        format: Literal["time", "joint"] = "time",
-        normalization: Literal["mean", "kymatio"] = "mean",
-        pad_mode: Literal["reflect", "zero"] = "reflect",
+        format: str = "time",
+        normalization: str = "mean",
+        pad_mode: str = "reflect",
     ) -> None:
         super().__init__()
         n_samples = _integer("shape", shape[0] if isinstance(shape, (tuple, list)) and len(shape) == 1 else shape, 2)
@@ -215,7 +215,7 @@ class TimeFrequencyScattering(nn.Module):
 
     @torch.no_grad()
     def value_and_tangents(
-        self, x: Float[Tensor, "batch samples"], dx: Float[Tensor, "batch tangents samples"]
+        self, x: Tensor, dx: Tensor
     ) -> tuple[Float[Tensor, "batch ..."], Float[Tensor, "batch tangents ..."]]:
         """Scattering coefficients and their directional derivatives, many directions at a time.
 

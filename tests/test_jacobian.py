@@ -1,0 +1,159 @@
+import pytest
+import torch
+from torch import nn
+from torch.func import jacfwd, vmap
+
+import pnp
+from pnp import Features, Parameter, ParameterSpace, TimeFrequencyScattering, value_and_jacobian
+
+
+@pytest.fixture(scope="module")
+def chirp():
+    return pnp.synths.make("chirp", n_samples=2048, sample_rate=4096.0)
+
+
+@pytest.fixture(scope="module")
+def features():
+    return Features(TimeFrequencyScattering(shape=2048, J=8, Q=(8, 1), J_fr=3, T="global", F="global"))
+
+
+class Sines(nn.Module):
+    """Two partials; the second parameter is detached on request."""
+
+    sample_rate, n_samples = 100.0, 64
+    space = ParameterSpace([Parameter("rate", 1.0, 2.0), Parameter("level", 0.5, 2.0, scale="log")])
+
+    def __init__(self, detach=False, length=64):
+        super().__init__()
+        self.detach, self.length = detach, length
+
+    def forward(self, theta):
+        t = torch.arange(self.length, dtype=theta.dtype) / 10
+        level = theta[..., 1:].detach() if self.detach else theta[..., 1:]
+        return level * torch.sin(theta[..., :1] * t)
+
+
+def central_differences(synth, features, u, step):
+    """Fourth-order central differences of features with respect to scaled parameters."""
+
+    def at(offset):
+        return features(synth(synth.space.from_unit(u + offset)))
+
+    columns = []
+    for p in range(u.shape[1]):
+        h = torch.zeros_like(u)
+        h[:, p] = step
+        columns.append((8 * (at(h) - at(-h)) - (at(2 * h) - at(-2 * h))) / (12 * step))
+    return torch.stack(columns, dim=-1)
+
+
+def jacobian_errors(synth, features, u, J):
+    """Relative error of each column against the better of two steps: where a modulus is close to zero, the features
+    bend within the larger one."""
+    steps = (1e-5, 1e-6)
+    differences = [central_differences(synth, features, u, step) for step in steps]
+    return torch.stack([(d - J).norm(dim=1) / J.norm(dim=1) for d in differences]).amin(0)
+
+
+def test_jacobian_against_central_differences_over_the_whole_range(chirp, features):
+    u = 0.99 * chirp.space.sample(8, method="sobol", seed=1)
+    S, J = value_and_jacobian(chirp, features, u)
+    torch.testing.assert_close(S, features(chirp(chirp.space.from_unit(u))), rtol=1e-12, atol=1e-14)
+    assert jacobian_errors(chirp, features, u, J).max() < 1e-6
+
+
+@pytest.mark.slow
+def test_jacobian_of_full_length_chirps_against_central_differences():
+    synth = pnp.synths.make("chirp")
+    features = Features(
+        TimeFrequencyScattering(shape=synth.n_samples, J=12, Q=(8, 2), J_fr=5, Q_fr=2, T="global", F="global")
+    )
+    u = 0.99 * synth.space.sample(8, method="sobol", seed=1)
+    _, J = value_and_jacobian(synth, features, u)
+    assert jacobian_errors(synth, features, u, J).max() < 1e-6
+
+
+def test_amplitude_factor_of_the_chirp_rate_is_differentiated(chirp):
+    # x is gamma times a sound: detaching the factor would change the column by this term.
+    u = torch.zeros(1, 3, dtype=torch.float64)
+    theta = chirp.space.from_unit(u)
+    _, J = value_and_jacobian(chirp, nn.Identity(), u)
+    h = 1e-6
+    step = torch.tensor([[0.0, 0.0, h]], dtype=torch.float64)
+    difference = (chirp(chirp.space.from_unit(u + step)) - chirp(chirp.space.from_unit(u - step))) / (2 * h)
+    error = (J[..., 2] - difference).norm() / difference.norm()
+    dropped = chirp(theta) * torch.log(torch.tensor(8.0)) / 2
+    assert error < 1e-7
+    assert dropped.norm() / difference.norm() > 1e-4
+
+
+def test_jacobian_against_dense_forward_mode_of_the_plain_path(chirp, features):
+    u = chirp.space.sample(2, seed=5)
+
+    def plain(u):
+        return features(chirp(chirp.space.from_unit(u)))
+
+    _, J = value_and_jacobian(chirp, features, u)
+    torch.testing.assert_close(J, vmap(jacfwd(plain))(u), rtol=1e-9, atol=1e-11)
+
+
+def test_float32_agrees_with_float64(chirp, features):
+    u = chirp.space.sample(8, seed=2)
+    S, J = value_and_jacobian(chirp, features, u)
+    S32, J32 = value_and_jacobian(chirp, features, u.float())
+    assert S32.dtype == J32.dtype == torch.float32
+    assert ((S32 - S).norm(dim=1) / S.norm(dim=1)).max() < 1e-5
+    assert ((J32 - J).flatten(1).norm(dim=1) / J.flatten(1).norm(dim=1)).max() < 1e-3
+
+
+def test_rows_of_a_batch_do_not_meet(chirp, features):
+    u = chirp.space.sample(4, seed=3).float()
+    S, J = value_and_jacobian(chirp, features, u)
+    S_1, J_1 = value_and_jacobian(chirp, features, u[2:3])
+    torch.testing.assert_close(S[2:3], S_1, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(J[2:3], J_1, rtol=1e-4, atol=1e-4)
+
+
+def test_linear_case_in_closed_form():
+    matrix = torch.randn(5, 64, dtype=torch.float64)
+    linear = nn.Linear(64, 5, bias=False).double()
+    linear.weight.data = matrix
+    synth = Sines()
+    u = torch.tensor([[0.3, -0.5]], dtype=torch.float64)
+    _, J = value_and_jacobian(synth, linear, u)
+    # level = 0.5 * 4 ** ((u + 1) / 2), so d level / du = level log(4) / 2, and x is linear in it.
+    x = synth(synth.space.from_unit(u))
+    torch.testing.assert_close(J[0, :, 1], matrix @ x[0] * torch.log(torch.tensor(4.0, dtype=torch.float64)) / 2)
+
+
+def test_features_without_an_axis_of_their_own_are_flattened():
+    class Grid(nn.Module):
+        def forward(self, x):
+            return x.unflatten(-1, (4, 16)).cumsum(-1)
+
+    u = torch.zeros(3, 2)
+    S, J = value_and_jacobian(Sines(), Grid(), u)
+    assert S.shape == (3, 64)
+    assert J.shape == (3, 64, 2)
+
+
+class TestBadInput:
+    def test_dropped_gradient(self):
+        with pytest.raises(ValueError, match="drops the gradient of parameter 'level'"):
+            value_and_jacobian(Sines(detach=True), nn.Identity(), torch.zeros(2, 2))
+
+    def test_outside_the_cube(self):
+        with pytest.raises(ValueError, match="rate"):
+            value_and_jacobian(Sines(), nn.Identity(), torch.tensor([[1.5, 0.0]]))
+
+    def test_wrong_shape(self):
+        with pytest.raises(ValueError, match=r"\(B, 2\), got \(2,\)"):
+            value_and_jacobian(Sines(), nn.Identity(), torch.zeros(2))
+
+    def test_wrong_length(self):
+        with pytest.raises(ValueError, match=r"\(1, 64\), got \(1, 63\)"):
+            value_and_jacobian(Sines(length=63), nn.Identity(), torch.zeros(1, 2))
+
+    def test_not_a_synthesizer(self):
+        with pytest.raises(TypeError, match="has no space, sample_rate, n_samples"):
+            value_and_jacobian(nn.Identity(), nn.Identity(), torch.zeros(1, 2))
