@@ -1,4 +1,5 @@
-"""The offline stage; run again, it resumes: `python scripts/precompute.py --synth chirp --size 4096 --jobs 2`."""
+#!/usr/bin/env python
+"""Make a metric cache: `pnp precompute`, as a script to copy and change. Run it again and it resumes."""
 
 import sys
 
