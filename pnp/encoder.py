@@ -155,9 +155,12 @@ class Encoder(nn.Module):
             n_inputs = n_outputs
             n_bands = (n_bands + 1) // 2
         self.convolutions = nn.Sequential(*layers)
-        self.dense = nn.Sequential(
-            nn.Linear(2 * n_inputs * n_bands, n_hidden), nn.ReLU(), nn.Linear(n_hidden, len(space)), nn.Tanh()
-        )
+        last = nn.Linear(n_hidden, len(space))
+        # Begin at the centre of the cube. From anywhere near its faces the tanh lets hardly any gradient
+        # through, and what the metric weighs little stays there for most of a short training.
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.dense = nn.Sequential(nn.Linear(2 * n_inputs * n_bands, n_hidden), nn.ReLU(), last, nn.Tanh())
 
     def standardize(self, spectrograms: Tensor) -> None:
         """Set offset and scale of the input from the front end's output over training sounds.
