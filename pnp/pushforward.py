@@ -29,6 +29,7 @@ def pushforward(
         value, pushed = torch.func.jvp(function, (point,), (tangent,))[:2]
         return value, pushed
 
-    # The value does not depend on the direction: vmap computes it once and hands out P views.
-    values, pushed = torch.func.vmap(push, in_dims=1, out_dims=(0, 1))(tangents)
+    # The value does not depend on the direction: vmap computes it once and hands out P views. What a function draws
+    # at random is drawn once as well, and does not vary with its argument.
+    values, pushed = torch.func.vmap(push, in_dims=1, out_dims=(0, 1), randomness="same")(tangents)
     return values[0], pushed

@@ -31,6 +31,7 @@ _LADDER = tuple(0.25 / _RATIO**rung for rung in range(13))
 
 # Points at which they are tried, and how far from the middle of the range: the largest step must stay inside.
 _N_PILOTS = 3
+_MOST_TRIED = 24
 _PILOT_REACH = 0.75
 
 # Derivatives at neighbouring steps that disagree by more than this at every step are not derivatives.
@@ -162,13 +163,7 @@ class BlackBox(Synthesizer):
             ValueError: If the program is not deterministic, or a parameter has no derivative.
             SynthesisError: If the program fails.
         """
-        pilots = _PILOT_REACH * self.space.sample(_N_PILOTS)
-        theta = self.space.from_unit(pilots)
-        if not torch.equal(self._run(theta), self._run(theta)):
-            raise ValueError(
-                f"{self._label} is not deterministic: the same parameters twice give different samples; "
-                "seed its noise, or switch off dither"
-            )
+        pilots = self._pilots()
         steps = {
             name: self.steps[name] if name in self.steps else self._measure(column, name, pilots)
             for column, name in enumerate(self.space.names)
@@ -193,7 +188,8 @@ class BlackBox(Synthesizer):
     @property
     def _label(self) -> str:
         program = self.program
-        name = program.arguments[0] if isinstance(program, CommandLine) else _qualified_name(program)
+        named = program.arguments[0] if isinstance(program, CommandLine) else None
+        name = named or getattr(program, "__name__", type(program).__name__)
         return f"the program {name!r}"
 
     def synthesize_with_tangents(
@@ -230,14 +226,40 @@ class BlackBox(Synthesizer):
         slope = torch.func.jvp(self.space.from_unit, (u,), (torch.ones_like(u),))[1]
         return x.to(theta), (tangents / slope[..., None]).to(theta)
 
-    def _measure(self, column: int, name: str, pilots: Tensor) -> float:
+    def _pilots(self) -> list[Tensor]:
+        """Points in unit coordinates where the program sounds, and the same twice."""
+        found, failure = list[Tensor](), None
+        for u in _PILOT_REACH * self.space.sample(_MOST_TRIED):
+            theta = self.space.from_unit(u)[None]
+            try:
+                first, second = self._run(theta), self._run(theta)
+            except SynthesisError as error:
+                # A program may fail in part of its range: that concerns the sounds there, not the whole run.
+                failure = error
+                continue
+            if not torch.equal(first, second):
+                raise ValueError(
+                    f"{self._label} is not deterministic: the same parameters twice give different samples; "
+                    "seed its noise, or switch off dither"
+                )
+            found.append(u)
+            if len(found) == _N_PILOTS:
+                break
+        if failure is not None and not found:
+            raise failure
+        return found
+
+    def _measure(self, column: int, name: str, pilots: list[Tensor]) -> float:
         """Step at which the derivative of the sound at the pilots depends least on the step."""
-        ladder = torch.tensor(_LADDER, dtype=torch.float64)
-        points = pilots[:, None, None, :].expand(-1, len(ladder), 2, -1).clone()
-        points[..., column] += ladder[:, None] * torch.tensor([1.0, -1.0], dtype=torch.float64)
-        sounds = self._run(self.space.from_unit(points).reshape(-1, len(self.space)))
-        above, below = sounds.reshape(len(pilots), len(ladder), 2, -1).unbind(2)
-        central = (above - below) / (2.0 * ladder[:, None])
+        slopes, failure = list[Tensor](), None
+        for pilot in pilots:
+            try:
+                slopes.append(self._slopes(column, pilot))
+            except SynthesisError as error:  # noqa: PERF203  (a step may lead to where the program fails)
+                failure = error
+        if failure is not None and not slopes:
+            raise failure
+        central = torch.stack(slopes)
         audible = central.any(-1).any(-1)
         if not audible.any():
             _log.warning("parameter %r of %s did not change the sound where it was tried", name, self._label)
@@ -256,6 +278,15 @@ class BlackBox(Synthesizer):
                 "a choice) or its effect drowns in noise (16-bit samples)"
             )
         return _LADDER[best + 1]
+
+    def _slopes(self, column: int, pilot: Tensor) -> Tensor:
+        """Central differences along one axis at each step of the ladder, (rungs, N)."""
+        ladder = torch.tensor(_LADDER, dtype=torch.float64)
+        points = pilot.expand(len(ladder), 2, -1).clone()
+        points[..., column] += ladder[:, None] * torch.tensor([1.0, -1.0], dtype=torch.float64)
+        sounds = self._run(self.space.from_unit(points).reshape(-1, len(self.space)))
+        above, below = sounds.reshape(len(ladder), 2, -1).unbind(1)
+        return (above - below) / (2.0 * ladder[:, None])
 
     def _run(self, theta: Tensor) -> Float[Tensor, "B N"]:
         """Sounds of rows of physical parameters, float64, in their order whatever the number of threads."""

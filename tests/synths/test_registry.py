@@ -1,11 +1,15 @@
 """The registry: names, options, entry points."""
 
-from importlib.metadata import EntryPoint
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+import pnp
 from pnp import Parameter, ParameterSpace
 from pnp.synths import Chirp, available, make, register, registry
 
@@ -58,11 +62,49 @@ def test_a_factory_with_free_options_gets_them_all():
     assert make("any", n_samples=100).n_samples == 100
 
 
-def test_an_installed_package_announces_its_synthesizer_by_an_entry_point(monkeypatch):
-    entry = EntryPoint("announced", "pnp.synths:Chirp", "pnp.synths")
-    monkeypatch.setattr(registry, "entry_points", lambda group: [entry] if group == "pnp.synths" else [])
-    assert "announced" in available()
-    assert isinstance(make("announced"), Chirp)
+@pytest.fixture
+def installed(tmp_path):
+    """A folder with a package as pip leaves it: a module, and metadata with its entry points."""
+    metadata = tmp_path / "their_bells-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: their-bells\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text("[pnp.synths]\ntheir-bell = their_bells:make_bell\n")
+    (tmp_path / "their_bells.py").write_text(
+        "import pnp\ndef make_bell(n_samples=2048):\n    return pnp.synths.Chirp(n_samples=n_samples)\n"
+    )
+    return tmp_path
+
+
+def test_an_installed_package_announces_its_synthesizer_by_an_entry_point(installed, monkeypatch):
+    assert "their-bell" not in available()
+    monkeypatch.syspath_prepend(installed)
+    assert "their-bell" in available()
+    assert isinstance(make("their-bell"), Chirp)
+    with pytest.raises(ValueError, match="'shift' of synthesizer 'their-bell', expected one of n_samples"):
+        make("their-bell", shift=1)
+
+
+@pytest.mark.slow
+def test_precompute_on_the_command_line_finds_it(installed):
+    out = installed / "cache.h5"
+    command = [
+        sys.executable,
+        "-m",
+        "pnp",
+        "precompute",
+        "--synth",
+        "their-bell",
+        "--size",
+        "4",
+        "--out",
+        out,
+    ]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(installed), str(Path(pnp.__file__).parents[1])])
+    }
+    subprocess.run([str(word) for word in command], env=environment, cwd=installed, check=True, timeout=300)
+    with pnp.MetricCache(out) as cache:
+        assert cache.ok.all()
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ _log = logging.getLogger(__name__)
 
 NAMES = ["chirp", "drum", "ripple", "string"]
 
-# Steps of a central difference, in unit coordinates. A parameter that is hardly heard takes a long one to rise
-# above rounding; one that moves partials a very short one, since every modulus bends sharply near its zeros.
+# Steps of a central difference, in unit coordinates. A parameter that is hardly heard takes a long one to
+# rise above rounding; one that moves partials a very short one, since a modulus bends sharply near its zeros.
 STEPS = (3e-4, 1e-5, 1e-7, 1e-8, 1e-9)
 
 
