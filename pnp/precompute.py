@@ -7,6 +7,7 @@ import hashlib
 import logging
 import os
 import signal
+import threading
 import time
 import warnings
 from collections import Counter
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -297,12 +299,18 @@ def _count_features(
 
 def _probe(synth: Any, design: Tensor, device: str) -> None:
     """Probe a synthesizer where it sounds: a sound that fails concerns its row, not the whole run."""
-    theta = synth.space.from_unit(design[:_TRIALS].to(device))
-    with torch.no_grad():
-        x = synth(theta)
-    sounding = torch.isfinite(x).all(-1) & x.any(-1)
-    if sounding.any():
-        probe_synthesizer(synth, theta[sounding][:2])
+    sounding = []
+    for theta in synth.space.from_unit(design[:_TRIALS].to(device)):
+        try:
+            with torch.no_grad():
+                x = synth(theta[None])
+        except Exception as error:  # noqa: BLE001  (whatever a user's synthesizer raises is a property of the sound)
+            _log.debug("the probe passes over a sound that fails: %s", error)
+            continue
+        if torch.isfinite(x).all() and x.any():
+            sounding.append(theta)
+    if sounding:
+        probe_synthesizer(synth, torch.stack(sounding[:2]))
 
 
 def _shard_rows(n: int, block: int, shard: tuple[int, int]) -> slice:
@@ -427,13 +435,28 @@ def _surviving_deaths(run: _Run, blocks: list[int], block: int) -> Iterator[tupl
 _modules: dict[str, tuple[nn.Module, nn.Module]] = {}
 
 
+@cache
+def _follow_parent() -> None:
+    """Let this worker stop when its parent does, and not before."""
+    # Ctrl-C reaches the whole process group; what it means is the parent's decision.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    # A parent that is killed says nothing, and loky would keep its workers for another five minutes.
+    threading.Thread(target=watch, name="pnp-parent-watch", daemon=True).start()
+
+
 def _in_worker(
     number: int, points: np.ndarray, pickled: np.ndarray, digest: str, options: tuple[Any, ...], backend: str
 ) -> tuple[int, Block]:
     n_features, dtype, device, default_dtype = options
     if backend == "loky":
-        # Ctrl-C reaches the whole process group; stopping is the parent's decision.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _follow_parent()
     if digest not in _modules:
         _modules.clear()
         _modules[digest] = cloudpickle.loads(pickled.tobytes())

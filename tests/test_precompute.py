@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pnp.jacobian import value_and_jacobian
 from torch import Tensor, nn
 from toy import ToyFeatures, ToySynth
 
 import pnp._block
 from pnp._block import compute_block
 from pnp.errors import CacheConfigMismatch, SynthesisError
+from pnp.jacobian import value_and_jacobian
 from pnp.precompute import PrecomputeSummary, precompute
 from pnp.provenance import canonical_json, describe, differences, fingerprint
 from pnp.store import MetricCache, Status
@@ -213,15 +213,28 @@ def test_synthesizer_that_never_works_is_refused_before_a_file_is_made(tmp_path:
     assert not list(tmp_path.iterdir())
 
 
-def test_probe_refuses_a_dropped_gradient(tmp_path: Path) -> None:
+def test_dropped_gradient_is_refused_before_a_file_is_made(tmp_path: Path) -> None:
     class Detached(ToySynth):
         def forward(self, theta: Tensor) -> Tensor:
             return super().forward(torch.stack([theta[..., 0], theta[..., 1].detach()], -1))
 
-    with pytest.raises(ValueError, match=r"drops the gradient of 'decay'"):
+    with pytest.raises(SynthesisError, match=r"drops the gradient of parameter 'decay'"):
         run(tmp_path / "toy.h5", Detached())
     assert not list(tmp_path.iterdir())
-    assert run(tmp_path / "toy.h5", Detached(), probe=False).n_failed == 0
+
+
+def test_probe_refuses_a_synthesizer_that_drifts(tmp_path: Path) -> None:
+    class Noisy(ToySynth):
+        calls = 0
+
+        def forward(self, theta: Tensor) -> Tensor:
+            self.calls += 1
+            return super().forward(theta) * (1.0 + 0.1 * self.calls)
+
+    with pytest.raises(ValueError, match="is not deterministic"):
+        run(tmp_path / "toy.h5", Noisy())
+    assert not list(tmp_path.iterdir())
+    assert run(tmp_path / "toy.h5", Noisy(), probe=False).n_done == SIZE
 
 
 # -- workers that die ----------------------------------------------------------------------------------------

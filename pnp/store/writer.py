@@ -261,7 +261,7 @@ def _offset(dataset: h5py.Dataset, column: Column, path: Path) -> int:
         size = dataset.chunks[0] * column.row_bytes
         if count == expected and last.byte_offset - first.byte_offset == (count - 1) * size:
             return int(first.byte_offset)
-    raise CacheError(f"{path} is complete and cannot be continued: it was merged or compressed.")
+    raise CacheError(f"{path} cannot be continued: it was merged or compressed.")
 
 
 def _too_small(path: Path, needed: int, free: int) -> str:
