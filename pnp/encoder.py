@@ -12,6 +12,33 @@ from torch import Tensor, nn
 
 from pnp.parameters import ParameterSpace
 
+# From the slowest modulation that is looked for to half the frame rate.
+_MODULATION_OCTAVES = 6.0
+
+
+def log_frequency_bank(
+    sample_rate: float, n_fft: int, n_bands: int, n_octaves: float
+) -> Float[Tensor, "K bins"]:
+    """Triangular weights that pool the bins of a real FFT into bands spaced evenly in log-frequency.
+
+    Args:
+        sample_rate: Sampling rate in Hz.
+        n_fft: Length of the FFT.
+        n_bands: Number of bands K, the first of them n_octaves below the Nyquist frequency.
+        n_octaves: Range of the bands.
+
+    Returns:
+        Weights, float64, shape (K, n_fft // 2 + 1), each row summing to 1.
+    """
+    bin_width = sample_rate / n_fft
+    octaves = torch.linspace(-n_octaves, 0.0, n_bands + 1, dtype=torch.float64)[:-1]
+    centres = sample_rate / 2 * 2.0**octaves
+    # Half of a triangle reaches to the next centre; where bands are closer than bins, to the next bin.
+    widths = (centres * (2.0 ** (n_octaves / n_bands) - 1)).clamp(min=bin_width)
+    bins = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * bin_width
+    weights = (1 - (bins - centres[:, None]).abs() / widths[:, None]).clamp(min=0)
+    return torch.nn.functional.normalize(weights, p=1.0, dim=-1)
+
 
 class LogFrequencySpectrogram(nn.Module):
     """Spectrograms with several window lengths, pooled onto bands even in log-frequency and compressed.
@@ -36,10 +63,10 @@ class LogFrequencySpectrogram(nn.Module):
         self,
         sample_rate: float,
         *,
-        n_bands: int = 64,
+        n_bands: int = 48,
         n_octaves: float = 8.0,
-        frame_rate: float = 64.0,
-        windows: Sequence[int] = (2, 8),
+        frame_rate: float = 128.0,
+        windows: Sequence[int] = (2, 16),
         gain: float = 1e3,
     ) -> None:
         super().__init__()
@@ -56,18 +83,8 @@ class LogFrequencySpectrogram(nn.Module):
             # its sum: a sinusoid of amplitude A has magnitude A/2 whatever the window.
             window = torch.hann_window(length * self.hop)
             self.register_buffer(f"window_{length}", window / window.sum(), persistent=False)
-        self.register_buffer("bank", self._bank(), persistent=False)
-
-    def _bank(self) -> Tensor:
-        """Triangular weights of FFT bins in each band, shape (K, n_fft/2 + 1), each row summing to 1."""
-        nyquist, bin_width = self.sample_rate / 2, self.sample_rate / self.n_fft
-        octaves = torch.linspace(-self.n_octaves, 0.0, self.n_bands + 1, dtype=torch.float64)[:-1]
-        centres = nyquist * 2.0**octaves
-        # Half of a triangle reaches to the next centre; where bands are closer than bins, to the next bin.
-        widths = (centres * (2.0 ** (self.n_octaves / self.n_bands) - 1)).clamp(min=bin_width)
-        bins = torch.arange(self.n_fft // 2 + 1, dtype=torch.float64) * bin_width
-        weights = (1 - (bins - centres[:, None]).abs() / widths[:, None]).clamp(min=0)
-        return torch.nn.functional.normalize(weights, p=1.0, dim=-1).float()
+        bank = log_frequency_bank(sample_rate, self.n_fft, n_bands, n_octaves)
+        self.register_buffer("bank", bank.float(), persistent=False)
 
     def forward(self, x: Tensor) -> Float[Tensor, "B W K frames"]:
         """Compressed band magnitudes.
@@ -106,9 +123,15 @@ class LogFrequencySpectrogram(nn.Module):
 class Encoder(nn.Module):
     """Convolutional network from sounds to parameters in the unit cube.
 
-    Spectrograms, standardized per channel and band; four convolutions that halve both axes; mean and maximum
-    over time, which make it indifferent to where in the recording a sound is; two dense layers; a tanh onto
-    the cube.
+    Spectrograms, standardized per channel and band, go two ways: through convolutions over time and
+    frequency, which see shapes such as a chirp's slope, and are then pooled over time; and through a Fourier
+    transform of each band along time, whose magnitude shows rates of events wherever they are, and
+    convolutions over that. Two dense layers join both. Neither way changes much when a sound is shifted in
+    time, which is not heard either.
+
+    The output is z / √(1 + z²), and z is 0 before training: the network begins at the centre of the cube. A
+    tanh would lose its gradient exponentially on the way to a wrong corner, and does not come back from
+    there.
 
     `forward` is `body(front_end(x))`: a training loop computes the front end, which has nothing to learn,
     once.
@@ -116,7 +139,10 @@ class Encoder(nn.Module):
     Args:
         space: Parameters to predict, P of them.
         sample_rate: Sampling rate of the sounds in Hz.
-        n_channels: Channels of the convolutions.
+        n_channels: Channels of the convolutions over time and frequency, each of which halves both axes.
+        n_modulation_channels: Channels of the convolutions over modulation and audio frequency, each of which
+            halves the latter.
+        n_modulations: Bands of modulation frequency, even in its logarithm.
         n_hidden: Units of the dense layer.
         front_end: Options of `LogFrequencySpectrogram`.
     """
@@ -129,7 +155,9 @@ class Encoder(nn.Module):
         space: ParameterSpace,
         sample_rate: float,
         *,
-        n_channels: Sequence[int] = (16, 32, 48, 64),
+        n_channels: Sequence[int] = (12, 24, 32, 48),
+        n_modulation_channels: Sequence[int] = (12, 24, 24),
+        n_modulations: int = 32,
         n_hidden: int = 128,
         front_end: dict[str, Any] | None = None,
     ) -> None:
@@ -137,30 +165,25 @@ class Encoder(nn.Module):
         self.space = space
         self.sample_rate = float(sample_rate)
         self.n_channels = tuple(n_channels)
+        self.n_modulation_channels = tuple(n_modulation_channels)
+        self.n_modulations = n_modulations
         self.n_hidden = n_hidden
         self.front_end_options = dict(front_end or {})
         self.front_end = LogFrequencySpectrogram(sample_rate, **self.front_end_options)
         n_windows, n_bands = len(self.front_end.windows), self.front_end.n_bands
         self.register_buffer("offset", torch.zeros(n_windows, n_bands, 1))
         self.register_buffer("deviation", torch.ones(n_windows, n_bands, 1))
-        layers: list[nn.Module] = []
-        n_inputs = n_windows
-        for n_outputs in self.n_channels:
-            kernel = 5 if n_inputs == n_windows else 3
-            layers += [
-                nn.Conv2d(n_inputs, n_outputs, kernel, stride=2, padding=kernel // 2, bias=False),
-                nn.BatchNorm2d(n_outputs),
-                nn.ReLU(),
-            ]
-            n_inputs = n_outputs
-            n_bands = (n_bands + 1) // 2
-        self.convolutions = nn.Sequential(*layers)
-        last = nn.Linear(n_hidden, len(space))
-        # Begin at the centre of the cube. From anywhere near its faces the tanh lets hardly any gradient
-        # through, and what the metric weighs little stays there for most of a short training.
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.dense = nn.Sequential(nn.Linear(2 * n_inputs * n_bands, n_hidden), nn.ReLU(), last, nn.Tanh())
+        self.shapes = _convolutions(n_windows, self.n_channels, stride=(2, 2))
+        self.modulations = _convolutions(n_windows, self.n_modulation_channels, stride=(2, 1))
+        n_shapes = 2 * self.n_channels[-1] * math.ceil(n_bands / 2 ** len(self.n_channels))
+        output = nn.Linear(n_hidden, len(space))
+        nn.init.zeros_(output.weight)
+        nn.init.zeros_(output.bias)
+        self.dense = nn.Sequential(
+            nn.Linear(n_shapes + 2 * self.n_modulation_channels[-1] * n_modulations, n_hidden),
+            nn.ReLU(),
+            output,
+        )
 
     def standardize(self, spectrograms: Tensor) -> None:
         """Set offset and scale of the input from the front end's output over training sounds.
@@ -182,9 +205,24 @@ class Encoder(nn.Module):
         Returns:
             û in (−1, 1), shape (B, P).
         """
-        maps = self.convolutions((spectrograms - self.offset) / self.deviation)
-        u_hat: Tensor = self.dense(torch.cat([maps.mean(-1), maps.amax(-1)], dim=1).flatten(1))
-        return u_hat
+        standardized = (spectrograms - self.offset) / self.deviation
+        pooled = []
+        for maps, axis in (
+            (self.shapes(standardized), -1),
+            (self.modulations(self._rates(standardized)), -2),
+        ):
+            pooled += [maps.mean(axis).flatten(1), maps.amax(axis).flatten(1)]
+        z: Tensor = self.dense(torch.cat(pooled, dim=1))
+        return z * torch.rsqrt(1 + z.square())
+
+    def _rates(self, spectrograms: Tensor) -> Tensor:
+        """Compressed magnitude of modulations in each band, shape (B, W, K, n_modulations)."""
+        fluctuations = spectrograms - spectrograms.mean(-1, keepdim=True)
+        n_frames = fluctuations.shape[-1]
+        spectrum = torch.fft.rfft(fluctuations, norm="ortho").abs()
+        rate = self.front_end.sample_rate / self.front_end.hop
+        bank = log_frequency_bank(rate, n_frames, self.n_modulations, _MODULATION_OCTAVES)
+        return torch.log1p(torch.matmul(spectrum, bank.to(spectrum).T))
 
     def forward(self, x: Tensor) -> Float[Tensor, "B P"]:
         """Predict parameters from sounds.
@@ -203,6 +241,8 @@ class Encoder(nn.Module):
             "space": self.space.to_dict(),
             "sample_rate": self.sample_rate,
             "n_channels": list(self.n_channels),
+            "n_modulation_channels": list(self.n_modulation_channels),
+            "n_modulations": self.n_modulations,
             "n_hidden": self.n_hidden,
             "front_end": self.front_end_options,
         }
@@ -219,3 +259,16 @@ class Encoder(nn.Module):
         """
         options = dict(config)
         return cls(ParameterSpace.from_dict(options.pop("space")), options.pop("sample_rate"), **options)
+
+
+def _convolutions(n_inputs: int, n_channels: Sequence[int], stride: tuple[int, int]) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for n_outputs in n_channels:
+        kernel = 3 if layers else 5
+        layers += [
+            nn.Conv2d(n_inputs, n_outputs, kernel, stride, padding=kernel // 2, bias=False),
+            nn.BatchNorm2d(n_outputs),
+            nn.ReLU(),
+        ]
+        n_inputs = n_outputs
+    return nn.Sequential(*layers)

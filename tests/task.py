@@ -10,7 +10,13 @@ from pnp.parameters import Parameter, ParameterSpace
 FOLDS = ("train", "validation", "test")
 
 # A network that trains in a second.
-SMALL = {"n_channels": (4, 8), "n_hidden": 16, "front_end": {"n_bands": 24, "windows": (4,)}}
+SMALL = {
+    "n_channels": (4, 8),
+    "n_modulation_channels": (4,),
+    "n_modulations": 8,
+    "n_hidden": 16,
+    "front_end": {"n_bands": 24, "frame_rate": 64.0, "windows": (4,)},
+}
 
 
 class Tones(nn.Module):

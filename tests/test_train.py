@@ -159,7 +159,7 @@ def test_diverging_keeps_the_best_weights_before_or_says_so(cache):
     epoch = len(cache.rows("train"))
     result = _train(cache, loss=_Diverging(3 * epoch), epochs=10)
     assert (result.stopped, len(result.history), result.best_epoch) == ("diverged", 3, 2)
-    with pytest.raises(FloatingPointError, match=r"not finite after epoch 1.*learning rate 0\.002"):
+    with pytest.raises(FloatingPointError, match=r"not finite after epoch 1.*learning rate 0\.003"):
         _train(cache, loss=_Diverging(epoch))
 
 
