@@ -32,8 +32,8 @@ class Features(nn.Module):
         ValueError: If `compression` is unknown or `scale` not positive.
 
     Source:
-        Andén and Mallat, "Deep scattering spectrum", IEEE TSP 2014, section IV, for the logarithm; Han, Lostanlen and Lagrange,
-        "Perceptual-neural-physical sound matching", ICASSP 2023, for log(1 + S / ε) with ε = 1e-3.
+        Andén and Mallat, "Deep scattering spectrum", IEEE TSP 2014, section IV, for the logarithm; Han, Lostanlen and
+        Lagrange, "Perceptual-neural-physical sound matching", ICASSP 2023, for log(1 + S / ε) with ε = 1e-3.
 
     Example:
         >>> features = Features(nn.Identity(), scale=1.0)
@@ -95,7 +95,8 @@ class Features(nn.Module):
         """
         if not hasattr(self.representation, "value_and_tangents"):
             return pushforward(self, x, dx)
-        S, dS = self.representation.value_and_tangents(x, dx)
+        representation: Any = self.representation
+        S, dS = representation.value_and_tangents(x, dx)
         S, dS = S.flatten(1), dS.flatten(2)
         if self.compression == "log1p":
             dS = dS * (self.scale / (1.0 + self.scale * S.abs())).unsqueeze(1)

@@ -37,20 +37,24 @@ def value_and_jacobian(
 
     Raises:
         TypeError: If `u` is not a floating-point tensor.
-        ValueError: If `u` is not of shape (B, P) or leaves the cube, if sounds do not have shape (B, N), or if the synthesizer
-            drops the gradient of a parameter.
+        ValueError: If `u` is not of shape (B, P) or leaves the cube, if sounds do not have shape (B, N), or if the
+            synthesizer drops the gradient of a parameter.
 
     Source:
         Han, Lostanlen and Lagrange, "Perceptual-neural-physical sound matching", ICASSP 2023, equation 5.
     """
-    space, n_samples = _interface(synth)
+    _check_interface(synth)
+    # What a user hands in is a module with more attributes than nn.Module declares.
+    g: Any = synth
+    phi: Any = features
+    space, n_samples = g.space, g.n_samples
     space.check_unit(u)
     if u.ndim != 2:
         raise ValueError(f"u must have shape (B, {len(space)}), got {tuple(u.shape)}")
     # θ_p depends on u_p alone, so one tangent along (1, ..., 1) holds every slope.
-    theta, slope = torch.func.jvp(space.from_unit, (u,), (torch.ones_like(u),))
+    theta, slope = torch.func.jvp(space.from_unit, (u,), (torch.ones_like(u),))[:2]
     if hasattr(synth, "value_and_tangents"):
-        x, tangents = synth.value_and_tangents(theta)
+        x, tangents = g.value_and_tangents(theta)
         dx = tangents * slope.unsqueeze(-1)
     else:
         x, dx = pushforward(synth, theta, torch.diag_embed(slope))
@@ -62,19 +66,18 @@ def value_and_jacobian(
     _check_gradients(synth, space, u, x, dx)
 
     if hasattr(features, "value_and_tangents"):
-        S, dS = features.value_and_tangents(x, dx)
+        S, dS = phi.value_and_tangents(x, dx)
     else:
         S, dS = pushforward(features, x, dx)
-    return S.flatten(1), dS.flatten(2).mT
+    return S.reshape(len(u), -1), dS.reshape(*u.shape, -1).mT
 
 
-def _interface(synth: Any) -> tuple[Any, int]:
+def _check_interface(synth: nn.Module) -> None:
     missing = [name for name in ("space", "sample_rate", "n_samples") if not hasattr(synth, name)]
     if missing:
         raise TypeError(
             f"a synthesizer needs space, sample_rate and n_samples; {type(synth).__name__} has no {', '.join(missing)}"
         )
-    return synth.space, synth.n_samples
 
 
 def _check_gradients(synth: nn.Module, space: Any, u: Tensor, x: Tensor, dx: Tensor) -> None:
@@ -87,6 +90,6 @@ def _check_gradients(synth: nn.Module, space: Any, u: Tensor, x: Tensor, dx: Ten
         # gradient by half, or less where the phase has turned far.
         if whole > 0 and not whole > 3.0 * half:
             raise ValueError(
-                f"synthesizer {type(synth).__name__} drops the gradient of parameter {space.names[p]!r}: its derivative is zero "
-                "though the sound depends on it; likely float(), .item() or .detach() inside"
+                f"synthesizer {type(synth).__name__} drops the gradient of parameter {space.names[p]!r}: its "
+                "derivative is zero though the sound depends on it; likely float(), .item() or .detach() inside"
             )

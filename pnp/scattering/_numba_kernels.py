@@ -15,12 +15,14 @@ import numpy as np
 
 EPSILON = 1e-12  # that of kernels.py; a global, so that Numba compiles it as a constant
 
-_OPTIONS = {"nogil": True, "cache": True, "fastmath": {"reassoc", "contract", "arcp", "nsz", "afn"}, "error_model": "numpy"}
+# Not "nnan" and "ninf": a NaN has to come out where one went in.
+_FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 
 
 def compiled(function):
     """Compile a function. Checkers of annotations may have wrapped it on import, and Numba wants it bare."""
-    return numba.njit(**_OPTIONS)(inspect.unwrap(function))
+    compile_ = numba.njit(nogil=True, cache=True, fastmath=_FASTMATH, error_model="numpy")
+    return compile_(inspect.unwrap(function))
 
 
 @compiled
@@ -67,19 +69,23 @@ def modulus_sums(buffer, low, out):
 
 
 @compiled
-def phases(buffer, low, modulus, phase):
-    moduli(buffer, low, modulus)
+def phases(buffer, low, modulus, phase, sums):
     rows = (buffer.shape[0] + low) // 2
     band = rows - low
     n = buffer.shape[2]
     eps = buffer.dtype.type(EPSILON)
     one = buffer.dtype.type(1)
+    zero = buffer.dtype.type(0)
     inverse = np.empty(n, buffer.dtype)
+    moduli(buffer, low, modulus)
     for r in range(rows):
         pr, pi = buffer[r, 0], buffer[r, 1]
         m, cr, ci = modulus[r], phase[r, 0], phase[r, 1]
+        s = zero
         for t in range(n):
+            s += m[t]
             inverse[t] = one / (m[t] + eps)
+        sums[r] += s
         if r < low:
             for t in range(n):
                 cr[t] = pr[t] * inverse[t]
@@ -92,8 +98,11 @@ def phases(buffer, low, modulus, phase):
             for t in range(n):
                 ci[t] = (pi[t] + qr[t]) * inverse[t]
             m, cr, ci = modulus[r + band], phase[r + band, 0], phase[r + band, 1]
+            s = zero
             for t in range(n):
+                s += m[t]
                 inverse[t] = one / (m[t] + eps)
+            sums[r + band] += s
             for t in range(n):
                 cr[t] = (pr[t] + qi[t]) * inverse[t]
             for t in range(n):

@@ -22,15 +22,12 @@ from torch import Tensor
 
 from . import kernels
 from .plan import FrequentialFilter
-from .temporal import AverageTables, blocks_to_frames, modulus
+from .temporal import AverageTables, blocks_to_frames, modulus, to_planes
 from .threads import workspace
 
 # Bytes of a band buffer. On a CPU it shares a level-2 cache of one or two megabytes with its operands; on a GPU a chunk
 # should be large enough to fill the device.
 _BUFFER_BYTES = {"cpu": 2**20, "cuda": 2**30}
-# With at most this many first-order wavelets, it is cheaper to contract phases with tangents over time, and to apply the
-# filters to the result, than to filter the tangents: a matrix product with so short an inner axis is bound by its output.
-_CONTRACT_BELOW = 24
 # Below this length a chunk of time costs more to start than to compute.
 _MIN_CHUNK = 64
 
@@ -40,11 +37,11 @@ class FrequentialTables:
     """Tensors of the frequential filters of one path.
 
     Attributes:
-        weights: Real parts of the stacked filters, low-pass first, then the imaginary parts of those that are band-pass;
-            shape (rows + rows_band, n1).
+        weights: Real parts of the stacked filters, low-pass first, then the imaginary parts of those that are
+            band-pass; shape (rows + rows_band, n1).
         rows: Number of rows of each filter, low-pass first.
-        outputs: For each output filter, in the order n_fr: its spin, the filter it comes from, and its average over rows,
-            shape (outputs, rows).
+        outputs: For each output filter, in the order n_fr: its spin, the filter it comes from, and its average over
+            rows, shape (outputs, rows).
     """
 
     weights: Tensor
@@ -53,7 +50,11 @@ class FrequentialTables:
 
     @classmethod
     def from_plan(
-        cls, filters: Sequence[FrequentialFilter], spins: Sequence[int], dtype: torch.dtype, device: torch.device
+        cls,
+        filters: Sequence[FrequentialFilter],
+        spins: Sequence[int],
+        dtype: torch.dtype,
+        device: torch.device,
     ) -> FrequentialTables:
         """Copy the arrays of the plan to a dtype and a device.
 
@@ -120,18 +121,19 @@ def averaged_modulus(
         ],
         dim=-2,
     )
-    return modulus(z).unflatten(-1, (-1, average.size)) @ average.weights
+    blocks: Tensor = modulus(z).unflatten(-1, (-1, average.size))
+    return blocks @ average.weights
 
 
 class AveragedModulus(torch.autograd.Function):
-    """`averaged_modulus` that recomputes in its backward pass, chunk by chunk, instead of keeping sub-bands in memory."""
+    """`averaged_modulus` that recomputes in its backward pass, chunk by chunk, and keeps no filtered sub-band in memory."""
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, tables: FrequentialTables, average: AverageTables) -> Tensor:
         """Block averages of the moduli of `y`, shape (batch, n1, M)."""
         ctx.save_for_backward(y)
         ctx.tables, ctx.average = tables, average
-        length = chunk_length(y.shape[-1], tables, 1, y.device)
+        length = chunk_length(y.shape[-1], 1, tables)
         items = [averaged_modulus_and_tangents(to_planes(item[None], length), tables, average) for item in y]
         return torch.cat(items)
 
@@ -145,14 +147,20 @@ class AveragedModulus(torch.autograd.Function):
                 (g,) = torch.autograd.grad(z, y, gradients[0], create_graph=True)
             return g, None, None
         pairs = zip(y, gradients[0], strict=True)
-        return torch.stack([averaged_modulus_cotangent(*pair, ctx.tables, ctx.average) for pair in pairs]), None, None
+        return (
+            torch.stack([averaged_modulus_cotangent(*pair, ctx.tables, ctx.average) for pair in pairs]),
+            None,
+            None,
+        )
 
 
-def chunk_length(n_time: int, tables: FrequentialTables, n_signals: int, device: torch.device) -> int:
+def chunk_length(n_time: int, n_signals: int, tables: FrequentialTables) -> int:
     """Samples to process at once, a power of two, so that the band buffers of all signals fit in cache."""
-    bytes_per_sample = 2 * tables.n_moduli * n_signals * tables.weights.element_size()
-    samples = _BUFFER_BYTES.get(device.type, 2**26) // bytes_per_sample
-    return min(n_time, max(_MIN_CHUNK, 2 ** (max(samples, 1).bit_length() - 1)))
+    weights = tables.weights
+    samples = _BUFFER_BYTES.get(weights.device.type, 2**26) // (
+        2 * n_signals * weights.nbytes // weights.shape[1]
+    )
+    return min(n_time, max(_MIN_CHUNK, 1 << (max(samples, 1).bit_length() - 1)))
 
 
 def averaged_modulus_and_tangents(
@@ -174,11 +182,7 @@ def averaged_modulus_and_tangents(
     moduli = _memory("moduli", (tables.n_moduli, length), planes)
     phase = _memory("phase", (tables.n_moduli, 2, length), planes)
     tangents = _memory("tangents", (tables.n_moduli, n_signals - 1, 2, length), planes)
-    values, sums = z[0, :, 0, 0], z[1:, :, 0, 0]
-    contract = n_signals > 1 and average.uniform is not None and n1 <= _CONTRACT_BELOW
-    if contract:
-        contraction = planes.new_zeros(tables.n_moduli, 2 * n1 * (n_signals - 1))
-        operand = _memory("operand", (2, n1, n_signals - 1, 2, length), planes)
+    values, sums, unused = z[0, :, 0, 0], z[1:, :, 0, 0], torch.zeros_like(z[0, :, 0, 0])
     for i in range(n_chunks):
         torch.mm(tables.weights, planes[i, :, 0].view(n1, -1), out=buffer.view(tables.n_moduli, -1))
         if n_signals == 1 and average.uniform is not None:
@@ -188,14 +192,9 @@ def averaged_modulus_and_tangents(
             kernels.moduli(buffer, tables.low, moduli)
             _accumulate(z[0], moduli, i * length, average)
             continue
-        kernels.phases(buffer, tables.low, moduli, phase)
-        _accumulate(z[0], moduli, i * length, average)
-        if contract:
-            operand[0] = planes[i, :, 1:]
-            operand[1, :, :, 0] = planes[i, :, 1:, 1]
-            torch.neg(planes[i, :, 1:, 0], out=operand[1, :, :, 1])
-            contraction.addmm_(phase.view(tables.n_moduli, -1), operand.view(-1, 2 * length).T)
-            continue
+        kernels.phases(buffer, tables.low, moduli, phase, values if average.uniform is not None else unused)
+        if average.uniform is None:
+            _accumulate(z[0], moduli, i * length, average)
         torch.mm(tables.weights, planes[i, :, 1:].view(n1, -1), out=tangents.view(tables.n_moduli, -1))
         if average.uniform is not None:
             kernels.projection_sums(phase, tangents, tables.low, sums)
@@ -203,18 +202,7 @@ def averaged_modulus_and_tangents(
         for p in range(1, n_signals):
             kernels.project(phase, tangents[:, p - 1], tables.low, moduli)
             _accumulate(z[p], moduli, i * length, average)
-    if contract:
-        sums += _contracted(contraction.view(tables.n_moduli, 2, n1, n_signals - 1), tables)
     return z if average.uniform is None else z.mul_(average.uniform)
-
-
-def _contracted(d: Float[Tensor, "moduli 2 n1 tangents"], tables: FrequentialTables) -> Float[Tensor, "tangents moduli"]:
-    """Re(W D) for the positive and Re(conj(W) D) for the negative spins, from D = sum_t conj(y / |y|) dY."""
-    low, rows = tables.low, sum(tables.rows)
-    real, imag = tables.weights[:rows], tables.weights[rows:]
-    both = torch.cat([real, real[low:]])
-    sign = torch.cat([torch.zeros_like(real[:low]), -imag, imag])
-    return torch.einsum("rn,rnp->pr", both, d[:, 0]) + torch.einsum("rn,rnp->pr", sign, d[:, 1])
 
 
 def averaged_modulus_cotangent(
@@ -235,7 +223,7 @@ def averaged_modulus_cotangent(
         Cotangent of the sub-bands, in the convention of PyTorch for complex tensors.
     """
     n1, n_time = y.shape
-    length = chunk_length(n_time, tables, 1, y.device)
+    length = chunk_length(n_time, 1, tables)
     planes = to_planes(y[None], length)
     buffer = _memory("buffer", (tables.n_moduli, 2, length), planes)
     cotangent = _memory("phase", (tables.n_moduli, 2, length), planes)
@@ -245,11 +233,6 @@ def averaged_modulus_cotangent(
         kernels.cotangents(buffer, tables.low, _spread(gradient, i * length, length, average), cotangent)
         torch.mm(tables.weights.T, cotangent.view(tables.n_moduli, -1), out=operand)
     return torch.view_as_complex(planes.permute(1, 2, 0, 4, 3).reshape(n1, n_time, 2).contiguous())
-
-
-def to_planes(y: Complex[Tensor, "signals n1 M"], length: int) -> Float[Tensor, "chunks n1 signals 2 length"]:
-    """Sub-bands in real and imaginary planes, cut into chunks of time."""
-    return torch.view_as_real(y).unflatten(2, (-1, length)).permute(2, 1, 0, 4, 3).contiguous()
 
 
 def rows_to_outputs(
@@ -266,10 +249,12 @@ def rows_to_outputs(
         The scattering coefficients of each filter.
     """
     frames = blocks_to_frames(z, average)
-    positive = torch.split(frames[..., : sum(tables.rows), :], tables.rows, dim=-2)
-    negative = torch.split(frames[..., sum(tables.rows) :, :], tables.rows[1:], dim=-2)
+    rows = list(tables.rows)
+    positive = frames[..., : sum(rows), :].split(rows, dim=-2)
+    negative = frames[..., sum(rows) :, :].split(rows[1:], dim=-2)
     return [
-        matrix @ (negative[index - 1] if spin < 0 else positive[index]) for spin, index, matrix in tables.outputs
+        matrix @ (negative[index - 1] if spin < 0 else positive[index])
+        for spin, index, matrix in tables.outputs
     ]
 
 
@@ -278,7 +263,7 @@ def _memory(name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
 
 
 def _accumulate(z: Tensor, moduli: Tensor, start: int, average: AverageTables) -> None:
-    """Add what a chunk of moduli, shape (rows, length), contributes to the block averages, shape (rows, blocks, taps)."""
+    """Add what a chunk of moduli, shape (rows, length), brings to the block averages, shape (rows, blocks, taps)."""
     length, size = moduli.shape[-1], average.size
     if average.uniform is not None:  # the weight is applied once, at the end
         z[:, 0, 0] += moduli.sum(-1)

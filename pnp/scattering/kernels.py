@@ -58,20 +58,22 @@ def modulus_sums(buffer: Tensor, low: int, out: Tensor) -> None:
         part += torch.sqrt(z[0].square() + z[1].square()).sum(-1)
 
 
-def phases(buffer: Tensor, low: int, modulus: Tensor, phase: Tensor) -> None:
-    """Moduli as in `moduli`, and phases y / |y|.
+def phases(buffer: Tensor, low: int, modulus: Tensor, phase: Tensor, sums: Tensor) -> None:
+    """Moduli as in `moduli`, their sums, and phases y / |y|.
 
     Args:
         buffer: Band buffer, shape (rows + rows_band, 2, time).
         low: Number of low-pass rows.
         modulus: Written to, shape (low + 2 rows_band, time).
         phase: Written to, of the shape of the buffer: real and imaginary parts, rows in the order of the moduli.
+        sums: The sum over time of each modulus is added to it, shape (low + 2 rows_band,).
     """
     if fused(buffer):
-        _compiled("phases")(buffer.numpy(), low, modulus.numpy(), phase.numpy())
+        _compiled("phases")(buffer.numpy(), low, modulus.numpy(), phase.numpy(), sums.numpy())
         return
+    moduli(buffer, low, modulus)
+    sums += modulus.sum(-1)
     for z, part, target in zip(_spins(buffer, low), _split(modulus, low), _split(phase, low), strict=True):
-        torch.sqrt(z[0].square() + z[1].square(), out=part)
         inverse = (part + EPSILON).reciprocal()
         target[:, 0] = z[0] * inverse
         target[:, 1] = z[1] * inverse
@@ -151,7 +153,7 @@ def modulus_tangents(z: Tensor, out: Tensor) -> None:
 
 
 def first_order_spectrum(x_hat: Tensor, psi: Tensor, psi_negative: Tensor, out: Tensor) -> None:
-    """Multiply spectra by wavelets and fold them to the stride of the wavelets. Compiled only; see `temporal.first_order`.
+    """Multiply spectra by wavelets and fold them to their stride. Compiled only; see `temporal.first_order`.
 
     Args:
         x_hat: Spectra, shape (signals, N).

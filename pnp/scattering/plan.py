@@ -12,10 +12,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Complex, Float, Int, Shaped
 
 from .filterbank import (
     SIGMA0,
@@ -34,6 +34,8 @@ Averaging = Literal["global", "local", "none"]
 
 # Entries of an operator below this fraction of its largest one are not computed. Rounding in float64 hides them.
 NEGLIGIBLE = 1e-12
+# Values below this fraction of the largest one are set to zero, so that no product is a subnormal number.
+SUBNORMAL = 1e-20
 # Relative difference below which a wavelet of negative spin is the mirror image of that of positive spin.
 MIRRORED = 1e-7
 
@@ -77,6 +79,7 @@ class TimeAverage:
 
     @property
     def size(self) -> int:
+        """Samples in a block."""
         return int(self.weights.shape[0])
 
 
@@ -86,7 +89,8 @@ class FrequentialFilter:
 
     Attributes:
         n_fr: Index of the filter for each spin that it serves: {0: 0} for the low-pass filter.
-        weights: Convolution with the filter of positive spin, shape (rows, n1). Its complex conjugate is the negative spin.
+        weights: Convolution with the filter of positive spin, shape (rows, n1). Its complex conjugate is the negative
+            spin.
         average: Average over rows, shape (outputs, rows).
         n1: First-order index of each output, shape (outputs,); -1 in format "joint".
         positions: Place of each output on the log-frequency axis, in first-order wavelets; shape (outputs,).
@@ -163,8 +167,15 @@ def parse_support(value: Support, J: int, limit: int, name: str) -> tuple[float,
     if value < 1:
         raise ValueError(f"{name} must be 'global', None, 0 or a number >= 1, got {value!r}.")
     if value > limit:
-        raise ValueError(f"{name} cannot exceed the length of its axis, {limit}, got {value!r}; did you mean {name}='global'?")
+        raise ValueError(
+            f"{name} cannot exceed the length of its axis, {limit}, got {value!r}; did you mean {name}='global'?"
+        )
     return float(value), "local"
+
+
+def without_subnormals(values: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
+    """Values, with those that are invisible beside the largest one set to zero."""
+    return np.where(np.abs(values) > SUBNORMAL * np.abs(values).max(), values, 0)
 
 
 class ScatteringPlan:
@@ -218,9 +229,10 @@ class ScatteringPlan:
         self.pad_right = self.n_padded - n_samples - self.pad_left
 
     def _check(self) -> None:
-        if 2**self.J > self.n_samples:
+        if self.n_samples < 2**self.J:
             raise ValueError(
-                f"J={self.J} asks for a maximal scale of {2**self.J} samples, longer than the signal: shape={self.n_samples}."
+                f"J={self.J} asks for a maximal scale of {2**self.J} samples, longer than the signal: "
+                f"shape={self.n_samples}."
             )
         if self.n_padded_fr < len(self.psi1):
             raise ValueError(
@@ -229,10 +241,14 @@ class ScatteringPlan:
             )
 
     def _round(self, filter_hat: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-        """Kymatio keeps its filters in float32, even to compute in float64; its values include that rounding."""
+        """Filters as they are applied.
+
+        Kymatio keeps its filters in float32, even to compute in float64; its values include that rounding. The far
+        tails of a Gaussian are subnormal numbers, on which processors are a hundred times slower: they are zero here.
+        """
         if self.normalization == "kymatio":
-            return filter_hat.astype(np.float32).astype(np.float64)
-        return filter_hat
+            filter_hat = filter_hat.astype(np.float32).astype(np.float64)
+        return without_subnormals(filter_hat)
 
     # Padding of the output ------------------------------------------------------------------------------------------
 
@@ -259,7 +275,7 @@ class ScatteringPlan:
         """Sample at stride `2**log2_stride` that stands at each frame of an output with T = 0."""
         native = self.frames(log2_stride)
         held = np.array(self.frames(self.log2_stride_out)) * 2**self.log2_stride_out // 2**log2_stride
-        return np.clip(held, native.start, native.stop - 1)
+        return np.asarray(np.clip(held, native.start, native.stop - 1))
 
     # Time -----------------------------------------------------------------------------------------------------------
 
@@ -288,7 +304,9 @@ class ScatteringPlan:
         phi = self._round(periodize(self.phi, log2_stride))
         bins = np.arange(min(n_out, n // 2 + 1))
         frames = np.array(self.frames(self.log2_stride)) if self.average == "local" else np.arange(n_out)
-        weight = np.where((bins == 0) | (2 * bins == n), 1.0, 2.0)  # a real signal: each bin stands for its mirror
+        weight = np.where(
+            (bins == 0) | (2 * bins == n), 1.0, 2.0
+        )  # a real signal: each bin stands for its mirror
         phase = np.exp(2j * np.pi * ((bins[:, None] * frames[None, :]) % n_out) / n_out)
         return np.asarray((weight * phi[bins])[:, None] * phase)
 
@@ -300,7 +318,9 @@ class ScatteringPlan:
         for k in sorted(set(strides)):
             start, stop = strides.index(k), len(strides) - strides[::-1].index(k)
             n = self.n_padded >> k
-            wavelets = [morlet(self.n_padded, self.psi1.xi[i], self.psi1.sigma[i]) for i in range(start, stop)]
+            wavelets = [
+                morlet(self.n_padded, self.psi1.xi[i], self.psi1.sigma[i]) for i in range(start, stop)
+            ]
             filters = self._round(np.stack(wavelets))
             # One fold is enough: the next one is more than ten bandwidths away from the centre of the filter.
             psi = filters[:, :n] / 2**k
@@ -322,7 +342,7 @@ class ScatteringPlan:
         kernel = np.stack([response[(lag * size - np.arange(size)) % n] for lag in range(blocks)], axis=1)
         lags = np.flatnonzero(np.abs(kernel).max(axis=0) > NEGLIGIBLE * np.abs(response).max())
         frames = np.array(self.frames(self.log2_stride))
-        return TimeAverage(kernel[:, lags], (frames[:, None] - lags[None, :]) % blocks)
+        return TimeAverage(without_subnormals(kernel[:, lags]), (frames[:, None] - lags[None, :]) % blocks)
 
     @cached_property
     def order1_average(self) -> TimeAverage:
@@ -357,7 +377,9 @@ class ScatteringPlan:
                 )
             )
         if not paths:
-            raise ValueError(f"J={self.J} and Q={self.Q} leave no second-order wavelet slower than a first-order one; raise J.")
+            raise ValueError(
+                f"J={self.J} and Q={self.Q} leave no second-order wavelet slower than a first-order one; raise J."
+            )
         return tuple(paths)
 
     # Log-frequency --------------------------------------------------------------------------------------------------
@@ -381,7 +403,11 @@ class ScatteringPlan:
         """Frequential filters of a path with `n1_max` first-order wavelets: the low-pass one, then the others."""
         n = self.n_padded_fr
         low, *bands = self.spins()
-        filters = [self._frequential_filter({0: 0}, impulse_response(self._round(gauss(n, low[3]))).real + 0j, low[4], n1_max)]
+        filters = [
+            self._frequential_filter(
+                {0: 0}, impulse_response(self._round(gauss(n, low[3]))).real + 0j, low[4], n1_max
+            )
+        ]
         half = len(self.psi_fr)
         for (up, _, xi, sigma, j), (down, *_rest) in zip(bands[:half], bands[half:], strict=True):
             positive = impulse_response(self._round(morlet(n, xi, sigma)))
@@ -396,7 +422,9 @@ class ScatteringPlan:
             else:
                 # The mean of the two is within rounding of either at Kymatio's accuracy, serves both spins, and makes
                 # time reversal swap them exactly.
-                filters.append(self._frequential_filter({1: up, -1: down}, (positive + negative.conj()) / 2, j, n1_max))
+                filters.append(
+                    self._frequential_filter({1: up, -1: down}, (positive + negative.conj()) / 2, j, n1_max)
+                )
         return tuple(filters)
 
     def _frequential_filter(
@@ -407,7 +435,9 @@ class ScatteringPlan:
         rows = np.arange(n >> k)
         weights = response[(rows[:, None] * 2**k - np.arange(n1_max)[None, :]) % n]
         average, n1, positions = self._frequential_average(low_pass=0 in n_fr, j=j, k=k, n1_max=n1_max)
-        return FrequentialFilter(n_fr, weights, average, n1, positions)
+        return FrequentialFilter(
+            n_fr, without_subnormals(weights), without_subnormals(average), n1, positions
+        )
 
     def _frequential_average(
         self, low_pass: bool, j: int, k: int, n1_max: int
@@ -418,7 +448,9 @@ class ScatteringPlan:
             weight = 1.0 if self.normalization == "kymatio" else 1.0 / n_rows
             one = np.zeros(1, dtype=np.int64)
             return np.full((1, n_rows), weight), one - 1 if joint else one, one
-        positions = self.joint_positions if joint else np.arange(0, n1_max, 2**j if low_pass else self._row_stride(j))
+        positions = (
+            self.joint_positions if joint else np.arange(0, n1_max, 2**j if low_pass else self._row_stride(j))
+        )
         if self.average_fr == "local" and not low_pass:
             response = impulse_response(self._round(periodize(self._phi_fr, k))).real
             average = response[(positions[:, None] // 2**k - np.arange(n_rows)[None, :]) % n_rows]
@@ -434,14 +466,16 @@ class ScatteringPlan:
         return average, np.full(len(positions), -1) if joint else positions, positions % n
 
     def _row_stride(self, j: int) -> int:
-        return 2**self.log2_stride_fr if self.average_fr == "local" else 2**j
+        return 1 << self.log2_stride_fr if self.average_fr == "local" else 1 << j
 
     @cached_property
     def joint_positions(self) -> Int[np.ndarray, " n1"]:
         """Places of the log-frequency axis of format "joint", in first-order wavelets."""
         if self.average_fr == "global":
             return np.zeros(1, dtype=np.int64)
-        stride = 2**self.log2_stride_fr if self.average_fr == "local" else 2 ** min(s[-1] for s in self.spins())
+        stride = (
+            2**self.log2_stride_fr if self.average_fr == "local" else 2 ** min(s[-1] for s in self.spins())
+        )
         return np.arange(0, len(self.psi1), stride)
 
     # Paths ----------------------------------------------------------------------------------------------------------
@@ -464,8 +498,16 @@ class ScatteringPlan:
                     rows.append((order, int(n1), n2, n_fr, int(position)))
         table = np.array(rows, dtype=np.int64)
         orders, n1s, n2s, n_frs, positions = table.T
-        meta: dict[str, np.ndarray] = {"order": orders, "n1": n1s, "n2": n2s, "n_fr": n_frs, "position": positions}
-        for i, (name, dtype) in enumerate((("spin", np.int64), ("xi_fr", float), ("sigma_fr", float), ("j_fr", np.int64))):
+        meta: dict[str, np.ndarray] = {
+            "order": orders,
+            "n1": n1s,
+            "n2": n2s,
+            "n_fr": n_frs,
+            "position": positions,
+        }
+        for i, (name, dtype) in enumerate(
+            (("spin", np.int64), ("xi_fr", float), ("sigma_fr", float), ("j_fr", np.int64))
+        ):
             missing = (0, np.nan, np.nan, -1)[i]
             meta[name] = np.array([spins[n][i] if n >= 0 else missing for n in n_frs], dtype=dtype)
         for name in ("xi", "sigma", "j"):
@@ -476,4 +518,3 @@ class ScatteringPlan:
                 columns.append([values[i] if i >= 0 else missing for i in index])
             meta[name] = np.array(columns, dtype=np.int64 if name == "j" else float).T
         return meta
-

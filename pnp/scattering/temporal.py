@@ -20,9 +20,10 @@ from .kernels import EPSILON
 from .plan import FirstOrderGroup, SecondOrderPath, TimeAverage
 from .threads import workspace
 
-# Sub-bands that a core computes together, in samples: enough Fourier transforms in a call to share its set-up, few enough
-# to stay in cache.
+# Sub-bands that a core computes together, in samples: enough Fourier transforms in a call to share its set-up, few
+# enough to stay in cache.
 SUBBAND_SAMPLES = 2**20
+
 
 @dataclass(frozen=True)
 class GroupTables:
@@ -96,7 +97,9 @@ class PathTables:
         return cls(path.n1_max, psi, negative)
 
 
-def pad(x: Float[Tensor, "*batch samples"], left: int, right: int, mode: str) -> Float[Tensor, "*batch padded"]:
+def pad(
+    x: Float[Tensor, "*batch samples"], left: int, right: int, mode: str
+) -> Float[Tensor, "*batch padded"]:
     """Extend a signal at both ends, by reflection or by zeros."""
     if mode == "zero":
         return F.pad(x, (left, right))
@@ -115,7 +118,8 @@ def first_order(x_hat: Complex[Tensor, "*batch N"], group: GroupTables) -> Compl
     Returns:
         The analytic sub-bands, at the stride of the group.
     """
-    return torch.fft.ifft(_first_order_spectrum(x_hat, group))
+    u: Tensor = torch.fft.ifft(_first_order_spectrum(x_hat, group))
+    return u
 
 
 def _first_order_spectrum(x_hat: Tensor, group: GroupTables) -> Tensor:
@@ -128,7 +132,7 @@ def _first_order_spectrum(x_hat: Tensor, group: GroupTables) -> Tensor:
 
 
 class _Modulus(torch.autograd.Function):
-    """|z|, with derivative z / (|z| + EPSILON): that of Kymatio, which is zero at zero and fades out in rounding noise."""
+    """|z|, with derivative z / (|z| + EPSILON): Kymatio's, which is zero at zero and fades out in rounding noise."""
 
     generate_vmap_rule = True
 
@@ -154,11 +158,13 @@ class _Modulus(torch.autograd.Function):
 
 def modulus(z: Complex[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Complex modulus, differentiable everywhere and under every `torch.func` transform."""
-    r: Tensor = _Modulus.apply(z)
+    r: Tensor = _Modulus.apply(z)  # type: ignore[no-untyped-call]
     return r
 
 
-def scalogram_spectrum(x_hat: Complex[Tensor, "signals N"], group: GroupTables) -> Complex[Tensor, "signals n1 bins"]:
+def scalogram_spectrum(
+    x_hat: Complex[Tensor, "signals N"], group: GroupTables
+) -> Complex[Tensor, "signals n1 bins"]:
     """Fourier coefficients of the scalogram of a signal, and of its tangents. Not differentiable.
 
     Args:
@@ -181,10 +187,13 @@ def scalogram_spectrum(x_hat: Complex[Tensor, "signals N"], group: GroupTables) 
 
 def coefficients(u: Float[Tensor, "*batch M"]) -> Complex[Tensor, "*batch bins"]:
     """Fourier coefficients of a real signal, normalized so that they do not depend on its sampling rate."""
-    return torch.fft.rfft(u, norm="forward")
+    c: Tensor = torch.fft.rfft(u, norm="forward")
+    return c
 
 
-def low_pass(c: Complex[Tensor, "*batch bins"], weights: Complex[Tensor, "kept frames"]) -> Float[Tensor, "*batch frames"]:
+def low_pass(
+    c: Complex[Tensor, "*batch bins"], weights: Complex[Tensor, "kept frames"]
+) -> Float[Tensor, "*batch frames"]:
     """Local averages of a real signal from its Fourier coefficients."""
     return (c[..., : weights.shape[0]] @ weights).real
 
@@ -213,7 +222,8 @@ def second_order(
     y_hat = c_low * path.psi
     mirrored = c_low[..., 1 : n // 2 + 1].flip(-1).conj() * path.psi_negative
     y_hat = torch.cat([y_hat[..., : n // 2], y_hat[..., n // 2 :] + mirrored], dim=-1)
-    return torch.fft.ifft(y_hat, norm="forward")
+    y: Tensor = torch.fft.ifft(y_hat, norm="forward")
+    return y
 
 
 def _low_bins(c: Tensor, n: int) -> Tensor:
@@ -240,8 +250,7 @@ def second_order_planes(
     n_signals, n = c[0].shape[0], path.psi.shape[-1]
     shape = (n // length, path.n1_max, n_signals, 2, length)
     if not kernels.fused(c[0]):
-        y = torch.view_as_real(second_order(c, path))
-        return y.unflatten(2, (-1, length)).permute(2, 1, 0, 4, 3).contiguous()
+        return to_planes(second_order(c, path), length)
     planes = workspace("planes", shape, path.psi.dtype)
     step = min(path.n1_max, max(1, SUBBAND_SAMPLES // (n * n_signals)))
     y_hat = workspace("y_hat", (n_signals, step, n), c[0].dtype)
@@ -260,7 +269,15 @@ def second_order_planes(
     return planes
 
 
-def blocks_to_frames(z: Float[Tensor, "*batch blocks taps"], average: AverageTables) -> Float[Tensor, "*batch frames"]:
+def to_planes(y: Complex[Tensor, "signals n1 M"], length: int) -> Float[Tensor, "chunks n1 signals 2 length"]:
+    """Sub-bands in real and imaginary planes, cut into chunks of time."""
+    planes: Tensor = torch.view_as_real(y).unflatten(2, (-1, length)).permute(2, 1, 0, 4, 3).contiguous()
+    return planes
+
+
+def blocks_to_frames(
+    z: Float[Tensor, "*batch blocks taps"], average: AverageTables
+) -> Float[Tensor, "*batch frames"]:
     """Sum the contributions of blocks of samples to each frame; see `plan.TimeAverage`."""
     if average.source.numel() == 1:
         return z[..., 0, :]

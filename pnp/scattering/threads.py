@@ -82,7 +82,9 @@ def workspace(name: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     Returns:
         A tensor on the CPU.
     """
-    tensors: dict[tuple[str, torch.dtype], Tensor] = _memory.__dict__
+    if not hasattr(_memory, "tensors"):
+        _memory.tensors = {}
+    tensors: dict[tuple[str, torch.dtype], Tensor] = _memory.tensors
     size = math.prod(shape)
     if (name, dtype) not in tensors or tensors[name, dtype].numel() < size:
         tensors[name, dtype] = torch.empty(size, dtype=dtype)

@@ -21,7 +21,6 @@ from .frequential import (
     averaged_modulus_and_tangents,
     chunk_length,
     rows_to_outputs,
-    to_planes,
 )
 from .kernels import EPSILON
 from .plan import ScatteringPlan, Support
@@ -38,8 +37,10 @@ from .temporal import (
     scalogram_spectrum,
     second_order,
     second_order_planes,
+    to_planes,
 )
 from .threads import thread_map
+
 
 @dataclass(frozen=True)
 class _Tables:
@@ -80,8 +81,8 @@ class TimeFrequencyScattering(nn.Module):
     where :math:`U_1(t, n_1) = |x \star \psi_{n_1}|(t)` is the scalogram, :math:`\psi_{n_2}` acts along time and
     :math:`\psi_{n_{fr}}`, of spin up or down, along log-frequency.
 
-    It computes in the dtype (float32 or float64) and on the device of its input, whatever its own: `.double()` and `.to`
-    are accepted and change nothing. `torch.func.jvp`, `jacfwd`, `jacrev`, `grad` and `vmap` all apply, in any
+    It computes in the dtype (float32 or float64) and on the device of its input, whatever its own: `.double()` and
+    `.to` are accepted and change nothing. `torch.func.jvp`, `jacfwd`, `jacrev`, `grad` and `vmap` all apply, in any
     composition. Fastest are plain calls, `backward`, and `value_and_tangents`.
 
     Args:
@@ -97,8 +98,8 @@ class TimeFrequencyScattering(nn.Module):
             on a grid that all paths share, and has no order 0.
         normalization: "mean" averages where averaging is global. "kymatio" sums, and reproduces Kymatio's values to
             rounding in float64: with its sums a path at stride 2**j weighs 2**-j as much, its filters are rounded to
-            float32, and for F < 2**J_fr it takes rows of the low-pass path that are not at the places their index n1 says
-            (see "position" in `meta`).
+            float32, and for F < 2**J_fr it takes rows of the low-pass path that are not at the places their index n1
+            says (see "position" in `meta`).
         pad_mode: "reflect", like Kymatio, or "zero", which keeps an attack an attack.
 
     Raises:
@@ -129,7 +130,9 @@ class TimeFrequencyScattering(nn.Module):
         pad_mode: str = "reflect",
     ) -> None:
         super().__init__()
-        n_samples = _integer("shape", shape[0] if isinstance(shape, (tuple, list)) and len(shape) == 1 else shape, 2)
+        n_samples = _integer(
+            "shape", shape[0] if isinstance(shape, (tuple, list)) and len(shape) == 1 else shape, 2
+        )
         q = tuple(Q) if isinstance(Q, (tuple, list)) else (Q,)
         if len(q) not in (1, 2):
             raise ValueError(f"Q must be an integer or a pair of integers, got {Q!r}.")
@@ -170,15 +173,15 @@ class TimeFrequencyScattering(nn.Module):
         """What each row of the output is, in the order of the rows.
 
         Returns:
-            Arrays of length C, or (C, 2) with one column for each order of temporal wavelets. Integers are -1 and floats NaN
-            where they do not apply:
+            Arrays of length C, or (C, 2) with one column for each order of temporal wavelets. Integers are -1 and
+            floats NaN where they do not apply:
 
             - `order`: 0, 1 or 2.
-            - `n1`, `n2`, `n_fr`: Kymatio's indices of the wavelets. `n1` is the first one of those averaged over; in format
-              "joint", where it is an axis, -1. See `n1_grid`.
+            - `n1`, `n2`, `n_fr`: Kymatio's indices of the wavelets. `n1` is the first one of those averaged over; in
+              format "joint", where it is an axis, -1. See `n1_grid`.
             - `spin`: 1, -1, or 0 for a low-pass frequential filter.
-            - `xi`, `sigma`, `j`: centre frequency and bandwidth in cycles per sample, and log2 subsampling, of the first- and
-              second-order wavelets; shape (C, 2).
+            - `xi`, `sigma`, `j`: centre frequency and bandwidth in cycles per sample, and log2 subsampling, of the
+              first- and second-order wavelets; shape (C, 2).
             - `xi_fr`, `sigma_fr`, `j_fr`: the same of the frequential wavelet, in cycles per first-order wavelet.
             - `position`: true place on the log-frequency axis, in first-order wavelets.
         """
@@ -235,10 +238,16 @@ class TimeFrequencyScattering(nn.Module):
         """
         self._check(x)
         self._check(dx, "dx")
-        if x.ndim != 2 or dx.ndim != 3 or dx.shape[0] != x.shape[0] or dx.dtype != x.dtype or dx.device != x.device:
+        if (
+            x.ndim != 2
+            or dx.ndim != 3
+            or dx.shape[0] != x.shape[0]
+            or dx.dtype != x.dtype
+            or dx.device != x.device
+        ):
             raise ValueError(
-                "value_and_tangents expects x of shape (batch, N) and dx of shape (batch, P, N) of the same dtype and device, "
-                f"got x {tuple(x.shape)} {x.dtype} {x.device} and dx {tuple(dx.shape)} {dx.dtype} {dx.device}."
+                "value_and_tangents expects x of shape (batch, N) and dx of shape (batch, P, N) of the same dtype "
+                f"and device, got x {tuple(x.shape)} {x.dtype} {x.device} and dx {tuple(dx.shape)} {dx.dtype} {dx.device}."
             )
         outputs = self._with_tangents(torch.cat([x[:, None], dx], dim=1))
         return outputs[:, 0], outputs[:, 1:]
@@ -255,13 +264,14 @@ class TimeFrequencyScattering(nn.Module):
         def average(y: Tensor, frequential: FrequentialTables, time: AverageTables) -> Tensor:
             if plain:
                 return averaged_modulus(y, frequential, time)
-            z: Tensor = AveragedModulus.apply(y, frequential, time)
+            z: Tensor = AveragedModulus.apply(y, frequential, time)  # type: ignore[no-untyped-call]
             return z
 
         averages = [low_pass(c, group.low_pass) for c, group in zip(spectra, tables.groups, strict=True)]
         outputs = rows_to_outputs(average(self._order1(averages), *tables.order1), *tables.order1)
-        for path, *rest in tables.paths:
-            outputs += rows_to_outputs(average(second_order(spectra, path), *rest), *rest)
+        for path, frequential, time in tables.paths:
+            z = average(second_order(spectra, path), frequential, time)
+            outputs += rows_to_outputs(z, frequential, time)
         return self._assemble(self._order0(padded, tables), outputs)
 
     @torch.no_grad()
@@ -271,14 +281,20 @@ class TimeFrequencyScattering(nn.Module):
 
     def _item_with_tangents(self, x: Tensor) -> Tensor:
         tables = self._tables(x)
-        run: Callable[..., list[Any]] = thread_map if x.device.type == "cpu" else lambda f, items: [f(i) for i in items]
+        run: Callable[..., list[Any]] = (
+            thread_map if x.device.type == "cpu" else lambda f, items: [f(i) for i in items]
+        )
         padded = pad(x, self.plan.pad_left, self.plan.pad_right, self.pad_mode)
         x_hat = torch.fft.fft(padded)
         parts = [part for group in tables.groups for part in self._subband_parts(group, x)]
         spectra = run(partial(scalogram_spectrum, x_hat), parts)
-        s1 = self._order1([low_pass(c, part.low_pass) for c, part in zip(spectra, parts, strict=True)], has_tangents=True)
-        length = chunk_length(s1.shape[-1], tables.order1[0], len(x), x.device)
-        outputs = rows_to_outputs(averaged_modulus_and_tangents(to_planes(s1, length), *tables.order1), *tables.order1)
+        s1 = self._order1(
+            [low_pass(c, part.low_pass) for c, part in zip(spectra, parts, strict=True)], has_tangents=True
+        )
+        length = chunk_length(s1.shape[-1], len(x), tables.order1[0])
+        outputs = rows_to_outputs(
+            averaged_modulus_and_tangents(to_planes(s1, length), *tables.order1), *tables.order1
+        )
         # Fast paths, which cost most, come first.
         for second in run(partial(_second_order_outputs, spectra), tables.paths):
             outputs += second
@@ -293,8 +309,8 @@ class TimeFrequencyScattering(nn.Module):
         """Averaged scalogram, as the complex sub-bands that a frequential filter takes."""
         s1 = torch.cat(list(averages), dim=-2)
         if self.plan.normalization == "kymatio":
-            # Kymatio's modulus is |z| + EPSILON. It matters here alone: where the scalogram is silent, the offset is what
-            # the frequential wavelets see, and the phase of their derivative.
+            # Kymatio's modulus is |z| + EPSILON. It matters here alone: where the scalogram is silent, the offset is
+            # what the frequential wavelets see, and the phase of their derivative.
             s1 = torch.cat([s1[:1] + EPSILON, s1[1:]]) if has_tangents else s1 + EPSILON
         return torch.complex(s1, torch.zeros_like(s1))
 
@@ -306,7 +322,8 @@ class TimeFrequencyScattering(nn.Module):
             total = padded.sum(-1, keepdim=True)
             return total if plan.normalization == "kymatio" else total / plan.n_padded
         frames = plan.frames(plan.log2_stride_out)
-        return padded.unflatten(-1, (-1, 2**plan.log2_stride_out)).mean(-1)[..., frames.start : frames.stop]
+        blocks: Tensor = padded.unflatten(-1, (-1, 2**plan.log2_stride_out)).mean(-1)
+        return blocks[..., frames.start : frames.stop]
 
     def _assemble(self, order0: Tensor, outputs: Sequence[Tensor]) -> Tensor:
         if self.plan.format == "joint":
@@ -323,7 +340,9 @@ class TimeFrequencyScattering(nn.Module):
 
     def _check(self, x: Tensor, name: str = "x") -> None:
         if not isinstance(x, Tensor):
-            raise TypeError(f"TimeFrequencyScattering expects {name} to be a torch.Tensor, got {type(x).__name__}.")
+            raise TypeError(
+                f"TimeFrequencyScattering expects {name} to be a torch.Tensor, got {type(x).__name__}."
+            )
         if x.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"TimeFrequencyScattering expects {name} in float32 or float64, got {x.dtype}.")
         if x.ndim < 1 or x.shape[-1] != self.n_samples:
@@ -333,14 +352,16 @@ class TimeFrequencyScattering(nn.Module):
             )
         if is_concrete(x) and not math.isfinite(float(x.detach().abs().max() if x.numel() else 0.0)):
             bad = int((~torch.isfinite(x)).sum())
-            raise ValueError(f"TimeFrequencyScattering expects finite samples, got {bad} NaN or infinite values in {name}.")
+            raise ValueError(
+                f"TimeFrequencyScattering expects finite samples, got {bad} NaN or infinite values in {name}."
+            )
 
 
 def _second_order_outputs(
     spectra: Sequence[Tensor], path: tuple[PathTables, FrequentialTables, AverageTables]
 ) -> list[Tensor]:
     temporal, frequential, average = path
-    length = chunk_length(temporal.psi.shape[-1], frequential, len(spectra[0]), spectra[0].device)
+    length = chunk_length(temporal.psi.shape[-1], len(spectra[0]), frequential)
     planes = second_order_planes(spectra, temporal, length)
     return rows_to_outputs(averaged_modulus_and_tangents(planes, frequential, average), frequential, average)
 
@@ -352,7 +373,7 @@ def _transformed(x: Tensor) -> bool:
     from torch.autograd import forward_ad
 
     # Dual tensors exist only within a dual level, and unpacking is defined nowhere else.
-    return forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None
+    return bool(forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None)
 
 
 def _integer(name: str, value: Any, least: int) -> int:

@@ -18,7 +18,9 @@ def test_bank_covers_the_axis_from_high_to_low(J, Q):
 def test_adjacent_wavelets_meet_at_half_power():
     bank = wavelet_bank(10, 8)
     for i in range(10):
-        crossing = (bank.xi[i] * bank.sigma[i + 1] + bank.xi[i + 1] * bank.sigma[i]) / (bank.sigma[i] + bank.sigma[i + 1])
+        crossing = (bank.xi[i] * bank.sigma[i + 1] + bank.xi[i + 1] * bank.sigma[i]) / (
+            bank.sigma[i] + bank.sigma[i + 1]
+        )
         height = math.exp(-((crossing - bank.xi[i]) ** 2) / (2 * bank.sigma[i] ** 2))
         assert height == pytest.approx(math.sqrt(0.5), rel=1e-2)
 
@@ -31,7 +33,9 @@ def test_wavelets_have_no_mean_and_unit_mass():
 
 def test_periodizing_is_sampling_in_time():
     phi = gauss(512, 0.01)
-    np.testing.assert_allclose(impulse_response(periodize(phi, 2)), 4 * impulse_response(phi)[::4], atol=1e-14)
+    np.testing.assert_allclose(
+        impulse_response(periodize(phi, 2)), 4 * impulse_response(phi)[::4], atol=1e-14
+    )
 
 
 @pytest.mark.parametrize("n", [100, 4096, 5000])

@@ -56,12 +56,13 @@ def test_phases_and_projections(buffer, twins):
 
     def run():
         moduli, phase, projected = out_like(buffer, TIME), torch.zeros_like(buffer), out_like(buffer, TIME)
-        sums = torch.zeros(4, LOW + 2 * BAND, dtype=buffer.dtype)
-        kernels.phases(buffer, LOW, moduli, phase)
+        sums, totals = torch.zeros(4, LOW + 2 * BAND, dtype=buffer.dtype), out_like(buffer)
+        kernels.phases(buffer, LOW, moduli, phase, totals)
+        torch.testing.assert_close(moduli.sum(1), totals)
         kernels.project(phase, tangents[:, 2].contiguous(), LOW, projected)
         kernels.projection_sums(phase, tangents, LOW, sums)
         torch.testing.assert_close(projected.sum(1), sums[2], rtol=1e-4, atol=1e-5)
-        return moduli, phase, projected, sums
+        return moduli, phase, projected, sums, totals
 
     check(twins(run))
 
@@ -103,7 +104,9 @@ def test_modulus_tangents(twins):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"T": "global", "F": "global"}, {"T": "global", "F": 2}, {"T": 30, "F": 4}, {"T": 0, "F": 0}], ids=str
+    "settings",
+    [{"T": "global", "F": "global"}, {"T": "global", "F": 2}, {"T": 30, "F": 4}, {"T": 0, "F": 0}],
+    ids=str,
 )
 def test_whole_transform(settings, twins):
     jtfs = TimeFrequencyScattering(shape=600, J=6, Q=(8, 2), J_fr=2, **settings)

@@ -83,7 +83,9 @@ class TestAgainstKymatio:
         S = with_frames(jtfs(torch.tensor(data["x"])))
         terms = np.ones(len(meta["n1"]))
         if config["T"] == "global":
-            strides = np.select([meta["order"] == 0, meta["order"] == 1], [0, plan.log2_stride], meta["j"][:, 1])
+            strides = np.select(
+                [meta["order"] == 0, meta["order"] == 1], [0, plan.log2_stride], meta["j"][:, 1]
+            )
             terms *= plan.n_padded / 2.0**strides
         if config["F"] == "global":
             terms[meta["spin"] != 0] *= plan.n_padded_fr / 2.0 ** meta["j_fr"][meta["spin"] != 0]
@@ -91,7 +93,11 @@ class TestAgainstKymatio:
         # With F < 2**J_fr, Kymatio's low-pass rows are elsewhere than their index says. With Q_fr = 1, the two spins of
         # its widest wavelet are not quite mirror images; here they are.
         same = np.ones(len(terms), dtype=bool) if config["F"] != 4 else meta["spin"] != 0
-        widest = np.abs(meta["xi_fr"]) == max(jtfs.plan.psi_fr.xi) if config.get("Q_fr") == 1 else np.zeros_like(same)
+        widest = (
+            np.abs(meta["xi_fr"]) == max(jtfs.plan.psi_fr.xi)
+            if config.get("Q_fr") == 1
+            else np.zeros_like(same)
+        )
         assert relative_error(S[:, same & ~widest], reference[:, same & ~widest]) < 1e-6
         assert not widest.any() or relative_error(S[:, same & widest], reference[:, same & widest]) < 1e-4
 
@@ -130,7 +136,9 @@ def test_joint_format_holds_the_rows_of_the_time_format():
     compared = 0
     for row in np.flatnonzero(rows["order"] > 0):
         key = [rows[name][row] for name in ("order", "n2", "n_fr")]
-        path = np.flatnonzero(np.all([paths[n] == k for n, k in zip(("order", "n2", "n_fr"), key, strict=True)], axis=0))
+        path = np.flatnonzero(
+            np.all([paths[n] == k for n, k in zip(("order", "n2", "n_fr"), key, strict=True)], axis=0)
+        )
         torch.testing.assert_close(S_time[row], S_joint[path.item(), places[int(rows["n1"][row])]])
         compared += 1
     assert compared == (rows["order"] > 0).sum()
@@ -226,9 +234,7 @@ class TestPhysics:
         return TimeFrequencyScattering(shape=8192, J=9, Q=(8, 1), J_fr=3, Q_fr=1, T="global", F=0)
 
     def test_pure_tone_lights_the_band_of_its_frequency(self, jtfs):
-        meta = TimeFrequencyScattering(
-            shape=8192, J=9, Q=(8, 1), J_fr=3, T="global", F="global"
-        ).plan.psi1
+        meta = TimeFrequencyScattering(shape=8192, J=9, Q=(8, 1), J_fr=3, T="global", F="global").plan.psi1
         for n1 in (5, 20, 35):
             tone = torch.sin(2 * math.pi * meta.xi[n1] * torch.arange(8192.0))
             rows = jtfs.meta()
@@ -243,13 +249,17 @@ class TestPhysics:
             shape=8192, J=9, Q=(8, 1), J_fr=3, Q_fr=1, T="global", F=0, pad_mode="zero"
         )
         t = torch.arange(8192, dtype=torch.float64) % 1024 / 1024
-        chirp = torch.hann_window(8192, dtype=torch.float64) * torch.sin(2 * math.pi * 10 * (2 ** (4 * t) - 1))
+        chirp = torch.hann_window(8192, dtype=torch.float64) * torch.sin(
+            2 * math.pi * 10 * (2 ** (4 * t) - 1)
+        )
         S, reversed_ = jtfs(chirp), jtfs(chirp.flip(0))
         meta = jtfs.meta()
         half = len(jtfs.plan.psi_fr)
         up = np.flatnonzero(meta["spin"] == 1)
         up = up[meta["order"][up] == 2]
-        keys = {tuple(int(meta[k][i]) for k in ("order", "n1", "n2", "n_fr")): i for i in range(len(meta["n1"]))}
+        keys = {
+            tuple(int(meta[k][i]) for k in ("order", "n1", "n2", "n_fr")): i for i in range(len(meta["n1"]))
+        }
         down = [keys[2, int(meta["n1"][i]), int(meta["n2"][i]), int(meta["n_fr"][i]) + half] for i in up]
         # Upward chirps tell the spins apart; their reversal swaps them.
         assert (S[up] - S[down]).norm() > 0.3 * S[up].norm()
@@ -299,7 +309,11 @@ def test_copies_pickles_and_dtypes():
     jtfs = TimeFrequencyScattering(**SMALL, T="global", F="global")
     x = torch.randn(1024)
     S = jtfs(x)
-    for other in (copy.deepcopy(jtfs), pickle.loads(pickle.dumps(jtfs)), TimeFrequencyScattering(**jtfs.config())):
+    for other in (
+        copy.deepcopy(jtfs),
+        pickle.loads(pickle.dumps(jtfs)),
+        TimeFrequencyScattering(**jtfs.config()),
+    ):
         assert torch.equal(other(x), S)
     assert jtfs.double()(x.double()).dtype == torch.float64
 
