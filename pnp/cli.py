@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pnp {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
-    for add in (_demo, _precompute, _merge, _verify, _inspect, _train, _evaluate):
+    for add in (_demo, _precompute, _merge, _verify, _inspect, _train, _evaluate, _bench):
         add(verbs)
     return parser
 
@@ -258,6 +258,40 @@ def _evaluate(verbs: _Verbs) -> None:
     )
     parser.add_argument("--json", action="store_true", help="JSON instead of text")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+
+
+def _bench(verbs: _Verbs) -> None:
+    parser = _verb(verbs, "bench", "speed and accuracy of the scattering transform, beside Kymatio's")
+    parser.add_argument(
+        "--configuration",
+        action="append",
+        choices=("A", "B", "C"),
+        help="A: drum; B: chirp; C: chirp, local averages; may be given several times (all if not given)",
+    )
+    parser.add_argument(
+        "--section",
+        action="append",
+        choices=("table", "throughput", "memory", "cost"),
+        help="what is measured; may be given several times (all if not given)",
+    )
+    parser.add_argument(
+        "--rounds", type=_positive, default=5, metavar="N", help="times that each is run in turn"
+    )
+    parser.add_argument(
+        "--threads", type=_positive, metavar="N", help="PyTorch threads (its own choice if not given)"
+    )
+    parser.add_argument(
+        "--peer",
+        metavar="PYTHON",
+        default=os.environ.get("PNP_PEER_PYTHON"),
+        help="interpreter of an environment with Kymatio's development version, made by: python -m venv DIR && "
+        'DIR/bin/pip install torch scrapl-loss "scipy<1.17" (the variable PNP_PEER_PYTHON, if not given)',
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write all numbers to this file")
+    parser.add_argument("--results", metavar="FILE", help="measure nothing, and report what --json wrote")
+    parser.add_argument(
+        "--docs", metavar="DIR", help="also write benchmarks.md and its figure into this directory"
+    )
 
 
 def _add_jobs(parser: argparse.ArgumentParser) -> None:

@@ -345,6 +345,35 @@ def overview(metric: RiemannianMetric, space: ParameterSpace, u: Shaped[Tensor, 
     return figure
 
 
+def costs(sweeps: Sequence[Mapping[str, Any]]) -> Figure:
+    """Time against each of several sizes, beside what the operations would take at the ceiling of the machine.
+
+    Args:
+        sweeps: For each, "name", "values", "seconds" with "median", "low" and "high" at each value, and
+            "ceiling_seconds".
+
+    Returns:
+        The figure.
+    """
+    figure = Figure(figsize=(4 * len(sweeps), 3.6), layout="constrained")
+    for ax, sweep in zip(np.atleast_1d(figure.subplots(1, len(sweeps), sharey=True)), sweeps, strict=True):
+        median, low, high = (
+            np.array([s[key] for s in sweep["seconds"]]) for key in ("median", "low", "high")
+        )
+        values = sweep["values"]
+        spread = [median - low, high - median]
+        ax.errorbar(values, median, spread, marker="o", color=PALETTE[0], label="measured, with its range")
+        ax.plot(values, sweep["ceiling_seconds"], "--", color=PALETTE[1], label="operations at the ceiling")
+        ax.set_xscale("log", base=2)
+        ax.set_yscale("log")
+        ax.set_xticks(values, [str(value) for value in values])
+        ax.set_xlabel(sweep["name"])
+        ax.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("S and J of one sound, s")
+    figure.axes[0].legend(frameon=False)
+    return figure
+
+
 def _new_axes(square: bool = False) -> Axes:
     return Figure(figsize=(5.5, 4.8) if square else (6.4, 4.0), layout="constrained").add_subplot()
 

@@ -161,6 +161,52 @@ def evaluate(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def bench(options: argparse.Namespace) -> int:
+    """Speed and accuracy of the scattering transform."""
+    import shlex
+
+    import torch
+
+    from pnp.bench import STANDARD, as_markdown, run_benchmark, write_page
+    from pnp.bench.run import SECTIONS
+
+    if options.results:
+        results = json.loads(Path(options.results).read_text())
+    else:
+        if options.threads:
+            torch.set_num_threads(options.threads)
+        results = run_benchmark(
+            [STANDARD[name] for name in options.configuration or STANDARD],
+            rounds=options.rounds,
+            peer=options.peer,
+            sections=options.section or SECTIONS,
+            json_file=Path(options.json) if options.json else None,
+            command=shlex.join(_bench_command(options)),
+        )
+    _say(as_markdown(results))
+    if options.docs:
+        for path in write_page(results, Path(options.docs)):
+            sys.stderr.write(f"{path}\n")
+    return EXIT_OK
+
+
+def _bench_command(options: argparse.Namespace) -> list[str]:
+    """The command that measures the same elsewhere: the interpreter of the peer is another one there."""
+    command = ["pnp", "bench"]
+    for name in ("configuration", "section"):
+        for value in getattr(options, name) or []:
+            command += [f"--{name}", value]
+    command += ["--rounds", str(options.rounds)]
+    if options.threads:
+        command += ["--threads", str(options.threads)]
+    if options.peer:
+        command += ["--peer", "DIR/bin/python"]
+    for name in ("json", "docs"):
+        if getattr(options, name):
+            command += [f"--{name}", getattr(options, name)]
+    return command
+
+
 def _draw(cache: Any, index: int | None, folder: Path) -> list[Path]:
     from pnp import diagnostics, plots
 

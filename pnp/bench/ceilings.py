@@ -1,0 +1,50 @@
+"""What the machine can do at best: matrix products, Fourier transforms, pointwise operations, memory."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import torch
+
+from .operations import Operations
+
+
+def measure_ceilings(device: str = "cpu", seconds: float = 1.0, size: int = 2048) -> tuple[Operations, float]:
+    """Rates of plain PyTorch in float32, with as many threads as it has been given.
+
+    Args:
+        device: "cpu" or "cuda".
+        seconds: How long to measure each.
+        size: Side of the matrices; all else scales with it.
+
+    Returns:
+        Operations per second, best of many, and bytes per second of a copy, reads and writes together.
+    """
+    a, b, c = torch.randn(3, size, size, device=device)
+    gemm = 2.0 * size**3 / _best(lambda: torch.mm(a, b, out=c), seconds, device)
+
+    n, rows = 4 * size, 32
+    z = torch.randn(rows, n, dtype=torch.complex64, device=device)
+    fft = rows * 5.0 * n * math.log2(n) / _best(lambda: torch.fft.fft(z), seconds, device)
+
+    # The square root stands for the modulus. The operand stays in the cache, as sub-bands do.
+    v = torch.rand(64 * size, device=device)
+    pointwise = v.numel() / _best(lambda: torch.sqrt(v, out=v), seconds, device)
+
+    source = torch.zeros(16 * size * size, device=device)
+    target = torch.empty_like(source)
+    copied = 2.0 * source.nbytes / _best(lambda: target.copy_(source), seconds, device)
+    return Operations(gemm, fft, pointwise), copied
+
+
+def _best(run: Callable[[], object], seconds: float, device: str) -> float:
+    best, until = math.inf, time.perf_counter() + seconds
+    while time.perf_counter() < until or best == math.inf:
+        started = time.perf_counter()
+        run()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - started)
+    return best

@@ -1,0 +1,333 @@
+"""Benchmarks as text: Markdown whose tables are aligned, so that it reads in a terminal as well as on a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .peer import INSTALL, VARIABLE
+
+_PAGE = "benchmarks.md"
+_FIGURE = Path("assets") / "benchmark-cost.png"
+_NOT_MEASURED = "–"
+
+
+def as_markdown(results: dict[str, Any], heading: str = "##") -> str:
+    """The report of a benchmark.
+
+    Args:
+        results: What `run_benchmark` returned.
+        heading: Marks of the headings of its sections.
+
+    Returns:
+        Markdown without a final line break.
+    """
+    sections = {
+        "One sound": _speed(results),
+        "Operations, and the ceiling of the machine": _operations(results),
+        "Throughput": _throughput(results),
+        "Memory of a gradient": _memory(results),
+        "CUDA": _cuda(results),
+        "Cost against N, P and Q": _cost(results),
+        "Where it ran": _environment(results),
+    }
+    blocks = []
+    for title, lines in sections.items():
+        text = "\n".join(lines)
+        if text:
+            blocks.append(f"{heading} {title}\n\n{text}")
+    return "\n\n".join(blocks)
+
+
+def write_page(results: dict[str, Any], folder: Path) -> list[Path]:
+    """Write the page of the documentation, and the figure that it shows.
+
+    Args:
+        results: What `run_benchmark` returned.
+        folder: Folder of the documentation.
+
+    Returns:
+        What was written.
+    """
+    written = [folder / _PAGE]
+    lines = [
+        "# Benchmarks",
+        "",
+        f"Made by `{results['command']}` at commit {results['commit'] or 'unknown'}, {results['date']}.",
+        "Do not edit: run it again.",
+        "",
+        as_markdown(results),
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    if results["cost"]:
+        from pnp.plots import costs
+
+        (folder / _FIGURE).parent.mkdir(parents=True, exist_ok=True)
+        costs(results["cost"]).savefig(folder / _FIGURE, dpi=120)
+        written.append(folder / _FIGURE)
+        lines += ["", f"![Time of S and J against N, P and Q]({_FIGURE.as_posix()})"]
+    written[0].write_text("\n".join(lines) + "\n")
+    return written
+
+
+def _speed(results: dict[str, Any]) -> Iterable[str]:
+    tables = results["configurations"]
+    if not tables:
+        return
+    rows = []
+    for name, table in tables.items():
+        for row_name, row in table["rows"].items():
+            errors = row["errors"]
+            rows.append(
+                [
+                    f"{name} {row_name}",
+                    _milliseconds(row["ours"]),
+                    _milliseconds(row["peer"]),
+                    _ratio(row["ratio"]),
+                    _error(errors.get("sound")),
+                    _error(errors.get("noise")),
+                ]
+            )
+    yield from table_lines(["", "ours, ms", "Kymatio, ms", "ratio", "error, sound", "error, noise"], rows)
+    yield ""
+    for name, table in tables.items():
+        yield (
+            f"- **{name}**: {table['configuration']['synth']}, {_settings(table)}, P={table['n_tangents']}, "
+            f"{table['n_coefficients']} coefficients"
+        )
+    yield ""
+    yield (
+        f"Float32, one sound, {results['environment']['threads']} threads on either side. Median (least to most) of "
+        f"{results['rounds']} rounds; in each, ours and Kymatio's run one after the other, ours as the median of three "
+        "calls. Ratios are of times within a round."
+    )
+    yield ""
+    if results["peer"] is None:
+        yield f"Kymatio was not measured. Make an environment for it, `{INSTALL}`, and name its interpreter by `--peer`"
+        yield f"or {VARIABLE}."
+    else:
+        yield "Forward and backward is the gradient of a weighted sum of all coefficients with respect to the sound."
+        yield "Kymatio has no S and J: `torch.func` does not pass through it, and central differences cost it 2P"
+        yield "forwards. Its time there is that of one forward in the same round, times 2P. All 2P were run once, too:"
+        yield ""
+        rows = [
+            [
+                name,
+                f"{table['rows']['S and J']['peer_seconds_at_once']:.1f}",
+                *(_error(table["rows"]["S and J"]["errors"][key]) for key in ("peer", "sound", "float64")),
+            ]
+            for name, table in tables.items()
+        ]
+        columns = ["2P forwards", "Kymatio, s", "error of these", "error of ours", "of ours in float64"]
+        yield from table_lines(columns, rows)
+        yield ""
+        yield "Errors are relative, ‖ours − Kymatio's‖ / ‖Kymatio's‖, on a synthesized sound with its own tangents and"
+        yield 'on white noise, with `normalization="kymatio"`, which is also what is timed. Errors of J are against'
+        yield "central differences of Kymatio in float64. Gradients are compared on noise as they are; on the"
+        yield "synthesized sound along its tangents, as gradients with respect to P parameters, against Kymatio in"
+        yield "float64. Sample by sample, the gradient is rounding noise where a sub-band is silent, in every"
+        yield "implementation: |z| has the derivative z / |z|, of norm one however small z is. Against float64:"
+        yield ""
+        keys = ("sound", "peer", "samples", "samples_peer", "samples_float64")
+        rows = [
+            [name, *(_error(table["rows"]["forward and backward"]["errors"][key]) for key in keys)]
+            for name, table in tables.items()
+        ]
+        columns = ["gradient", "parameters, ours", "Kymatio", "samples, ours", "Kymatio", "ours in float64"]
+        yield from table_lines(columns, rows)
+    yield ""
+    defaults = ", ".join(
+        f"{name} {_milliseconds(table['default_normalization'])} ms" for name, table in tables.items()
+    )
+    yield (
+        'The default, `normalization="mean"`, averages where Kymatio sums, and serves both spins of the widest '
+        "frequential wavelet with one filter, which Kymatio's rounding tells apart. S and J then take: "
+        f"{defaults}."
+    )
+
+
+def _operations(results: dict[str, Any]) -> Iterable[str]:
+    tables = results["configurations"]
+    if not tables:
+        return
+    rows = [
+        [
+            f"{name} {kind}",
+            f"{counts['gemm'] / 1e9:.2f}",
+            f"{counts['fft'] / 1e9:.2f}",
+            f"{counts['pointwise'] / 1e6:.0f}",
+            f"{1e3 * counts['ceiling_seconds']:.1f}",
+            _milliseconds(table["rows"][kind]["ours"]),
+            f"{100 * counts['part_of_ceiling']:.0f} %",
+        ]
+        for name, table in tables.items()
+        for kind, counts in table["operations"].items()
+    ]
+    yield from table_lines(
+        [
+            "",
+            "matrix products, Gflop",
+            "Fourier, Gflop",
+            "pointwise, M",
+            "at the ceiling, ms",
+            "measured, ms",
+            "of the ceiling",
+        ],
+        rows,
+    )
+    yield ""
+    yield f"{_ceilings(results['ceilings'])}, measured in the same run, best of many."
+    yield ""
+    yield "Operations are counted from the plan of the transform, for the sound and each tangent alike: filters along"
+    yield "log-frequency as real matrix products, Fourier transforms as 5 n log2 n, pointwise the elements that are"
+    yield "filtered, laid out in planes, or go through a modulus. The ceiling is their time at these rates, one kind"
+    yield "after the other. Where few first-order wavelets are left, phases are contracted with tangents instead of"
+    yield "filtering each; this is counted as if it were not."
+
+
+def _throughput(results: dict[str, Any]) -> Iterable[str]:
+    rows = [
+        [
+            name,
+            str(entry["workers"]),
+            str(entry["batch"]),
+            f"{entry['sounds_per_second']:.2f}",
+            f"{entry['peak_bytes'] / 2**30:.2f}",
+        ]
+        for name, entries in results["throughput"].items()
+        for entry in entries
+    ]
+    if rows:
+        yield from table_lines(
+            ["", "workers", "batch", "sounds a second", "peak memory of a worker, GiB"], rows
+        )
+        yield ""
+        yield "`value_and_jacobian` of synthesizer and features, synthesis and its tangents included; one thread a"
+        yield "worker."
+
+
+def _memory(results: dict[str, Any]) -> Iterable[str]:
+    memory = results["gradient_memory"]
+    if memory:
+        yield (
+            f"Gradient of ‖S(x) − S(y)‖² with respect to a batch of {memory['sounds']} sounds of "
+            f"{memory['configuration']}: {memory['seconds']:.2f} s, "
+            f"{memory['peak_bytes'] / 2**30:.2f} GiB at the peak of its process, "
+            f"{memory['before_bytes'] / 2**30:.2f} GiB before it began."
+        )
+
+
+def _cuda(results: dict[str, Any]) -> Iterable[str]:
+    cuda = results["cuda"]
+    if not results["configurations"]:
+        return
+    if cuda is None:
+        yield "Not measured: the machine has no CUDA device."
+        return
+    rows = [
+        [
+            name,
+            _milliseconds(table["forward"]),
+            _milliseconds(table["S and J"]),
+            f"{table['jacobians_per_second']:.1f}",
+            f"{100 * table['part_of_ceiling']:.0f} %",
+            _error(table["errors"]["S"]),
+            _error(table["errors"]["J"]),
+        ]
+        for name, table in cuda["configurations"].items()
+    ]
+    columns = [
+        "",
+        "forward, ms",
+        "S and J, ms",
+        "Jacobians a second",
+        "of the ceiling",
+        "S to CPU",
+        "J to CPU",
+    ]
+    yield from table_lines(columns, rows)
+    yield ""
+    yield f"{cuda['environment']['gpu']}. {_ceilings(cuda['ceilings'])}."
+
+
+def _cost(results: dict[str, Any]) -> Iterable[str]:
+    rows = [
+        [
+            f"{sweep['name']}={value}",
+            _milliseconds(seconds),
+            f"{seconds['median'] / sweep['seconds'][0]['median']:.2f}",
+            f"{ideal / sweep['ceiling_seconds'][0]:.2f}",
+        ]
+        for sweep in results["cost"]
+        for value, seconds, ideal in zip(
+            sweep["values"], sweep["seconds"], sweep["ceiling_seconds"], strict=True
+        )
+    ]
+    if rows:
+        yield from table_lines(["", "S and J, ms", "times the first", "as operations grow"], rows)
+        yield ""
+        first = results["cost"][0]
+        held = ", ".join(f"{key}={value}" for key, value in {**first["base"], **first["settings"]}.items())
+        yield f"Where not varied: {held}. White noise."
+
+
+def _environment(results: dict[str, Any]) -> Iterable[str]:
+    place = results["environment"]
+    versions = ", ".join(f"{name} {version}" for name, version in place["versions"].items())
+    yield f"- {place['cpu']}, {place['cores']} cores, {place['threads']} threads, {place['system']}"
+    yield f"- load average when it began: {place['load']}"
+    yield f"- {versions}"
+    if results["peer"]:
+        peer = ", ".join(f"{name} {version}" for name, version in results["peer"].items())
+        yield f"- Kymatio's environment, made by `{INSTALL}`: {peer}"
+    yield f"- commit {results['commit'] or 'unknown'}, {results['date']}"
+
+
+def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable[str]:
+    """Lines of a Markdown table, with aligned columns: the first to the left, all others to the right."""
+    widths = [max(len(cells[i]) for cells in [columns, *rows]) for i in range(len(columns))]
+    rule = ["-" * max(widths[0], 3), *("-" * (max(width, 3) - 1) + ":" for width in widths[1:])]
+
+    def line(cells: Sequence[str]) -> str:
+        rest = (f"{cell:>{max(width, 3)}}" for cell, width in zip(cells[1:], widths[1:], strict=True))
+        return "| " + " | ".join([f"{cells[0]:<{max(widths[0], 3)}}", *rest]) + " |"
+
+    yield line(columns)
+    yield "| " + " | ".join(rule) + " |"
+    for row in rows:
+        yield line(row)
+
+
+def _settings(table: dict[str, Any]) -> str:
+    settings = {"N": table["n_samples"], **table["configuration"]["settings"]}
+    return ", ".join(f"{name}={tuple(v) if isinstance(v, list) else v}" for name, v in settings.items())
+
+
+def _ceilings(ceilings: dict[str, float]) -> str:
+    return (
+        f"Matrix products {ceilings['gemm'] / 1e9:.0f} Gflop/s, "
+        f"Fourier transforms {ceilings['fft'] / 1e9:.1f} Gflop/s, "
+        f"square roots {ceilings['pointwise'] / 1e9:.2f} G/s, copies {ceilings['copy_bytes'] / 1e9:.1f} GB/s"
+    )
+
+
+def _milliseconds(seconds: dict[str, Any] | None) -> str:
+    if seconds is None:
+        return _NOT_MEASURED
+    median, low, high = (_digits(1e3 * seconds[key]) for key in ("median", "low", "high"))
+    return f"{median} ({low}–{high})"
+
+
+def _ratio(ratio: dict[str, Any] | None) -> str:
+    if ratio is None:
+        return _NOT_MEASURED
+    return f"{_digits(ratio['median'])}× ({_digits(ratio['low'])}–{_digits(ratio['high'])})"
+
+
+def _digits(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _error(error: float | None) -> str:
+    return _NOT_MEASURED if error is None else f"{error:.1e}"

@@ -1,0 +1,285 @@
+"""The whole benchmark: everything it measures, in one dictionary that JSON can hold."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pnp.scattering import TimeFrequencyScattering
+
+from .ceilings import measure_ceilings
+from .configurations import STANDARD, Configuration
+from .environment import commit, environment
+from .operations import Operations, count
+from .peer import Peer
+from .processes import gradient_memory, throughput
+from .sweep import SWEEPS, Sweep, measure_sweep
+from .timing import relative_error, summary, timed
+
+_log = logging.getLogger(__name__)
+
+# Calls in a row of ours, of which the median is one round's time: one alone would start on a cache that the peer,
+# whose calls are longer by orders of magnitude, has just swept.
+_REPEATS = 3
+# Steps of central differences relative to the norm of the sound: about the cube root of the precision.
+_STEPS = {"float32": 3e-3, "float64": 1e-5}
+GRADIENT_SOUNDS = 8
+SECTIONS = ("table", "throughput", "memory", "cost")
+
+
+def run_benchmark(
+    configurations: Sequence[Configuration] = tuple(STANDARD.values()),
+    rounds: int = 5,
+    peer: str | None = None,
+    sections: Sequence[str] = SECTIONS,
+    json_file: Path | None = None,
+    command: str = "pnp bench",
+    sweeps: Sequence[Sweep] = SWEEPS,
+    sounds: int = 16,
+    ceiling_size: int = 2048,
+    ceiling_seconds: float = 1.0,
+) -> dict[str, Any]:
+    """Measure.
+
+    Args:
+        configurations: Which transforms.
+        rounds: Times that ours and the peer's are timed in turn.
+        peer: Python interpreter of an environment with Kymatio's development version; None to measure ours alone.
+        sections: Some of "table", "throughput", "memory" and "cost".
+        json_file: Where to write the result; after each part, so that an interruption loses one.
+        command: What to say that it was made by.
+        sweeps: Parameters whose cost is measured.
+        sounds: Number of sounds for throughput.
+        ceiling_size: Side of the matrices that the machine's ceiling is measured with.
+        ceiling_seconds: How long each of its operations is measured.
+
+    Returns:
+        The measurements.
+
+    Raises:
+        FileNotFoundError: If there is no interpreter at `peer`.
+        RuntimeError: If the peer or a worker fails.
+        ValueError: If a section is unknown or `rounds` is not positive.
+    """
+    if unknown := set(sections) - set(SECTIONS):
+        raise ValueError(f"unknown section {sorted(unknown)[0]!r}, expected some of {', '.join(SECTIONS)}")
+    if rounds < 1:
+        raise ValueError(f"rounds must be at least 1, got {rounds}")
+    results: dict[str, Any] = {
+        "command": command,
+        "commit": commit(),
+        "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
+        "rounds": rounds,
+        "environment": environment(),
+        "peer": None,
+        "configurations": {},
+        "throughput": {},
+        "gradient_memory": None,
+        "cost": [],
+        "cuda": None,
+    }
+
+    def save() -> None:
+        if json_file is not None:
+            json_file.parent.mkdir(parents=True, exist_ok=True)
+            json_file.write_text(json.dumps(results, indent=1) + "\n")
+
+    _log.info("ceilings of this machine")
+    ceilings, copied = measure_ceilings(seconds=ceiling_seconds, size=ceiling_size)
+    results["ceilings"] = {**ceilings.to_dict(), "copy_bytes": copied}
+    if "table" in sections:
+        with Peer(peer) if peer else nullcontext() as other:
+            for configuration in configurations:
+                _log.info("%s: times and errors", configuration.name)
+                table = measure_configuration(configuration, other, rounds, ceilings)
+                results["peer"] = table.pop("peer") or results["peer"]
+                results["configurations"][configuration.name] = table
+                save()
+        if torch.cuda.is_available():
+            results["cuda"] = _measure_cuda(configurations, rounds, ceiling_size)
+            save()
+    if "throughput" in sections:
+        for configuration in configurations:
+            _log.info("%s: throughput", configuration.name)
+            results["throughput"][configuration.name] = [
+                throughput(configuration, sounds, workers, batch) for workers in (1, 2) for batch in (1, 8)
+            ]
+            save()
+    if "memory" in sections:
+        # The chirp with global averages where it is measured at all.
+        measured = {configuration.name: configuration for configuration in configurations}
+        configuration = measured.get("B", configurations[-1])
+        _log.info("%s: memory of a gradient", configuration.name)
+        memory = gradient_memory(configuration, GRADIENT_SOUNDS, torch.get_num_threads())
+        results["gradient_memory"] = {"configuration": configuration.name, **memory}
+        save()
+    if "cost" in sections:
+        for sweep in sweeps:
+            _log.info("cost against %s", sweep.name)
+            results["cost"].append(measure_sweep(sweep, rounds, ceilings))
+            save()
+    return results
+
+
+def measure_configuration(
+    configuration: Configuration, peer: Peer | None, rounds: int, ceilings: Operations
+) -> dict[str, Any]:
+    """Times of ours and of the peer in turn, and the differences of their results."""
+    jtfs = configuration.transform("kymatio")
+    default = configuration.transform()
+    exact, exact_tangents = configuration.sounds()
+    x, dx = exact.float(), exact_tangents.float()
+    n_tangents = dx.shape[1]
+    S = jtfs(x)
+    weights = torch.randn(S.shape, generator=torch.Generator().manual_seed(0))
+    ours: dict[str, Callable[[], Tensor]] = {
+        "forward": lambda: jtfs(x),
+        "forward and backward": lambda: _gradient(jtfs, x, weights),
+        "S and J": lambda: jtfs.value_and_tangents(x, dx)[1],
+    }
+    for run in ours.values():
+        run()
+    default.value_and_tangents(x, dx)
+
+    files: dict[str, str] = {}
+    described = None
+    if peer is not None:
+        settings = {**configuration.settings, "shape": jtfs.n_samples}
+        described = peer.request("build", settings=settings, threads=torch.get_num_threads())
+        files = {"x": peer.store(x), "dx": peer.store(dx), "weights": peer.store(weights)}
+        peer.request("forward", x=files["x"])
+
+    own_times: dict[str, list[float]] = {name: [] for name in [*ours, "default"]}
+    peer_times: dict[str, list[float]] = {name: [] for name in ours}
+    for _ in range(rounds):
+        for name, run in ours.items():
+            own_times[name].append(timed(run, repeats=_REPEATS)[0])
+            if peer is not None and name == "S and J":
+                # The last forward of the peer stands for all of its central differences.
+                peer_times[name].append(2 * n_tangents * peer.request("forward", x=files["x"])["seconds"])
+            elif peer is not None:
+                backward = name != "forward"
+                request = {"weights": files["weights"]} if backward else {}
+                answer = peer.request("gradient" if backward else "forward", x=files["x"], **request)
+                peer_times[name].append(answer["seconds"])
+        own_times["default"].append(timed(partial(default.value_and_tangents, x, dx), repeats=_REPEATS)[0])
+
+    rows: dict[str, dict[str, Any]] = {}
+    for name in ours:
+        rows[name] = {"ours": summary(own_times[name]), "peer": None, "ratio": None, "errors": {}}
+        if peer is not None:
+            ratios = [b / a for a, b in zip(own_times[name], peer_times[name], strict=True)]
+            rows[name] |= {"peer": summary(peer_times[name]), "ratio": summary(ratios)}
+    if peer is not None:
+        _compare(configuration, jtfs, peer, weights, rows)
+    counts = {name: count(jtfs.plan, p) for name, p in (("forward", 0), ("S and J", n_tangents))}
+    return {
+        "peer": described,
+        "configuration": configuration.to_dict(),
+        "n_samples": jtfs.n_samples,
+        "n_tangents": n_tangents,
+        "n_coefficients": S[0].numel(),
+        "rows": rows,
+        "default_normalization": summary(own_times["default"]),
+        "operations": {
+            name: {
+                **operations.to_dict(),
+                "ceiling_seconds": operations.seconds(ceilings),
+                "part_of_ceiling": operations.seconds(ceilings) / rows[name]["ours"]["median"],
+            }
+            for name, operations in counts.items()
+        },
+    }
+
+
+def _compare(
+    configuration: Configuration,
+    jtfs: TimeFrequencyScattering,
+    peer: Peer,
+    weights: Tensor,
+    rows: dict[str, Any],
+) -> None:
+    """Relative differences, of a synthesized sound and of noise; the Jacobian's to central differences in float64."""
+    exact, exact_tangents = configuration.sounds()
+    x, dx = exact.float(), exact_tangents.float()
+    noise, _ = configuration.noise(0)
+    v = peer.store(weights)
+    gradients: dict[str, tuple[Tensor, Tensor]] = {}
+    for kind, signal in (("sound", x), ("noise", noise.float())):
+        path = peer.store(signal)
+        _, S = peer.result("forward", x=path)
+        rows["forward"]["errors"][kind] = relative_error(jtfs(signal).flatten(1), S.flatten(1))
+        _, theirs = peer.result("gradient", x=path, weights=v)
+        gradients[kind] = _gradient(jtfs, signal, weights), theirs
+    _, reference = peer.result("gradient", x=peer.store(x), weights=v, dtype="float64")
+    # With respect to the parameters, what the samples' gradient is for; its rounding noise where the sound is silent
+    # (see the report) falls on directions that the synthesizer cannot take.
+    along = [(g.double() @ exact_tangents[0].mT) for g in (*gradients["sound"], reference)]
+    rows["forward and backward"]["errors"] = {
+        "sound": relative_error(along[0], along[2]),
+        "peer": relative_error(along[1], along[2]),
+        "noise": relative_error(*gradients["noise"]),
+        "samples": relative_error(gradients["sound"][0], reference),
+        "samples_peer": relative_error(gradients["sound"][1], reference),
+        "samples_float64": relative_error(_gradient(jtfs, x.double(), weights.double()), reference),
+    }
+    # What float32 rounds is common to all: both see the sound as float32 holds it.
+    files = {"x": peer.store(x), "dx": peer.store(dx)}
+    differences = {
+        dtype: peer.result("finite_differences", **files, step=step, dtype=dtype)
+        for dtype, step in _STEPS.items()
+    }
+    J_reference = differences["float64"][1].flatten(2)
+    J, J64 = (jtfs.value_and_tangents(a, b)[1].flatten(2) for a, b in ((x, dx), (x.double(), dx.double())))
+    rows["S and J"]["errors"] = {
+        "sound": relative_error(J, J_reference),
+        "float64": relative_error(J64, J_reference),
+        "peer": relative_error(differences["float32"][1].flatten(2), J_reference),
+    }
+    rows["S and J"]["peer_seconds_at_once"] = differences["float32"][0]
+
+
+def _gradient(jtfs: TimeFrequencyScattering, x: Tensor, weights: Tensor) -> Tensor:
+    signal = x.detach().clone().requires_grad_()
+    (jtfs(signal) * weights).sum().backward()
+    assert signal.grad is not None
+    return signal.grad
+
+
+def _measure_cuda(configurations: Sequence[Configuration], rounds: int, ceiling_size: int) -> dict[str, Any]:
+    """Ours on a GPU: times, Jacobians per second, part of the ceiling, and difference from the CPU."""
+    ceilings, copied = measure_ceilings("cuda", size=ceiling_size)
+    measured: dict[str, Any] = {
+        "environment": environment("cuda"),
+        "ceilings": {**ceilings.to_dict(), "copy_bytes": copied},
+        "configurations": {},
+    }
+    for configuration in configurations:
+        jtfs = configuration.transform()
+        x, dx = (signal.float() for signal in configuration.sounds())
+        S, J = jtfs.value_and_tangents(x, dx)
+        gx, gdx = x.cuda(), dx.cuda()
+        times: dict[str, list[float]] = {"forward": [], "S and J": []}
+        for _ in range(rounds + 1):
+            times["forward"].append(timed(partial(jtfs, gx), "cuda", _REPEATS)[0])
+            seconds, (gS, gJ) = timed(partial(jtfs.value_and_tangents, gx, gdx), "cuda", _REPEATS)
+            times["S and J"].append(seconds)
+        ideal = count(jtfs.plan, dx.shape[1]).seconds(ceilings)
+        both = summary(times["S and J"][1:])  # the first round warms up
+        measured["configurations"][configuration.name] = {
+            "forward": summary(times["forward"][1:]),
+            "S and J": both,
+            "jacobians_per_second": 1 / both["median"],
+            "part_of_ceiling": ideal / both["median"],
+            "errors": {"S": relative_error(gS, S), "J": relative_error(gJ, J)},
+        }
+    return measured

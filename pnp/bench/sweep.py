@@ -1,0 +1,77 @@
+"""How the cost of S and J grows with the length of the sound, the number of parameters, and wavelets per octave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+
+from pnp.scattering import TimeFrequencyScattering
+
+from .operations import Operations, count
+from .timing import summary, timed
+
+_BASE = {"N": 2**15, "P": 3, "Q": 8}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One of N, P and Q varied, the others held.
+
+    Attributes:
+        name: "N", "P" or "Q".
+        values: What it takes.
+        base: Values of all three where they are held.
+        settings: Options of the transform but `shape` and `Q`.
+    """
+
+    name: str
+    values: tuple[int, ...]
+    base: Mapping[str, int] = field(default_factory=lambda: dict(_BASE))
+    settings: Mapping[str, Any] = field(
+        default_factory=lambda: {"J": 10, "J_fr": 4, "T": "global", "F": "global"}
+    )
+
+
+SWEEPS = (
+    Sweep("N", tuple(2**k for k in range(13, 18))),
+    Sweep("P", (1, 2, 4, 8, 16)),
+    Sweep("Q", (4, 8, 12, 16, 24)),
+)
+
+
+def measure_sweep(sweep: Sweep, rounds: int, ceilings: Operations) -> dict[str, Any]:
+    """Times of S and J on noise, and what the operations would take at the ceilings of the machine.
+
+    Args:
+        sweep: What varies.
+        rounds: How often each is timed, one after the other in turn.
+        ceilings: Operations per second.
+
+    Returns:
+        For JSON: "name", "values", "base", "settings", "seconds" (summaries) and "ceiling_seconds".
+    """
+    points = [{**sweep.base, sweep.name: value} for value in sweep.values]
+    cases = []
+    for point in points:
+        jtfs = TimeFrequencyScattering(shape=point["N"], Q=(point["Q"], 1), **sweep.settings)
+        generator = torch.Generator().manual_seed(0)
+        both = torch.randn(1, 1 + point["P"], point["N"], generator=generator)
+        cases.append((jtfs, both[:, 0], both[:, 1:]))
+        jtfs.value_and_tangents(both[:, 0], both[:, 1:])
+    times: list[list[float]] = [[] for _ in cases]
+    for _ in range(rounds):
+        for case, collected in zip(cases, times, strict=True):
+            jtfs, x, dx = case
+            collected.append(timed(partial(jtfs.value_and_tangents, x, dx), repeats=3)[0])
+    return {
+        "name": sweep.name,
+        "values": list(sweep.values),
+        "base": dict(sweep.base),
+        "settings": dict(sweep.settings),
+        "seconds": [summary(collected) for collected in times],
+        "ceiling_seconds": [count(jtfs.plan, dx.shape[1]).seconds(ceilings) for jtfs, _, dx in cases],
+    }

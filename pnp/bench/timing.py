@@ -1,0 +1,47 @@
+"""Times and their spread."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+Result = TypeVar("Result")
+
+
+def timed(run: Callable[[], Result], device: str = "cpu", repeats: int = 1) -> tuple[float, Result]:
+    """Median time of a few calls in a row, in seconds, and the result of the last one."""
+    times = []
+    for _ in range(max(repeats, 1)):
+        started = time.perf_counter()
+        result = run()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times), result
+
+
+def summary(values: Sequence[float]) -> dict[str, Any]:
+    """Median, least and most."""
+    return {
+        "median": statistics.median(values),
+        "low": min(values),
+        "high": max(values),
+        "rounds": len(values),
+    }
+
+
+def relative_error(value: Tensor, reference: Tensor) -> float:
+    """Norm of the difference over the norm of the reference.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if value.shape != reference.shape:
+        raise ValueError(f"results differ in shape: {tuple(value.shape)} and {tuple(reference.shape)}")
+    value, reference = value.detach().cpu().double(), reference.detach().cpu().double()
+    return float((value - reference).norm() / reference.norm())
