@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from pnp.store import MetricCache
 
@@ -35,7 +35,8 @@ class CacheDataset(Dataset[Item]):
 
     Example:
         >>> data = CacheDataset("cache/chirp.h5", fold="train", synth=synth)  # doctest: +SKIP
-        >>> loader = torch.utils.data.DataLoader(data, batch_size=64, shuffle=True)  # doctest: +SKIP
+        >>> for batch in data.loader(64):  # doctest: +SKIP
+        ...     loss(encoder(batch["x"]), batch["u"], batch["index"])
     """
 
     def __init__(
@@ -71,6 +72,36 @@ class CacheDataset(Dataset[Item]):
         columns = self.batch(items)
         return [{name: column[place] for name, column in columns.items()} for place in range(len(items))]
 
+    def loader(
+        self,
+        batch_size: int,
+        *,
+        shuffle: bool = True,
+        workers: int = 0,
+        generator: torch.Generator | None = None,
+    ) -> DataLoader[Item]:
+        """Loader of batches that are fetched as a whole; several times as fast as one that stacks items.
+
+        Args:
+            batch_size: Sounds in a batch; the last one may be smaller.
+            shuffle: Draw a new order each epoch.
+            workers: Processes that prepare batches; worth it where there is a synthesizer.
+            generator: Source of the order.
+
+        Returns:
+            Loader of the dictionaries that `batch` returns.
+
+        Raises:
+            ValueError: If `batch_size` is not positive.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        order = RandomSampler(self, generator=generator) if shuffle else SequentialSampler(self)
+        whole = _Batches(self)
+        return DataLoader(
+            whole, sampler=BatchSampler(order, batch_size, False), batch_size=None, num_workers=workers
+        )
+
     def batch(self, items: Sequence[int] | Tensor) -> Item:
         """Several items, stacked.
 
@@ -86,3 +117,13 @@ class CacheDataset(Dataset[Item]):
             with torch.no_grad():
                 columns["x"] = self.synth(columns["theta"])
         return columns
+
+
+class _Batches(Dataset[Item]):
+    """A data set whose items are batches: indexed by lists of positions."""
+
+    def __init__(self, sounds: CacheDataset) -> None:
+        self._sounds = sounds
+
+    def __getitem__(self, items: Sequence[int]) -> Item:
+        return self._sounds.batch(items)

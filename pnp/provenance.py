@@ -38,8 +38,8 @@ def describe(module: nn.Module) -> dict[str, Any]:
     """Describe a synthesizer or feature map by what determines its output.
 
     The description is the module's own `config()` where it has one; its class is always named. Weights are
-    not part of a constructor's options, so a module with parameters, or without `config()`, is also described
-    by a hash of its state.
+    not part of a constructor's options, so a module with parameters, or with a part that holds tensors and has
+    no `config()`, is also described by a hash of its state.
 
     Args:
         module: Any module.
@@ -63,9 +63,15 @@ def describe(module: nn.Module) -> dict[str, Any]:
                 f"{kind.__qualname__}.config() must return what JSON can hold (numbers, strings, lists, "
                 f"dictionaries), got {description['config']!r}: {error}"
             ) from error
-    if not callable(config) or any(True for _ in module.parameters()):
+    if not _speaks_for_itself(module) or any(True for _ in module.parameters()):
         description["state_sha256"] = _state_hash(module)
     return description
+
+
+def _speaks_for_itself(module: nn.Module) -> bool:
+    """Whether the module and all parts of it that hold tensors have a `config()`."""
+    parts = [part for part in module.children() if part.state_dict()]
+    return callable(getattr(module, "config", None)) and all(_speaks_for_itself(part) for part in parts)
 
 
 def _state_hash(module: nn.Module) -> str:

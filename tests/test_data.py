@@ -48,6 +48,22 @@ def test_loader_batches_are_the_items(path: Path, workers: int) -> None:
     data.cache.close()
 
 
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_own_loader_yields_every_sound_once_in_whole_batches(path: Path, workers: int) -> None:
+    data = CacheDataset(path, "train", ToySynth())
+    batches = list(data.loader(16, workers=workers, generator=torch.Generator().manual_seed(0)))
+    index = torch.cat([batch["index"] for batch in batches])
+    assert not torch.equal(index, data.index)
+    assert torch.equal(index.sort()[0], data.index)
+    assert {len(batch["x"]) for batch in batches[:-1]} == {16}
+    assert torch.equal(torch.cat([batch["u"] for batch in batches]), data.cache.u[index].float())
+    in_order = torch.cat([batch["index"] for batch in data.loader(16, shuffle=False)])
+    assert torch.equal(in_order, data.index)
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        data.loader(0)
+    data.cache.close()
+
+
 def test_bad_input(path: Path) -> None:
     with MetricCache(path) as cache:
         with pytest.raises(ValueError, match="fold must be one of"):

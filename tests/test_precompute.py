@@ -355,6 +355,22 @@ def test_weights_are_part_of_a_description() -> None:
     assert describe(first)["state_sha256"] != describe(second)["state_sha256"]
 
 
+def test_parts_without_config_are_told_apart_by_their_state() -> None:
+    class Wrapper(nn.Module):
+        def __init__(self, inner: nn.Module) -> None:
+            super().__init__()
+            self.inner = inner
+
+        def config(self) -> dict[str, Any]:
+            return {}
+
+    louder = ToyFeatures()
+    louder.get_buffer("cosines").mul_(2.0)
+    assert describe(Wrapper(ToyFeatures())) == describe(Wrapper(ToyFeatures()))
+    assert describe(Wrapper(ToyFeatures())) != describe(Wrapper(louder))
+    assert "state_sha256" not in describe(Wrapper(ToySynth()))
+
+
 def test_config_that_json_cannot_hold_is_refused() -> None:
     class Odd(nn.Identity):
         def config(self) -> dict[str, Any]:
