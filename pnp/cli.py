@@ -119,8 +119,8 @@ def _demo(verbs: _Verbs) -> None:
         "the whole story in about two minutes: a cache of chirps, its metric, two networks, a table",
     )
     parser.add_argument("--out", default="pnp-demo", metavar="DIR", help="where everything is put")
-    parser.add_argument("--size", type=_positive, default=256, metavar="N", help="number of sounds")
-    parser.add_argument("--epochs", type=_positive, default=60, metavar="N", help="passes over them")
+    parser.add_argument("--size", type=_positive, default=160, metavar="N", help="number of sounds")
+    parser.add_argument("--epochs", type=_positive, default=40, metavar="N", help="passes over them")
     parser.add_argument("--seed", type=int, default=0, help="seed of sounds, weights and their order")
     _add_jobs(parser)
 
@@ -235,12 +235,12 @@ def _train(verbs: _Verbs) -> None:
     existing.add_argument("--resume", action="store_true", help="go on where the run in DIR ends")
     existing.add_argument("--overwrite", action="store_true", help="begin anew though DIR holds a run")
     parser.add_argument(
-        "--epochs", type=_positive, default=60, metavar="N", help="most passes over the sounds"
+        "--epochs", type=_positive, default=40, metavar="N", help="most passes over the sounds"
     )
     parser.add_argument("--time-budget", type=float, metavar="SECONDS", help="most seconds of training")
     parser.add_argument("--patience", type=_positive, metavar="N", help="epochs to wait for a better one")
-    parser.add_argument("--batch-size", type=_positive, default=32, metavar="N", help="sounds a batch")
-    parser.add_argument("--learning-rate", type=float, default=2e-3, help="initial learning rate of AdamW")
+    parser.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="sounds a batch")
+    parser.add_argument("--learning-rate", type=float, default=3e-3, help="initial learning rate of AdamW")
     parser.add_argument("--weight-decay", type=float, default=1e-2, help="weight decay of AdamW")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and of the order of sounds")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")

@@ -23,8 +23,8 @@ _SPLIT = (0.7, 0.1, 0.2)
 def run_demo(
     out: Path,
     *,
-    size: int = 256,
-    epochs: int = 60,
+    size: int = 160,
+    epochs: int = 40,
     seed: int = 0,
     jobs: int = 1,
     progress: bool = True,

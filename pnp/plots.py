@@ -51,10 +51,9 @@ def eigenvalue_distributions(metric: RiemannianMetric, ax: Axes | None = None) -
         labels.append(f"{k + 1}" + (f"\n{zeros} zero" if zeros else ""))
         if not len(positive):
             continue
-        colour = PALETTE[k % len(PALETTE)]
         # Fixed seed: the same metric gives the same picture.
         jitter = np.random.default_rng(k).uniform(-0.12, 0.12, len(positive))
-        ax.scatter(k + 1 + jitter, positive, s=6, color=colour, alpha=0.35, linewidths=0)
+        ax.scatter(k + 1 + jitter, positive, s=6, color="0.4", alpha=0.35, linewidths=0)
         ax.boxplot(
             positive,
             positions=[k + 1],
