@@ -383,9 +383,9 @@ def _results(
 
     def run(numbers: list[int], sent: set[int]) -> Iterator[tuple[int, Block]]:
         # A single job would run in this process; a block that kills its worker must not.
-        parallel = joblib.Parallel(
-            n_jobs=max(2, jobs), backend=backend, return_as="generator_unordered", batch_size=1
-        )
+        # Backends that come with another package, as dask's does, are only known to `parallel_config`.
+        with joblib.parallel_config(backend=backend):
+            parallel = joblib.Parallel(max(2, jobs), return_as="generator_unordered", batch_size=1)
         outputs = parallel(calls(numbers, sent))
         try:
             yield from outputs

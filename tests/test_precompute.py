@@ -262,6 +262,20 @@ def test_block_that_always_kills_its_worker_ends_the_run_and_keeps_the_rest(tmp_
     assert run(tmp_path / "toy.h5", synth, jobs=2).n_done == SIZE
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_dask_cluster_gives_the_same_bytes_though_a_worker_is_killed(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    run(tmp_path / "reference.h5")
+    (tmp_path / "bomb").touch()
+    synth = ToySynth(deadly=str(tmp_path / "bomb"))
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster):
+        run(tmp_path / "toy.h5", synth, jobs=2, backend="dask")
+    assert not (tmp_path / "bomb").exists()
+    assert (tmp_path / "toy.h5").read_bytes() == (tmp_path / "reference.h5").read_bytes()
+
+
 # -- telling -------------------------------------------------------------------------------------------------
 
 
