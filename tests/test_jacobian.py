@@ -68,7 +68,7 @@ def test_jacobian_of_full_length_chirps_against_central_differences():
     features = Features(
         TimeFrequencyScattering(shape=synth.n_samples, J=12, Q=(8, 2), J_fr=5, Q_fr=2, T="global", F="global")
     )
-    u = 0.99 * synth.space.sample(8, method="sobol", seed=1)
+    u = 0.99 * synth.space.sample(2, method="sobol", seed=1)
     _, J = value_and_jacobian(synth, features, u)
     assert jacobian_errors(synth, features, u, J).max() < 1e-6
 
@@ -123,7 +123,9 @@ def test_linear_case_in_closed_form():
     _, J = value_and_jacobian(synth, linear, u)
     # level = 0.5 * 4 ** ((u + 1) / 2), so d level / du = level log(4) / 2, and x is linear in it.
     x = synth(synth.space.from_unit(u))
-    torch.testing.assert_close(J[0, :, 1], matrix @ x[0] * torch.log(torch.tensor(4.0, dtype=torch.float64)) / 2)
+    torch.testing.assert_close(
+        J[0, :, 1], matrix @ x[0] * torch.log(torch.tensor(4.0, dtype=torch.float64)) / 2
+    )
 
 
 def test_features_without_an_axis_of_their_own_are_flattened():

@@ -126,7 +126,7 @@ def averaged_modulus(
 
 
 class AveragedModulus(torch.autograd.Function):
-    """`averaged_modulus` that recomputes in its backward pass, chunk by chunk, and keeps no filtered sub-band in memory."""
+    """`averaged_modulus` that recomputes in its backward pass, and keeps no filtered sub-band in memory."""
 
     @staticmethod
     def forward(ctx: Any, y: Tensor, tables: FrequentialTables, average: AverageTables) -> Tensor:

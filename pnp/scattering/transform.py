@@ -247,7 +247,8 @@ class TimeFrequencyScattering(nn.Module):
         ):
             raise ValueError(
                 "value_and_tangents expects x of shape (batch, N) and dx of shape (batch, P, N) of the same dtype "
-                f"and device, got x {tuple(x.shape)} {x.dtype} {x.device} and dx {tuple(dx.shape)} {dx.dtype} {dx.device}."
+                f"and device, got x {tuple(x.shape)} {x.dtype} {x.device} and "
+                f"dx {tuple(dx.shape)} {dx.dtype} {dx.device}."
             )
         outputs = self._with_tangents(torch.cat([x[:, None], dx], dim=1))
         return outputs[:, 0], outputs[:, 1:]
