@@ -288,7 +288,12 @@ def _bench(verbs: _Verbs) -> None:
         'DIR/bin/pip install torch scrapl-loss "scipy<1.17" (the variable PNP_PEER_PYTHON, if not given)',
     )
     parser.add_argument("--json", metavar="FILE", help="also write all numbers to this file")
-    parser.add_argument("--results", metavar="FILE", help="measure nothing, and report what --json wrote")
+    parser.add_argument(
+        "--results",
+        action="append",
+        metavar="FILE",
+        help="measure nothing, and report what --json wrote; several times to join runs",
+    )
     parser.add_argument(
         "--docs", metavar="DIR", help="also write benchmarks.md and its figure into this directory"
     )

@@ -167,11 +167,11 @@ def bench(options: argparse.Namespace) -> int:
 
     import torch
 
-    from pnp.bench import STANDARD, as_markdown, run_benchmark, write_page
+    from pnp.bench import STANDARD, as_markdown, merge_results, run_benchmark, write_page
     from pnp.bench.run import SECTIONS
 
     if options.results:
-        results = json.loads(Path(options.results).read_text())
+        results = merge_results([json.loads(Path(file).read_text()) for file in options.results])
     else:
         if options.threads:
             torch.set_num_threads(options.threads)

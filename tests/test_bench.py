@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pnp.bench import Configuration, as_markdown, run_benchmark, write_page
+from pnp.bench import Configuration, as_markdown, merge_results, run_benchmark, write_page
 from pnp.bench.ceilings import measure_ceilings
 from pnp.bench.operations import count
 from pnp.bench.peer import Peer
@@ -72,8 +72,10 @@ def test_every_row_has_times_ratios_and_errors(results) -> None:
 def test_the_same_transform_on_both_sides_has_no_error(results) -> None:
     rows = results["configurations"]["tiny"]["rows"]
     assert max(rows["forward"]["errors"].values()) < 1e-6
-    # In float64, where the derivative has no rounding noise; against central differences in the second case.
-    assert rows["forward and backward"]["errors"]["samples_float64"] < 1e-9
+    errors = rows["forward and backward"]["errors"]
+    assert errors["noise"] < 1e-6
+    assert errors["samples"] == pytest.approx(errors["samples_peer"])
+    # In float64, against central differences.
     assert rows["S and J"]["errors"]["float64"] < 1e-6
 
 
@@ -83,7 +85,7 @@ def test_a_wrong_transform_shows_its_error(tmp_path, monkeypatch) -> None:
         [TINY], rounds=1, peer=peer, sections=["table"], ceiling_size=32, ceiling_seconds=0.01
     )
     rows = results["configurations"]["tiny"]["rows"]
-    for row, key in (("forward", "noise"), ("forward and backward", "samples_float64"), ("S and J", "sound")):
+    for row, key in (("forward", "noise"), ("forward and backward", "noise"), ("S and J", "float64")):
         assert rows[row]["errors"][key] == pytest.approx(0.5, rel=1e-3)
 
 
@@ -99,7 +101,7 @@ def test_the_report_names_commit_command_and_machine(results, tmp_path) -> None:
     written = write_page(results, tmp_path / "docs")
     page = written[0].read_text()
     assert "pnp bench" in page
-    assert str(results["commit"]) in page
+    assert str(results["runs"][0]["commit"]) in page
     assert text in page
     assert written[1].exists()
     assert written[1].relative_to(tmp_path / "docs").as_posix() in page
@@ -108,6 +110,22 @@ def test_the_report_names_commit_command_and_machine(results, tmp_path) -> None:
 def test_results_are_reported_again_without_measuring(results, capsys) -> None:
     assert main(["bench", "--results", results["file"]]) == EXIT_OK
     assert capsys.readouterr().out == as_markdown(results) + "\n"
+
+
+def test_runs_on_one_machine_are_joined_and_the_later_counts(results) -> None:
+    part = {key: value for key, value in results.items() if key != "file"}
+    later = part | {"configurations": {"other": part["configurations"]["tiny"]}, "peer": None, "cost": []}
+    joined = merge_results([part, later])
+    assert list(joined["configurations"]) == ["tiny", "other"]
+    assert joined["runs"] == [*part["runs"], *part["runs"]]
+    assert joined["cost"] == part["cost"]
+    assert joined["peer"] == part["peer"]
+
+
+def test_runs_on_different_machines_are_not_joined(results) -> None:
+    other = results | {"environment": results["environment"] | {"cores": -1}}
+    with pytest.raises(ValueError, match="different machines"):
+        merge_results([results, other])
 
 
 def test_without_a_peer_ours_are_reported_alone() -> None:

@@ -2,6 +2,6 @@
 
 from .configurations import STANDARD, Configuration
 from .report import as_markdown, write_page
-from .run import run_benchmark
+from .run import merge_results, run_benchmark
 
-__all__ = ["STANDARD", "Configuration", "as_markdown", "run_benchmark", "write_page"]
+__all__ = ["STANDARD", "Configuration", "as_markdown", "merge_results", "run_benchmark", "write_page"]

@@ -51,14 +51,9 @@ def write_page(results: dict[str, Any], folder: Path) -> list[Path]:
         What was written.
     """
     written = [folder / _PAGE]
-    lines = [
-        "# Benchmarks",
-        "",
-        f"Made by `{results['command']}` at commit {results['commit'] or 'unknown'}, {results['date']}.",
-        "Do not edit: run it again.",
-        "",
-        as_markdown(results),
-    ]
+    lines = ["# Benchmarks", "", "Made by these commands; do not edit, run them again.", ""]
+    lines += [f"- `{run['command']}` at commit {run['commit'] or 'unknown'}" for run in results["runs"]]
+    lines += ["", as_markdown(results)]
     folder.mkdir(parents=True, exist_ok=True)
     if results["cost"]:
         from pnp.plots import costs
@@ -99,7 +94,7 @@ def _speed(results: dict[str, Any]) -> Iterable[str]:
     yield ""
     yield (
         f"Float32, one sound, {results['environment']['threads']} threads on either side. Median (least to most) of "
-        f"{results['rounds']} rounds; in each, ours and Kymatio's run one after the other, ours as the median of three "
+        f"{_rounds(tables)} rounds; in each, ours and Kymatio's run one after the other, ours as the median of three "
         "calls. Ratios are of times within a round."
     )
     yield ""
@@ -119,22 +114,24 @@ def _speed(results: dict[str, Any]) -> Iterable[str]:
             ]
             for name, table in tables.items()
         ]
-        columns = ["2P forwards", "Kymatio, s", "error of these", "error of ours", "of ours in float64"]
+        columns = ["2P forwards", "Kymatio, s", "error of these", "error of ours", "of the reference"]
         yield from table_lines(columns, rows)
         yield ""
         yield "Errors are relative, ‖ours − Kymatio's‖ / ‖Kymatio's‖, on a synthesized sound with its own tangents and"
-        yield 'on white noise, with `normalization="kymatio"`, which is also what is timed. Errors of J are against'
-        yield "central differences of Kymatio in float64. Gradients are compared on noise as they are; on the"
-        yield "synthesized sound along its tangents, as gradients with respect to P parameters, against Kymatio in"
-        yield "float64. Sample by sample, the gradient is rounding noise where a sub-band is silent, in every"
-        yield "implementation: |z| has the derivative z / |z|, of norm one however small z is. Against float64:"
+        yield 'on white noise, with `normalization="kymatio"`, which is also what is timed. The reference of J is ours'
+        yield "in float64; its own error is against central differences of Kymatio in float64, in one direction with a"
+        yield "part of every tangent."
         yield ""
-        keys = ("sound", "peer", "samples", "samples_peer", "samples_float64")
+        yield "On noise, gradients are compared as they are; on the synthesized sound along its tangents, as gradients"
+        yield "with respect to the P parameters. Where a sub-band is silent, gradients sample by sample are rounding"
+        yield "noise, since |z| has the derivative z / |z|, of norm one however small z is. All against float64:"
+        yield ""
+        keys = ("sound", "peer", "samples", "samples_peer")
         rows = [
             [name, *(_error(table["rows"]["forward and backward"]["errors"][key]) for key in keys)]
             for name, table in tables.items()
         ]
-        columns = ["gradient", "parameters, ours", "Kymatio", "samples, ours", "Kymatio", "ours in float64"]
+        columns = ["gradient", "parameters, ours", "Kymatio", "samples, ours", "Kymatio"]
         yield from table_lines(columns, rows)
     yield ""
     defaults = ", ".join(
@@ -177,7 +174,10 @@ def _operations(results: dict[str, Any]) -> Iterable[str]:
         rows,
     )
     yield ""
-    yield f"{_ceilings(results['ceilings'])}, measured in the same run, best of many."
+    yield "At the ceiling, best of many in the same run:"
+    yield ""
+    for name, table in tables.items():
+        yield f"- **{name}**: {_ceilings(table['ceilings'])}"
     yield ""
     yield "Operations are counted from the plan of the transform, for the sound and each tangent alike: filters along"
     yield "log-frequency as real matrix products, Fourier transforms as 5 n log2 n, pointwise the elements that are"
@@ -276,12 +276,15 @@ def _environment(results: dict[str, Any]) -> Iterable[str]:
     place = results["environment"]
     versions = ", ".join(f"{name} {version}" for name, version in place["versions"].items())
     yield f"- {place['cpu']}, {place['cores']} cores, {place['threads']} threads, {place['system']}"
-    yield f"- load average when it began: {place['load']}"
     yield f"- {versions}"
     if results["peer"]:
         peer = ", ".join(f"{name} {version}" for name, version in results["peer"].items())
         yield f"- Kymatio's environment, made by `{INSTALL}`: {peer}"
-    yield f"- commit {results['commit'] or 'unknown'}, {results['date']}"
+    for run in results["runs"]:
+        yield (
+            f"- `{run['command']}` at commit {run['commit'] or 'unknown'}, {run['date']}, load average {run['load']} "
+            "before it began"
+        )
 
 
 def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable[str]:
@@ -302,6 +305,11 @@ def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterab
 def _settings(table: dict[str, Any]) -> str:
     settings = {"N": table["n_samples"], **table["configuration"]["settings"]}
     return ", ".join(f"{name}={tuple(v) if isinstance(v, list) else v}" for name, v in settings.items())
+
+
+def _rounds(tables: dict[str, Any]) -> str:
+    counts = sorted({table["rows"]["forward"]["ours"]["rounds"] for table in tables.values()})
+    return " or ".join(map(str, counts))
 
 
 def _ceilings(ceilings: dict[str, float]) -> str:

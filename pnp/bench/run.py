@@ -74,12 +74,17 @@ def run_benchmark(
         raise ValueError(f"unknown section {sorted(unknown)[0]!r}, expected some of {', '.join(SECTIONS)}")
     if rounds < 1:
         raise ValueError(f"rounds must be at least 1, got {rounds}")
+    place = environment()
     results: dict[str, Any] = {
-        "command": command,
-        "commit": commit(),
-        "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
-        "rounds": rounds,
-        "environment": environment(),
+        "runs": [
+            {
+                "command": command,
+                "commit": commit(),
+                "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
+                "load": place.pop("load"),
+            }
+        ],
+        "environment": place,
         "peer": None,
         "configurations": {},
         "throughput": {},
@@ -95,12 +100,12 @@ def run_benchmark(
 
     _log.info("ceilings of this machine")
     ceilings, copied = measure_ceilings(seconds=ceiling_seconds, size=ceiling_size)
-    results["ceilings"] = {**ceilings.to_dict(), "copy_bytes": copied}
     if "table" in sections:
         with Peer(peer) if peer else nullcontext() as other:
             for configuration in configurations:
                 _log.info("%s: times and errors", configuration.name)
                 table = measure_configuration(configuration, other, rounds, ceilings)
+                table["ceilings"] = {**ceilings.to_dict(), "copy_bytes": copied}
                 results["peer"] = table.pop("peer") or results["peer"]
                 results["configurations"][configuration.name] = table
                 save()
@@ -128,6 +133,33 @@ def run_benchmark(
             results["cost"].append(measure_sweep(sweep, rounds, ceilings))
             save()
     return results
+
+
+def merge_results(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Join what several runs on one machine measured; where two measured the same, the later one counts.
+
+    Args:
+        parts: What `run_benchmark` returned.
+
+    Returns:
+        The same as of one run, with all runs under "runs".
+
+    Raises:
+        ValueError: If the environments differ, so that their numbers cannot be compared.
+    """
+    merged = dict(parts[0])
+    for part in parts[1:]:
+        if part["environment"] != merged["environment"]:
+            raise ValueError(
+                "results of different machines, numbers of threads or versions cannot share a report"
+            )
+        merged = {
+            "runs": merged["runs"] + part["runs"],
+            "environment": merged["environment"],
+            **{key: merged[key] | part[key] for key in ("configurations", "throughput")},
+            **{key: part[key] or merged[key] for key in ("peer", "gradient_memory", "cost", "cuda")},
+        }
+    return merged
 
 
 def measure_configuration(
@@ -160,17 +192,18 @@ def measure_configuration(
 
     own_times: dict[str, list[float]] = {name: [] for name in [*ours, "default"]}
     peer_times: dict[str, list[float]] = {name: [] for name in ours}
+    theirs: dict[str, Tensor] = {}
     for _ in range(rounds):
         for name, run in ours.items():
             own_times[name].append(timed(run, repeats=_REPEATS)[0])
-            if peer is not None and name == "S and J":
-                # The last forward of the peer stands for all of its central differences.
-                peer_times[name].append(2 * n_tangents * peer.request("forward", x=files["x"])["seconds"])
-            elif peer is not None:
-                backward = name != "forward"
-                request = {"weights": files["weights"]} if backward else {}
-                answer = peer.request("gradient" if backward else "forward", x=files["x"], **request)
-                peer_times[name].append(answer["seconds"])
+            if peer is None:
+                continue
+            if name == "forward and backward":
+                seconds, theirs[name] = peer.result("gradient", x=files["x"], weights=files["weights"])
+            else:
+                seconds, theirs[name] = peer.result("forward", x=files["x"])
+            # The last forward of the peer stands for all of its central differences.
+            peer_times[name].append(2 * n_tangents * seconds if name == "S and J" else seconds)
         own_times["default"].append(timed(partial(default.value_and_tangents, x, dx), repeats=_REPEATS)[0])
 
     rows: dict[str, dict[str, Any]] = {}
@@ -180,7 +213,10 @@ def measure_configuration(
             ratios = [b / a for a, b in zip(own_times[name], peer_times[name], strict=True)]
             rows[name] |= {"peer": summary(peer_times[name]), "ratio": summary(ratios)}
     if peer is not None:
-        _compare(configuration, jtfs, peer, weights, rows)
+        errors = _errors(configuration, jtfs, peer, weights, theirs)
+        for name, row in rows.items():
+            row["errors"] = errors[name]
+        rows["S and J"]["peer_seconds_at_once"] = errors["S and J"].pop("peer_seconds")
     counts = {name: count(jtfs.plan, p) for name, p in (("forward", 0), ("S and J", n_tangents))}
     return {
         "peer": described,
@@ -201,51 +237,63 @@ def measure_configuration(
     }
 
 
-def _compare(
+def _errors(
     configuration: Configuration,
     jtfs: TimeFrequencyScattering,
     peer: Peer,
     weights: Tensor,
-    rows: dict[str, Any],
-) -> None:
-    """Relative differences, of a synthesized sound and of noise; the Jacobian's to central differences in float64."""
+    theirs: dict[str, Tensor],
+) -> dict[str, dict[str, float]]:
+    """Relative differences, of a synthesized sound and of noise.
+
+    The reference of Jacobians is ours in float64, itself checked against central differences of the peer in float64, in
+    one direction that has a part of every tangent.
+    """
     exact, exact_tangents = configuration.sounds()
     x, dx = exact.float(), exact_tangents.float()
-    noise, _ = configuration.noise(0)
-    v = peer.store(weights)
-    gradients: dict[str, tuple[Tensor, Tensor]] = {}
-    for kind, signal in (("sound", x), ("noise", noise.float())):
-        path = peer.store(signal)
-        _, S = peer.result("forward", x=path)
-        rows["forward"]["errors"][kind] = relative_error(jtfs(signal).flatten(1), S.flatten(1))
-        _, theirs = peer.result("gradient", x=path, weights=v)
-        gradients[kind] = _gradient(jtfs, signal, weights), theirs
-    _, reference = peer.result("gradient", x=peer.store(x), weights=v, dtype="float64")
-    # With respect to the parameters, what the samples' gradient is for; its rounding noise where the sound is silent
-    # (see the report) falls on directions that the synthesizer cannot take.
-    along = [(g.double() @ exact_tangents[0].mT) for g in (*gradients["sound"], reference)]
-    rows["forward and backward"]["errors"] = {
-        "sound": relative_error(along[0], along[2]),
-        "peer": relative_error(along[1], along[2]),
-        "noise": relative_error(*gradients["noise"]),
-        "samples": relative_error(gradients["sound"][0], reference),
-        "samples_peer": relative_error(gradients["sound"][1], reference),
-        "samples_float64": relative_error(_gradient(jtfs, x.double(), weights.double()), reference),
+    noise = configuration.noise(0)[0].float()
+    v, noise_file = peer.store(weights), peer.store(noise)
+    noise_S = peer.result("forward", x=noise_file)[1]
+    noise_gradient = peer.result("gradient", x=noise_file, weights=v)[1]
+
+    # What float32 rounds in the sound is common to all.
+    J = jtfs.value_and_tangents(x, dx)[1].flatten(2)
+    J64 = jtfs.value_and_tangents(x.double(), dx.double())[1].flatten(2)
+    mixed = (dx.double() / dx.double().norm(dim=-1, keepdim=True)).sum(1, keepdim=True)
+    along_mixed = jtfs.value_and_tangents(x.double(), mixed)[1].flatten(2)
+    files = {"x": peer.store(x)}
+    _, reference = peer.result(
+        "finite_differences", **files, dx=peer.store(mixed), step=_STEPS["float64"], dtype="float64"
+    )
+    at_once, differences = peer.result(
+        "finite_differences", **files, dx=peer.store(dx), step=_STEPS["float32"]
+    )
+
+    # The gradient with respect to the parameters is what the gradient of the samples is for. Where the sound is silent
+    # the latter is rounding noise (see the report), but in directions that the synthesizer cannot take.
+    gradients = _gradient(jtfs, x, weights), theirs["forward and backward"]
+    gradient64 = _gradient(jtfs, x.double(), weights.double())
+    along = [g.double() @ exact_tangents[0].mT for g in gradients]
+    along_reference = (J64 @ weights.double().reshape(-1, 1)).reshape(1, -1)
+    return {
+        "forward": {
+            "sound": relative_error(jtfs(x).flatten(1), theirs["forward"].flatten(1)),
+            "noise": relative_error(jtfs(noise).flatten(1), noise_S.flatten(1)),
+        },
+        "forward and backward": {
+            "sound": relative_error(along[0], along_reference),
+            "peer": relative_error(along[1], along_reference),
+            "noise": relative_error(_gradient(jtfs, noise, weights), noise_gradient),
+            "samples": relative_error(gradients[0], gradient64),
+            "samples_peer": relative_error(gradients[1], gradient64),
+        },
+        "S and J": {
+            "sound": relative_error(J, J64),
+            "peer": relative_error(differences.flatten(2), J64),
+            "float64": relative_error(along_mixed, reference.flatten(2)),
+            "peer_seconds": at_once,
+        },
     }
-    # What float32 rounds is common to all: both see the sound as float32 holds it.
-    files = {"x": peer.store(x), "dx": peer.store(dx)}
-    differences = {
-        dtype: peer.result("finite_differences", **files, step=step, dtype=dtype)
-        for dtype, step in _STEPS.items()
-    }
-    J_reference = differences["float64"][1].flatten(2)
-    J, J64 = (jtfs.value_and_tangents(a, b)[1].flatten(2) for a, b in ((x, dx), (x.double(), dx.double())))
-    rows["S and J"]["errors"] = {
-        "sound": relative_error(J, J_reference),
-        "float64": relative_error(J64, J_reference),
-        "peer": relative_error(differences["float32"][1].flatten(2), J_reference),
-    }
-    rows["S and J"]["peer_seconds_at_once"] = differences["float32"][0]
 
 
 def _gradient(jtfs: TimeFrequencyScattering, x: Tensor, weights: Tensor) -> Tensor:
