@@ -9,6 +9,7 @@ it, which a loop with two stores defeats (four times slower). `fastmath` lets it
 
 import inspect
 import math
+from typing import Any
 
 import numba
 import numpy as np
@@ -21,8 +22,12 @@ _FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 
 def compiled(function):
     """Compile a function. Checkers of annotations may have wrapped it on import, and Numba wants it bare."""
-    compile_ = numba.njit(nogil=True, cache=True, fastmath=_FASTMATH, error_model="numpy")
-    return compile_(inspect.unwrap(function))
+    function = inspect.unwrap(function)
+    options: dict[str, Any] = {"nogil": True, "fastmath": _FASTMATH, "error_model": "numpy"}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # neither the package nor the user's cache directory can be written to
+        return numba.njit(**options)(function)
 
 
 @compiled

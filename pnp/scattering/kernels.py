@@ -10,7 +10,7 @@ first; the others are Q = Im(W) Y. The spins are y+ = P + iQ and y- = P - iQ.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 from collections.abc import Callable
 from functools import cache
@@ -31,7 +31,13 @@ def fused(tensor: Tensor) -> bool:
 
 @cache
 def _numba_available() -> bool:
-    return importlib.util.find_spec("numba") is not None and not os.environ.get("PNP_NO_NUMBA")
+    if os.environ.get("PNP_NO_NUMBA"):
+        return False
+    try:
+        importlib.import_module("pnp.scattering._numba_kernels")
+    except ImportError:  # not installed, or for another NumPy or Python
+        return False
+    return True
 
 
 def moduli(buffer: Tensor, low: int, out: Tensor) -> None:
