@@ -67,7 +67,7 @@ class FrequentialTables:
         Returns:
             The tables.
         """
-        filters = [f.pruned(float(torch.finfo(dtype).eps) / 16) for f in filters]
+        filters = [f.pruned(float(torch.finfo(dtype).eps)) for f in filters]
         weights = [torch.as_tensor(f.weights) for f in filters]
         outputs = [
             (n_fr, spin, index, torch.as_tensor(f.average).to(device, dtype))
