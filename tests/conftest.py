@@ -1,6 +1,7 @@
 """Fixtures that every test can use."""
 
 import random
+import signal
 from collections.abc import Iterator
 
 import jaxtyping
@@ -24,6 +25,13 @@ def _seeded() -> Iterator[None]:
 def _single_thread() -> None:
     """One thread: sums come out in the same order on every machine, and pytest-xdist workers do not fight."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _interruptible() -> None:
+    """A shell starts its background jobs deaf to Ctrl-C, and their children inherit that: tests interrupt theirs."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
