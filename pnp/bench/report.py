@@ -182,8 +182,7 @@ def _operations(results: dict[str, Any]) -> Iterable[str]:
     yield "Operations are counted from the plan of the transform, for the sound and each tangent alike: filters along"
     yield "log-frequency as real matrix products, Fourier transforms as 5 n log2 n, pointwise the elements that are"
     yield "filtered, laid out in planes, or go through a modulus. The ceiling is their time at these rates, one kind"
-    yield "after the other. Where few first-order wavelets are left, phases are contracted with tangents instead of"
-    yield "filtering each; this is counted as if it were not."
+    yield "after the other."
 
 
 def _throughput(results: dict[str, Any]) -> Iterable[str]:
