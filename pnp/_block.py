@@ -18,7 +18,13 @@ _Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 def compute_block(
-    synth: nn.Module, features: nn.Module, u: np.ndarray, n_features: int, dtype: torch.dtype, device: str
+    synth: nn.Module,
+    features: nn.Module,
+    u: np.ndarray,
+    n_features: int,
+    dtype: torch.dtype,
+    device: str,
+    kept: torch.dtype = torch.float64,
 ) -> dict[str, np.ndarray]:
     """Columns "S", "J", "M", "R", "sigma", "status" and "reason" of one block.
 
@@ -31,6 +37,7 @@ def compute_block(
         n_features: C.
         dtype: Type of u that the synthesizer is given.
         device: Where `synth` and `features` are.
+        kept: Type in which S and J will be stored; a sound that it cannot hold fails.
 
     Returns:
         Columns by name; floating-point ones in float64.
@@ -61,7 +68,7 @@ def compute_block(
             else:
                 S[rows], J[rows] = outcome
         for row in np.flatnonzero(status == Status.OK).tolist():
-            problem = _problem(synth, points[row], S[row], J[row])
+            problem = _problem(synth, points[row], S[row], J[row], kept)
             if problem is not None:
                 fail(row, *problem)
         ok = torch.from_numpy(status == Status.OK)
@@ -118,10 +125,13 @@ def _let_out_of_memory_pass(error: Exception, *, alone: bool) -> None:
         raise error
 
 
-def _problem(synth: Any, u: Tensor, S: Tensor, J: Tensor) -> tuple[Status, str] | None:
+def _problem(synth: Any, u: Tensor, S: Tensor, J: Tensor, kept: torch.dtype) -> tuple[Status, str] | None:
     finite = bool(torch.isfinite(S).all()), bool(torch.isfinite(J).all())
     if all(finite) and bool(J.any()):
-        return None
+        unfit = [name for name, values in (("S", S), ("J", J)) if not _fits(values, kept)]
+        if not unfit:
+            return None
+        return Status.NOT_FINITE, f"{unfit[0]} is beyond the range of {str(kept).removeprefix('torch.')}"
     # The sound itself is only looked at where something is wrong, to tell what.
     x = synth(synth.space.from_unit(u[None]))[0].detach()
     if not bool(torch.isfinite(x).all()):
@@ -136,6 +146,12 @@ def _problem(synth: Any, u: Tensor, S: Tensor, J: Tensor) -> tuple[Status, str] 
         Status.ZERO_JACOBIAN,
         "J is zero though the sound is not: a gradient is dropped, or nothing is audible",
     )
+
+
+def _fits(values: Tensor, kept: torch.dtype) -> bool:
+    """Whether storage in this type costs rounding alone: nothing overflows, and little enough falls to zero."""
+    error = values.to(kept).double() - values
+    return bool(error.norm() <= torch.finfo(kept).eps * values.norm())
 
 
 def _cut(text: str) -> bytes:

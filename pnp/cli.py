@@ -166,6 +166,15 @@ def _precompute(verbs: _Verbs) -> None:
         help="what is kept: the metric alone, features with it, or Jacobians with both",
     )
     parser.add_argument(
+        "--dtype",
+        default="float32",
+        choices=("float16", "float32", "float64"),
+        help="type in which features and Jacobians are kept; metrics are float64",
+    )
+    parser.add_argument(
+        "--compression", default="none", choices=("none", "gzip"), help="of the file, once it is finished"
+    )
+    parser.add_argument(
         "--precision", choices=("float32", "float64"), help="of the computation (float32 if not given)"
     )
     scattering = parser.add_argument_group(

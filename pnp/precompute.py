@@ -31,8 +31,8 @@ from pnp.errors import SynthesisError
 from pnp.jacobian import value_and_jacobian
 from pnp.parameters import ParameterSpace
 from pnp.provenance import describe, library_versions
-from pnp.store import CacheHeader, CacheWriter, MetricCache, cache_bytes
-from pnp.store.schema import stored_columns
+from pnp.store import CacheHeader, CacheWriter, MetricCache
+from pnp.store.schema import DTYPES, stored_columns
 from pnp.synths.probe import probe as probe_synthesizer
 from pnp.synths.registry import check_interface
 
@@ -102,6 +102,7 @@ def precompute(
     block: int = 16,
     store: str | Sequence[str] = ("S", "J"),
     dtype: str = "float32",
+    compression: str = "none",
     precision: str | None = None,
     device: str = "cpu",
     shard: tuple[int, int] = (0, 1),
@@ -128,7 +129,9 @@ def precompute(
             `dask.distributed.Client`.
         block: Sounds in a block, the unit of work and what a killed run loses at most.
         store: Which of "S" and "J" to keep beside the metric, or a level: "metric", "features", "jacobian".
-        dtype: Type in which S and J are kept, "float32" or "float64". Metrics are always float64.
+        dtype: Type in which S and J are kept: "float16", "float32" or "float64". Metrics are always float64.
+        compression: "gzip" compresses the file when its last sound is in, also one that was finished without;
+            "none" leaves the file as it is. The numbers are the same.
         precision: Type in which they are computed; that of the features' own tensors if not given.
         device: Where to compute, "cpu" or "cuda"; on "cuda" with one job.
         shard: Part (i, n) of the design to compute, i from 0 to n - 1; parts are whole blocks.
@@ -205,8 +208,10 @@ def precompute(
         "theta": space.from_unit(part).numpy(),
         "u": part.numpy(),
     }
-    task = _Task(part.numpy(), block, n_features, working, device, torch.get_default_dtype())
-    with CacheWriter(out, header, known) as writer:
+    # What is not stored may be of any size.
+    kept = getattr(torch, dtype) if header.store else torch.float64
+    task = _Task(part.numpy(), block, n_features, working, device, kept, torch.get_default_dtype())
+    with CacheWriter(out, header, known, compression) as writer:
         n_resumed = sum(_length(writer.header, done) for done in writer.done)
         _announce(writer, n_resumed)
         try:
@@ -217,6 +222,8 @@ def precompute(
                     failed += int((columns["status"] > 1).sum())
                     bar.set_postfix({"failed": failed} if failed else {}, refresh=False)
                     bar.update(len(columns["status"]))
+            if compression != "none":
+                writer.compress()
         except KeyboardInterrupt:
             done = sum(_length(writer.header, done) for done in writer.done)
             _log.warning(
@@ -258,8 +265,8 @@ def _check_arguments(
         raise ValueError(f"jobs must be at least 1, got {jobs}")
     if block < 1:
         raise ValueError(f"block must be at least 1, got {block}")
-    if dtype not in _PRECISIONS:
-        raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(map(repr, DTYPES))}, got {dtype!r}")
     if backend not in _BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(map(repr, _BACKENDS))}, got {backend!r}")
     if torch.device(device).type != "cpu" and jobs > 1:
@@ -354,13 +361,14 @@ class _Task:
     n_features: int
     dtype: torch.dtype
     device: str
+    kept: torch.dtype
     default_dtype: torch.dtype
 
     def points(self, number: int) -> np.ndarray:
         return self.u[number * self.block : (number + 1) * self.block]
 
     def compute(self, synth: nn.Module, features: nn.Module, points: np.ndarray) -> Block:
-        return compute_block(synth, features, points, self.n_features, self.dtype, self.device)
+        return compute_block(synth, features, points, self.n_features, self.dtype, self.device, self.kept)
 
 
 def _results(
@@ -374,12 +382,15 @@ def _results(
     # cluster.
     pickled = np.frombuffer(cloudpickle.dumps((synth, features)), np.uint8)
     digest = hashlib.sha256(pickled.tobytes()).hexdigest()
-    options = (task.n_features, task.dtype, task.device, task.default_dtype)
+    options = (task.n_features, task.dtype, task.device, task.kept)
+    default_dtype = task.default_dtype
 
     def calls(numbers: Iterable[int], sent: set[int]) -> Iterator[Any]:
         for number in numbers:
             sent.add(number)
-            yield joblib.delayed(_in_worker)(number, task.points(number), pickled, digest, options, backend)
+            yield joblib.delayed(_in_worker)(
+                number, task.points(number), pickled, digest, options, default_dtype, backend
+            )
 
     def run(numbers: list[int], sent: set[int]) -> Iterator[tuple[int, Block]]:
         # A single job would run in this process; a block that kills its worker must not.
@@ -452,16 +463,21 @@ def _follow_parent() -> None:
 
 
 def _in_worker(
-    number: int, points: np.ndarray, pickled: np.ndarray, digest: str, options: tuple[Any, ...], backend: str
+    number: int,
+    points: np.ndarray,
+    pickled: np.ndarray,
+    digest: str,
+    options: tuple[Any, ...],
+    default_dtype: torch.dtype,
+    backend: str,
 ) -> tuple[int, Block]:
-    n_features, dtype, device, default_dtype = options
     if backend == "loky":
         _follow_parent()
     if digest not in _modules:
         _modules.clear()
         _modules[digest] = cloudpickle.loads(pickled.tobytes())
     torch.set_default_dtype(default_dtype)
-    return number, compute_block(*_modules[digest], points, n_features, dtype, device)
+    return number, compute_block(*_modules[digest], points, *options)
 
 
 # -- telling about it ----------------------------------------------------------------------------------------
@@ -474,8 +490,8 @@ def _length(header: CacheHeader, block: int) -> int:
 def _announce(writer: CacheWriter, n_resumed: int) -> None:
     header = writer.header
     state = f"going on after {n_resumed}" if n_resumed else "new"
-    size = cache_bytes(header) / 1e6
-    _log.info("%s: %d sounds, %.4g MB, %s", writer.path, header.n_rows, size, state)
+    size = writer.bytes_needed / 1e6
+    _log.info("%s: %d sounds, at most %.4g MB of disk, %s", writer.path, header.n_rows, size, state)
 
 
 def _summarize(path: Path, n_resumed: int, seconds: float) -> PrecomputeSummary:

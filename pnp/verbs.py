@@ -55,6 +55,8 @@ def precompute(options: argparse.Namespace) -> int:
         backend=options.backend,
         block=options.block,
         store=options.store,
+        dtype=options.dtype,
+        compression=options.compression,
         precision=options.precision,
         device=options.device,
         shard=options.shard,

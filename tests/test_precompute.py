@@ -305,7 +305,7 @@ def test_progress_goes_to_standard_error(tmp_path: Path, capsys: pytest.CaptureF
 def test_size_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "pnp"):
         run(tmp_path / "toy.h5")
-    assert "70 sounds, 0.0" in caplog.text
+    assert "70 sounds, at most 0.289 MB of disk, new" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,8 @@ def test_size_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
         ({"backend": "threads"}, "backend must be one of 'loky', 'dask', got 'threads'"),
         ({"store": "all"}, "store must be one of 'metric', 'features', 'jacobian', got 'all'"),
         ({"store": ["K"]}, "store must hold 'S', 'J', both or none, got 'K'"),
-        ({"dtype": "float16"}, "dtype must be 'float32' or 'float64', got 'float16'"),
+        ({"dtype": "float8"}, "dtype must be one of 'float16', 'float32', 'float64', got 'float8'"),
+        ({"compression": "zip"}, "compression must be one of 'none', 'gzip', got 'zip'"),
         ({"precision": "half"}, "precision must be 'float32' or 'float64', got 'half'"),
         ({"device": "cuda", "jobs": 2}, "on device 'cuda' use jobs=1, got 2"),
         ({"shard": (3, 3)}, r"shard must be \(i, n\) with 0 <= i < n, got \(3, 3\)"),

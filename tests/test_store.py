@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.context import ForkProcess
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from toy import ToyFeatures, ToySynth
 from pnp.errors import CacheBusy, CacheConfigMismatch, CacheCorrupt, CacheError
 from pnp.metric import RiemannianMetric
 from pnp.precompute import precompute
-from pnp.store import MetricCache, Status, check_integrity, merge
+from pnp.store import CacheHeader, CacheWriter, MetricCache, Status, check_integrity, merge, writer
 from pnp.store.lock import WriterLock
 
 SIZE, BLOCK = 70, 8
@@ -259,6 +259,114 @@ def test_modules_without_config_are_told_apart_by_their_state(path: Path) -> Non
         precompute(ToySynth(), other, path, size=SIZE, block=BLOCK, progress=False)
 
 
+# -- types and compression ------------------------------------------------------------------------------------
+
+
+def compressed(path: Path, **options: Any) -> Path:
+    return make(path, compression="gzip", **options)
+
+
+def test_compression_changes_the_file_and_not_the_numbers(path: Path, tmp_path: Path) -> None:
+    packed = compressed(tmp_path / "packed.h5")
+    assert packed.stat().st_size < 0.9 * path.stat().st_size
+    with h5py.File(path) as plain, h5py.File(packed) as file:
+        for name in plain:
+            assert np.array_equal(file[name][...], plain[name][...])
+        filtered = [name for name in file if file[name].compression == "gzip" and file[name].fletcher32]
+        assert sorted(filtered) == sorted(set(NAMES) - {"checksum", "seal"})
+    assert check_integrity(packed).ok
+    with MetricCache(packed) as cache, MetricCache(path) as original:
+        assert torch.equal(cache.jacobian([3, 50]), original.jacobian([3, 50]))
+
+
+def test_finished_file_is_compressed_by_running_again(path: Path, tmp_path: Path) -> None:
+    expected = compressed(tmp_path / "packed.h5").read_bytes()
+    assert compressed(path).read_bytes() == expected
+    assert make(path).read_bytes() == expected, "nothing is left to do, and nothing is undone"
+
+
+@forks
+def test_killed_runs_with_compression_resume_to_the_same_bytes(tmp_path: Path) -> None:
+    options = {"size": 100, "probe": False}
+    expected = compressed(tmp_path / "whole.h5", **options).read_bytes()
+    target, rng = tmp_path / "killed.h5", random.Random(0)
+    for _ in range(8):
+        process = fork(target, seconds=0.004, compression="gzip", **options)
+        time.sleep(rng.uniform(0, 0.05))
+        process.kill()
+        process.join()
+        assert not target.exists() or check_integrity(target).ok
+    assert compressed(target, **options).read_bytes() == expected
+
+
+@forks
+def test_kill_during_compression_leaves_the_finished_plain_file(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, plain = compressed(tmp_path / "packed.h5").read_bytes(), path.read_bytes()
+    draft = path.with_name("toy.h5.new")
+    # Between writing the copy and putting it in place.
+    with monkeypatch.context() as patch:
+        patch.setattr("pnp.store.writer.check_integrity", lambda _: time.sleep(60))
+        process = fork(path, seconds=0.0, compression="gzip")
+        wait_for(lambda: draft.exists() and draft.stat().st_size > 0, process)
+        process.kill()
+        process.join()
+    assert path.read_bytes() == plain
+    assert compressed(path).read_bytes() == expected
+    assert not draft.exists()
+
+
+def test_copy_that_does_not_verify_is_thrown_away(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, write = path.read_bytes(), writer.write_compressed
+
+    def write_badly(source: h5py.File, header: CacheHeader, target: Path) -> None:
+        write(source, header, target)
+        with h5py.File(target, "r+", locking=False) as file:
+            file["M"][3] += 1.0
+
+    monkeypatch.setattr(writer, "write_compressed", write_badly)
+    with pytest.raises(CacheCorrupt, match=r"its compressed copy does not verify \(rows 0 to 7: dataset 'M'"):
+        compressed(path)
+    assert path.read_bytes() == before
+    assert not path.with_name("toy.h5.new").exists()
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_compressed_shards_merge(path: Path, tmp_path: Path, n: int) -> None:
+    parts = shards(tmp_path, n, compression="gzip")
+    merge(parts, tmp_path / "copy.h5", copy=True)
+    assert (tmp_path / "copy.h5").read_bytes() == compressed(tmp_path / "one.h5").read_bytes()
+    merge(parts, tmp_path / "linked.h5")
+    assert check_integrity(tmp_path / "linked.h5").ok
+    with MetricCache(tmp_path / "linked.h5") as linked, MetricCache(path) as one:
+        assert torch.equal(linked.jacobian(slice(None)), one.jacobian(slice(None)))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_features_and_jacobians_are_kept_in_the_type_that_is_asked_for(tmp_path: Path, dtype: str) -> None:
+    path = make(tmp_path / "some.h5", dtype=dtype)
+    exact = make(tmp_path / "exact.h5", dtype="float64")
+    assert check_integrity(path).ok
+    with MetricCache(path) as cache, MetricCache(exact) as reference:
+        assert cache.features(3).dtype == cache.jacobian(3).dtype == getattr(torch, dtype)
+        rounded = reference.jacobian(slice(None)).to(getattr(torch, dtype))
+        assert torch.equal(cache.jacobian(slice(None)), rounded)
+        assert torch.equal(cache.metrics().factor, reference.metrics().factor)
+
+
+@pytest.mark.parametrize("scale", [1e9, 1e-9])
+def test_sound_whose_features_do_not_fit_fails_and_says_so(tmp_path: Path, scale: float) -> None:
+    class Scaled(ToyFeatures):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return scale * super().forward(x)
+
+    options = {"size": 8, "block": 4, "progress": False, "dtype": "float16"}
+    summary = precompute(ToySynth(), Scaled(), tmp_path / "all.h5", **options)
+    assert summary.reasons == {"S is beyond the range of float16": 8}
+    assert precompute(ToySynth(), Scaled(), tmp_path / "M.h5", **options, store="metric").n_failed == 0
+
+
 # -- several processes ---------------------------------------------------------------------------------------
 
 
@@ -380,6 +488,20 @@ def test_any_flipped_byte_is_found(path: Path, name: str) -> None:
     assert check_integrity(path).ok
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_any_flipped_byte_of_a_compressed_file_is_found(tmp_path: Path, name: str) -> None:
+    path = compressed(tmp_path / "toy.h5")
+    with h5py.File(path, "r") as file:
+        chunk = file[name].id.get_chunk_info(0)
+    rng = random.Random(name)
+    for position in {0, chunk.size - 1, *(rng.randrange(chunk.size) for _ in range(20))}:
+        place = chunk.byte_offset + position
+        flip(path, place)
+        assert not check_integrity(path).ok, f"byte {position} of {name}"
+        flip(path, place)
+    assert check_integrity(path).ok
+
+
 def content(path: Path) -> dict[str, bytes]:
     with h5py.File(path, "r") as file:
         return {name: file[name][...].tobytes() for name in file} | {
@@ -473,7 +595,7 @@ def strip(path: Path) -> None:
         (lambda path: path.write_bytes(b""), CacheError, r"is not an HDF5 file \(it is empty\)"),
         (strip, CacheError, r"is HDF5 but not a metric cache \(it has no attribute 'schema'"),
         (retitle, CacheError, r"its schema is 'something-else', expected 'pnp-metric-cache'"),
-        (modernize, CacheError, r"schema version 99, and this pnp reads up to 1; upgrade pnp"),
+        (modernize, CacheError, r"schema version 99, and this pnp reads up to 2; upgrade pnp"),
         (amputate, CacheCorrupt, r"dataset 'R' cannot be opened"),
         (edit, CacheCorrupt, r"configuration does not match its fingerprint"),
         (lambda path: path.unlink(), FileNotFoundError, r"there is no cache at .*`pnp precompute --out"),
@@ -606,15 +728,37 @@ def test_space_is_claimed_at_creation(small_disk: Path) -> None:
     target = small_disk / "toy.h5"
     process = fork(target, seconds=0.01)
     wait_for(target.exists, process)
-    try:
-        with (small_disk / "filler").open("wb", buffering=0) as filler:
-            while filler.write(bytes(4096)):
-                pass
-    except OSError:
-        pass
+    with suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
+        while filler.write(bytes(4096)):
+            pass
     process.join()
     assert process.exitcode == 0
     assert check_integrity(target).n_pending == 0
+
+
+def test_compression_asks_for_room_for_both_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage, size = shutil.disk_usage(tmp_path), 20_000 + 2**18
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=2 * size))
+    with pytest.raises(CacheError, match=r"needs .* GB and the disk has"):
+        compressed(tmp_path / "packed.h5")
+    make(tmp_path / "plain.h5")
+
+
+def test_full_disk_leaves_the_finished_file_uncompressed(small_disk: Path) -> None:
+    path = make(small_disk / "toy.h5", size=1000)
+    before = path.read_bytes()
+    with suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
+        while filler.write(bytes(4096)):
+            pass
+    with pytest.raises(
+        CacheError, match=r"cannot compress .*: No space left on device; it is finished"
+    ) as caught:
+        compressed(path, size=1000)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == before
+    (small_disk / "filler").unlink()
+    compressed(path, size=1000)
+    assert path.stat().st_size < 0.9 * len(before)
 
 
 def test_full_disk_leaves_nothing_behind(small_disk: Path) -> None:
@@ -710,6 +854,42 @@ def test_compressed_copy_verifies_and_is_not_continued(path: Path, tmp_path: Pat
         assert torch.equal(cache.jacobian([3, 50]), original.jacobian([3, 50]))
     with pytest.raises(CacheError, match="cannot be continued: it was merged or compressed"):
         make(small)
+
+
+# -- versions ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def first_version(tmp_path: Path) -> Path:
+    """What pnp wrote with schema version 1: 40 sounds, of which the fast ones were silent."""
+    return Path(shutil.copy(Path(__file__).parent / "caches" / "version-1.h5", tmp_path))
+
+
+def test_cache_of_schema_version_1_opens_and_verifies(first_version: Path) -> None:
+    assert str(check_integrity(first_version)).endswith("version-1.h5: 40 of 40 rows, 7 failed: intact")
+    with MetricCache(first_version) as cache:
+        assert cache.header.schema_version == 1
+        assert cache.stored == ("S", "J")
+        assert set(cache.failures.values()) == {"the sound is silent"}
+        J = cache.jacobian(cache.rows()).double()
+        M = cache.metric(cache.rows()).matrix
+        assert torch.allclose(J.mT @ J, M, rtol=1e-5, atol=1e-6 * float(M.max()))
+
+
+def test_cache_of_schema_version_1_is_continued_and_compressed(first_version: Path) -> None:
+    before = first_version.read_bytes()
+    with MetricCache(first_version) as cache:
+        header = cache.header
+    with h5py.File(first_version) as file:
+        columns = {name: file[name][...] for name in file}
+    known = {name: columns[name] for name in ("id", "fold", "theta", "u")}
+    wipe(first_version, "seal", 2)
+    with CacheWriter(first_version, header, known) as writer:
+        assert writer.pending == [2]
+        writer.write_block(2, {name: column[header.rows(2)] for name, column in columns.items()})
+        assert first_version.read_bytes() == before
+        writer.compress()
+    assert check_integrity(first_version).ok
 
 
 # -- interruption --------------------------------------------------------------------------------------------

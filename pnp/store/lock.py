@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -74,7 +75,9 @@ class WriterLock:
                 os.close(descriptor)
         os.truncate(self._path, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
-        os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        # Who holds it is a courtesy: a disk without room for it must not keep a cache from being continued.
+        with suppress(OSError):
+            os.write(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         return self
 
     def __exit__(

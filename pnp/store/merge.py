@@ -16,7 +16,8 @@ from pnp.provenance import differences
 from pnp.store.lock import WriterLock
 from pnp.store.opening import open_cache
 from pnp.store.schema import CacheHeader, digest_rows, read_header, write_attributes, write_description
-from pnp.store.writer import LIBVER, CacheWriter, done_blocks
+from pnp.store.compression import LIBVER, is_compressed
+from pnp.store.writer import CacheWriter, done_blocks
 
 _Shard = tuple[Path, CacheHeader, h5py.File]
 
@@ -29,8 +30,9 @@ def merge(
     Args:
         paths: Shards, in any order; together they must hold the whole design, each row once.
         out: The cache to make.
-        copy: Copy all rows into one standalone file, with the bytes of a run without shards. Otherwise `out`
-            is a small file of HDF5 virtual datasets, which refer to the shards by relative paths.
+        copy: Copy all rows into one standalone file, with the bytes of a run without shards, compressed if
+            the shards are. Otherwise `out` is a small file of HDF5 virtual datasets, which refer to the
+            shards by relative paths.
 
     Returns:
         Header of the merged cache.
@@ -94,7 +96,8 @@ def _copy(shards: Sequence[_Shard], header: CacheHeader, out: Path) -> None:
         name: np.concatenate([file[name][...] for _, _, file in shards])
         for name in ("id", "fold", "theta", "u")
     }
-    with CacheWriter(out, header, known) as writer:
+    compression = "gzip" if all(is_compressed(file) for _, _, file in shards) else "none"
+    with CacheWriter(out, header, known, compression) as writer:
         for path, part, file in shards:
             for block in range(part.n_blocks):
                 rows = part.rows(block)
@@ -106,6 +109,8 @@ def _copy(shards: Sequence[_Shard], header: CacheHeader, out: Path) -> None:
                             "match their checksum; compute this shard again."
                         )
                 writer.write_block(part.first_row // part.block + block, columns)
+        if compression != "none":
+            writer.compress()
 
 
 def _link(shards: Sequence[_Shard], header: CacheHeader, out: Path) -> None:

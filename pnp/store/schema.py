@@ -17,12 +17,16 @@ from pnp.parameters import ParameterSpace
 from pnp.provenance import canonical_json, differences, fingerprint
 
 SCHEMA_NAME = "pnp-metric-cache"
-SCHEMA_VERSION = 1
+# 2: S and J may be float16, and a finished file may be compressed. What version 1 says is still true.
+SCHEMA_VERSION = 2
 FOLDS = ("train", "validation", "test")
 
 # Long enough for an exception's name and first clause. A fixed length, because HDF5 keeps variable-length
 # text on a heap whose bookkeeping changes with every write; see pnp/store/writer.py.
 REASON_BYTES = 128
+
+# How "S" and "J" may be kept; everything else is float64 always.
+DTYPES = {"float16": "<f2", "float32": "<f4", "float64": "<f8"}
 
 STORE_LEVELS: dict[str, tuple[str, ...]] = {"metric": (), "features": ("S",), "jacobian": ("S", "J")}
 
@@ -77,10 +81,11 @@ class CacheHeader:
         n_features: Coefficients C of the feature map.
         block: Rows in a block, the unit of work, of checksums and of resuming.
         store: Which of "S" and "J" are kept.
-        dtype: Type in which "S" and "J" are kept, "float32" or "float64".
+        dtype: Type in which "S" and "J" are kept: "float16", "float32" or "float64".
         config: Everything that determines the numbers; JSON-able.
         first_row: Row of the whole design at which this file begins; a multiple of `block`.
         shard: Which part of the whole design this file is: (i, n) for part i of n.
+        schema_version: Version of the schema by which the file was begun.
         versions: Library versions at creation.
         date: Date of creation, ISO 8601, UTC.
     """
@@ -96,6 +101,7 @@ class CacheHeader:
     date: str
     first_row: int = 0
     shard: tuple[int, int] = (0, 1)
+    schema_version: int = SCHEMA_VERSION
 
     @property
     def n_blocks(self) -> int:
@@ -111,7 +117,7 @@ class CacheHeader:
     def columns(self) -> tuple[Column, ...]:
         """Datasets with a row for each sound, in the order of the checksums."""
         p, c = len(self.space), self.n_features
-        sample = {"float32": "<f4", "float64": "<f8"}[self.dtype]
+        sample = DTYPES[self.dtype]
         described = [
             Column("id", "<i8", (), "1", "row of the whole design"),
             Column("fold", "|i1", (), "1", "0 train, 1 validation, 2 test"),
@@ -163,7 +169,7 @@ class CacheHeader:
         """Attributes of the file's root group."""
         return {
             "schema": SCHEMA_NAME,
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": self.schema_version,
             "fingerprint": self.fingerprint,
             "config": canonical_json(self.config),
             "synthesizer": canonical_json(self.config["synthesizer"]),
@@ -272,6 +278,7 @@ def read_header(file: h5py.File, path: str) -> CacheHeader:
             date=text["date"],
             first_row=int(file.attrs["first_row"]),
             shard=(int(file.attrs["shard"][0]), int(file.attrs["shard"][1])),
+            schema_version=int(file.attrs["schema_version"]),
         )
     except DAMAGE as error:
         raise CacheCorrupt(f"{path} lacks a readable part of its header ({error}); it is damaged.") from error

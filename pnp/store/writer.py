@@ -6,7 +6,8 @@ opened. It is therefore used once, to lay the file out. Every dataset has a fixe
 allocated in full; HDF5 then stores its chunks one after another ("implicit index"), so that row r begins at a
 fixed offset. The finished layout is moved into place in one step. From there on blocks are written as plain
 bytes at those offsets. No metadata ever changes again, so the file opens at any moment, for any reader, and
-its bytes depend on nothing but its content.
+its bytes depend on nothing but its content. What a filter makes of a block has no size known in advance, so
+compression comes last: a copy of the finished file, moved into its place in one step.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import h5py
 import numpy as np
 
 from pnp.errors import CacheCorrupt, CacheError
+from pnp.store.compression import LIBVER, check_compression, is_compressed, write_compressed
+from pnp.store.integrity import check_integrity
 from pnp.store.lock import WriterLock
 from pnp.store.opening import open_cache
 from pnp.store.schema import (
@@ -34,9 +37,6 @@ from pnp.store.schema import (
     write_attributes,
     write_description,
 )
-
-# The oldest HDF5 (1.10, of 2016) whose format has checksummed headers and the implicit chunk index.
-LIBVER = ("v110", "v110")
 
 # Attributes, object headers and rounding of chunks, on top of the datasets themselves.
 _OVERHEAD_BYTES = 1 << 18
@@ -51,8 +51,10 @@ class CacheWriter:
         path: The cache.
         header: What the file is to be.
         known: Columns that are known from the start: "id", "fold", "theta" and "u", (n_rows, ...) each.
+        compression: "none", or "gzip" for a disk on which `compress` is to be possible.
 
     Raises:
+        ValueError: If the compression is unknown, or a column has the wrong shape.
         CacheBusy: If another process is writing the file.
         CacheConfigMismatch: If the file exists and was made with another configuration.
         CacheError: If the disk is too small, or the file there is no cache.
@@ -60,10 +62,16 @@ class CacheWriter:
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], header: CacheHeader, known: Mapping[str, np.ndarray]
+        self,
+        path: str | os.PathLike[str],
+        header: CacheHeader,
+        known: Mapping[str, np.ndarray],
+        compression: str = "none",
     ) -> None:
+        check_compression(compression)
         self.path = Path(path)
         self.header = header
+        self.compression = compression
         self._known = {
             column.name: _as_column(column, known[column.name]) for column in _known_columns(header)
         }
@@ -71,6 +79,7 @@ class CacheWriter:
         self._offsets: dict[str, int] = {}
         self._stream: BinaryIO | None = None
         self.done: set[int] = set()
+        self._is_plain = True
 
     def __enter__(self) -> CacheWriter:
         self._make_directory()
@@ -144,6 +153,51 @@ class CacheWriter:
             ) from error
         self.done.add(block)
 
+    @property
+    def bytes_needed(self) -> int:
+        """Bytes of disk that a new file takes at most; the plain file and its compressed copy meet at the end."""
+        return (cache_bytes(self.header) + _OVERHEAD_BYTES) * (2 if self.compression != "none" else 1)
+
+    def compress(self) -> None:
+        """Put a compressed copy in the place of the finished file, if it is still plain.
+
+        The copy is flushed to the disk and verified before it takes the plain file's place: a process that is
+        killed meanwhile leaves a finished, plain cache.
+
+        Raises:
+            CacheError: If blocks are pending, or the disk refuses the copy; the plain file stays.
+            CacheCorrupt: If the copy does not verify; the plain file stays.
+        """
+        if self.pending:
+            raise CacheError(f"{self.path} cannot be compressed before its last {len(self.pending)} blocks.")
+        if not self._is_plain:
+            return
+        draft = self._draft
+        try:
+            with open_cache(self.path) as source:
+                write_compressed(source, self.header, draft)
+            report = check_integrity(draft)
+            if not report.ok:
+                raise CacheCorrupt(
+                    f"{self.path}: its compressed copy does not verify ({report.problems[0]}); the plain file "
+                    "is kept, see what `pnp verify` says of it."
+                )
+            draft.replace(self.path)
+        except OSError as error:
+            # HDF5 puts file descriptors and addresses into its messages.
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise CacheError(
+                f"cannot compress {self.path}: {why}; it is finished, and stays as it is."
+            ) from error
+        finally:
+            draft.unlink(missing_ok=True)
+        self._is_plain = False
+        _sync_directory(self.path.parent)
+
+    @property
+    def _draft(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.new")
+
     def _make_directory(self) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,12 +205,12 @@ class CacheWriter:
             raise type(error)(f"cannot make the directory {self.path.parent}: {error.strerror}.") from error
 
     def _create(self) -> None:
-        needed = cache_bytes(self.header) + _OVERHEAD_BYTES
+        needed = self.bytes_needed
         free = shutil.disk_usage(self.path.parent).free
         if needed > free:
             raise CacheError(_too_small(self.path, needed, free))
         # The lock is ours, so a file of this name is the remains of a writer that was killed right here.
-        draft = self.path.with_name(f"{self.path.name}.new")
+        draft = self._draft
         try:
             with h5py.File(draft, "w", libver=LIBVER, locking=False) as file:
                 _lay_out(file, self.header)
@@ -183,6 +237,7 @@ class CacheWriter:
             self.header = stored
             self._check_known(file)
             self.done = done_blocks(stored, file)
+            self._is_plain = not (file["M"].is_virtual or is_compressed(file))
             if not self.pending:
                 return
             self._offsets = {
