@@ -379,8 +379,8 @@ class PNPLoss(_Loss):
 class SpectralLoss(_Loss):
     """Spectral loss, L = μ/2 ‖Φ(g(û)) − Φ(g(u))‖², with the gradient through synthesizer g and features Φ.
 
-    With joint time-frequency scattering as Φ this is what `PNPLoss` approximates; with multiscale
-    spectrograms it is the field's usual loss.
+    With joint time-frequency scattering as Φ this is what `PNPLoss` approximates; with
+    `pnp.multiscale.MultiscaleSTFT` and `power=1`, L = μ ‖Φ(g(û)) − Φ(g(u))‖₁ is the field's usual loss.
 
     Args:
         synth: Synthesizer g: a module from physical parameters (B, P) to audio (B, N), with attribute
@@ -388,8 +388,12 @@ class SpectralLoss(_Loss):
         features: Features Φ: a module from audio (B, N) to (B, ...).
         targets: Features of all sounds, shape (n, ...), whose rows `index` selects; saves half of the work.
             None: compute them from u at each call.
+        power: 2 for half the squared Euclidean distance, 1 for the sum of absolute differences.
         scale: Factor μ.
         reduction: `"mean"` or `"sum"` over the batch, or `"none"`.
+
+    Raises:
+        ValueError: If an option is outside its range.
     """
 
     targets: Tensor | None
@@ -400,10 +404,14 @@ class SpectralLoss(_Loss):
         features: nn.Module,
         *,
         targets: Tensor | None = None,
+        power: int = 2,
         scale: float = 1.0,
         reduction: str = "mean",
     ) -> None:
         super().__init__(scale, reduction)
+        if power not in (1, 2):
+            raise ValueError(f"Power must be 1 or 2; got {power}.")
+        self.power = power
         self.synth = synth
         self.space: ParameterSpace = synth.space  # type: ignore[assignment]  # modules are typed as of modules
         self.features = features
@@ -439,8 +447,10 @@ class SpectralLoss(_Loss):
             )
         else:
             target = self.targets.index_select(0, index)
-        difference = self._analyse(u_hat) - target
-        return self._half(_squared_norm(difference.flatten(1)))
+        difference = (self._analyse(u_hat) - target).flatten(1)
+        if self.power == 1:
+            return self._half(2 * difference.abs().sum(-1))
+        return self._half(_squared_norm(difference))
 
     def _analyse(self, u: Tensor) -> Tensor:
         features: Tensor = self.features(self.synth(self.space.from_unit(u)))

@@ -7,7 +7,8 @@ import logging
 import math
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from pnp import checkpoint
 from pnp.damping import LevenbergMarquardt
 from pnp.encoder import Encoder
 from pnp.errors import CacheError
+from pnp.logs import TensorBoardLog
 from pnp.losses import ParameterLoss, PNPLoss, SpectralLoss
 
 if TYPE_CHECKING:
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
-LOSSES = ("pnp", "p", "spectral")
+LOSSES = ("pnp", "p", "spectral", "multiscale")
+
+OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 # Spectrograms up to this size are computed once and kept; beyond, they are made anew for each batch.
 _MOST_BYTES = 2 * 2**30
@@ -76,6 +80,7 @@ class _Settings:
     seed: int
     space: dict[str, Any]
     encoder: dict[str, Any]
+    optimizer: str = "AdamW"
 
 
 @dataclass
@@ -103,12 +108,14 @@ def train(
     batch_size: int = 16,
     learning_rate: float = 3e-3,
     weight_decay: float = 1e-2,
+    optimizer: OptimizerFactory | None = None,
     encoder_options: Mapping[str, Any] | None = None,
     seed: int = 0,
     device: str | torch.device = "cpu",
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    tensorboard: bool = False,
     progress: bool = True,
 ) -> TrainResult:
     """Train an encoder from sound to parameters on the training fold of a cache.
@@ -124,18 +131,23 @@ def train(
     Args:
         cache: Sounds, folds and metrics.
         synth: The synthesizer that the cache was made with.
-        loss: `"pnp"`, `"p"` or `"spectral"`; or a module called as `loss(u_hat, u, index)` on a batch.
+        loss: `"pnp"`, `"p"`, `"spectral"` or `"multiscale"` (absolute differences of `MultiscaleSTFT`); or a
+            module called as `loss(u_hat, u, index)` on a batch.
         loss_options: Options of `PNPLoss.from_cache`, `ParameterLoss` or `SpectralLoss`. PNP loss is
             normalized unless they say otherwise, so that one learning rate suits all losses.
         features: Features Φ, for the spectral loss.
         damping_schedule: For PNP loss, options of `LevenbergMarquardt` ({} for its defaults), stepped on the
             validation loss. None: damping stays as it is.
         epochs: Most passes over the training fold; None for no limit.
-        time_budget: Most seconds of training, synthesis and spectrograms not counted; None for no limit.
+        time_budget: Most seconds of training, synthesis and spectrograms of the network's input not counted;
+            None for no limit. Looked at after every step, so that an epoch longer than that is cut short; one
+            validation comes after it.
         patience: Stop after this many epochs without a better validation loss; None for never.
         batch_size: Sounds a batch, B.
         learning_rate: Initial learning rate.
         weight_decay: Weight decay of AdamW.
+        optimizer: Makes an optimizer from the parameters of the network, in place of AdamW. Its learning rate
+            is `learning_rate`, whatever it was made with, falling along the same cosine.
         encoder_options: Options of `Encoder`.
         seed: Seed of initial weights and of the order of sounds.
         device: Where to train.
@@ -143,6 +155,7 @@ def train(
             nothing is written.
         resume: Go on from `out/last.pt` if it is there.
         overwrite: Begin anew where `out` holds another run.
+        tensorboard: Also log every epoch for TensorBoard, into `out/tensorboard`.
         progress: Show a progress bar.
 
     Returns:
@@ -151,9 +164,12 @@ def train(
     Raises:
         ValueError: If an option is outside its range, synthesizer and cache have different parameter spaces,
             the training or validation fold is empty, or a resumed run had other settings.
+        ImportError: If `tensorboard`, or auraloss for `"multiscale"`, is asked for and not installed.
         FileExistsError: If `out` holds a run and neither `resume` nor `overwrite` is set.
         FloatingPointError: If the loss is NaN or infinite before a first epoch ends well.
     """
+    if tensorboard and out is None:
+        raise ValueError("A log for TensorBoard needs a directory; got out=None.")
     if epochs is None and time_budget is None:
         raise ValueError("Training needs an end: give epochs, time_budget, or both.")
     for name, limit in (("epochs", epochs), ("time_budget", time_budget), ("patience", patience)):
@@ -177,8 +193,13 @@ def train(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         encoder = Encoder(cache.space, _sample_rate(synth), **(encoder_options or {})).to(device)
-    optimizer = torch.optim.AdamW(encoder.parameters(), lr=learning_rate, weight_decay=weight_decay)
-    schedule = _make_schedule(damping_schedule, criterion, encoder, optimizer)
+    if optimizer is None:
+        updates: torch.optim.Optimizer = torch.optim.AdamW(
+            encoder.parameters(), lr=learning_rate, weight_decay=weight_decay
+        )
+    else:
+        updates = optimizer(encoder.parameters())
+    schedule = _make_schedule(damping_schedule, criterion, encoder, updates)
     settings = _Settings(
         loss=loss_name,
         loss_options={name: _plain(value) for name, value in (loss_options or {}).items()},
@@ -189,11 +210,18 @@ def train(
         seed=seed,
         space=cache.space.to_dict(),
         encoder=encoder.config(),
+        optimizer=type(updates).__name__,
     )
-    run = _Run(cache, synth, encoder, optimizer, criterion, schedule, settings, rows, device, progress)
+    run = _Run(cache, synth, encoder, updates, criterion, schedule, settings, rows, device, progress)
     if out is not None:
         run.open(Path(out), resume=resume, overwrite=overwrite)
-    stopped = run.go(epochs, time_budget, patience)
+    with (
+        TensorBoardLog(Path(out) / "tensorboard", run.state.epoch)
+        if tensorboard and out
+        else nullcontext() as log
+    ):
+        run.log = log
+        stopped = run.go(epochs, time_budget, patience)
     encoder.load_state_dict(run.best_weights)
     state = run.state
     _LOGGER.info("%s: %d epochs, %.1f s, stopped by %s", loss_name, state.epoch, state.seconds, stopped)
@@ -239,6 +267,7 @@ class _Run:
         self.state = _State()
         self.best_weights: dict[str, Tensor] = {}
         self.out: Path | None = None
+        self.log: TensorBoardLog | None = None
 
     # -- on disk ---------------------------------------------------------------------------------------------
 
@@ -323,6 +352,8 @@ class _Run:
                     train_loss, validation_loss, error, before + time.perf_counter() - start
                 )
                 self._save(improved)
+                if self.log is not None:
+                    self.log.write(state.history[-1])
                 bar.update()
                 bar.set_postfix(
                     train=f"{train_loss:.4g}", validation=f"{validation_loss:.4g}", error=f"{error:.3f}"
@@ -351,7 +382,7 @@ class _Run:
         # The order depends on seed and epoch alone: a resumed run needs no state of a generator.
         generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.state.epoch)
         batches = torch.split(rows[torch.randperm(len(rows), generator=generator)], self.settings.batch_size)
-        total = torch.zeros((), device=self.device)
+        total, seen = torch.zeros((), device=self.device), 0
         for number, index in enumerate(batches):
             fractions = [0.0]
             if epochs is not None:
@@ -366,7 +397,10 @@ class _Run:
             loss.backward()
             self.optimizer.step()
             total += loss.detach() * len(index)
-        return float(total) / len(rows)
+            seen += len(index)
+            if time_budget is not None and time.perf_counter() - origin >= time_budget:
+                break
+        return float(total) / seen
 
     def _set_learning_rate(self, fraction: float) -> None:
         for group in self.optimizer.param_groups:
@@ -509,6 +543,12 @@ def _make_loss(
         if features is None:
             raise ValueError("The spectral loss needs the features to compare sounds by; got features=None.")
         return SpectralLoss(synth, features, **({"targets": _stored_features(cache)} | options)), loss
+    if loss == "multiscale":
+        if features is not None:
+            raise ValueError("The multiscale loss has its own features; use 'spectral' for others.")
+        from pnp.multiscale import MultiscaleSTFT
+
+        return SpectralLoss(synth, MultiscaleSTFT(), **({"power": 1} | options)), loss
     raise ValueError(f"Loss must be one of {', '.join(LOSSES)}, or a module; got {loss!r}.")
 
 
