@@ -31,131 +31,116 @@ def compiled(function):
 
 
 @compiled
-def moduli(buffer, low, out):
+def projection_sums(buffer, low, out):
     rows = (buffer.shape[0] + low) // 2
     band = rows - low
-    for r in range(rows):
-        pr, pi = buffer[r, 0], buffer[r, 1]
-        plus = out[r]
-        if r < low:
-            for t in range(plus.shape[0]):
-                plus[t] = math.sqrt(pr[t] * pr[t] + pi[t] * pi[t])
-        else:
-            qr, qi = buffer[r + band, 0], buffer[r + band, 1]
-            for t in range(plus.shape[0]):
-                a, b = pr[t] - qi[t], pi[t] + qr[t]
-                plus[t] = math.sqrt(a * a + b * b)
-            minus = out[r + band]
-            for t in range(minus.shape[0]):
-                a, b = pr[t] + qi[t], pi[t] - qr[t]
-                minus[t] = math.sqrt(a * a + b * b)
-
-
-@compiled
-def modulus_sums(buffer, low, out):
-    rows = (buffer.shape[0] + low) // 2
-    band = rows - low
+    signals, n = buffer.shape[1], buffer.shape[3]
     zero = buffer.dtype.type(0)
+    scratch = np.empty((5, n), buffer.dtype)
+    cr, ci, dr, di, inverse = scratch[0], scratch[1], scratch[2], scratch[3], scratch[4]
     for r in range(rows):
-        pr, pi = buffer[r, 0], buffer[r, 1]
+        pr, pi = buffer[r, 0, 0], buffer[r, 0, 1]
+        qr, qi = (pr, pi) if r < low else (buffer[r + band, 0, 0], buffer[r + band, 0, 1])
         s_plus, s_minus = zero, zero
-        if r < low:
-            for t in range(pr.shape[0]):
+        if signals == 1 and r < low:
+            for t in range(n):
                 s_plus += math.sqrt(pr[t] * pr[t] + pi[t] * pi[t])
-        else:
-            qr, qi = buffer[r + band, 0], buffer[r + band, 1]
-            for t in range(pr.shape[0]):
+        elif signals == 1:
+            for t in range(n):
                 a, b = pr[t] - qi[t], pi[t] + qr[t]
                 c, d = pr[t] + qi[t], pi[t] - qr[t]
                 s_plus += math.sqrt(a * a + b * b)
                 s_minus += math.sqrt(c * c + d * d)
-            out[r + band] += s_minus
-        out[r] += s_plus
-
-
-@compiled
-def phases(buffer, low, modulus, phase, sums):
-    rows = (buffer.shape[0] + low) // 2
-    band = rows - low
-    n = buffer.shape[2]
-    eps = buffer.dtype.type(EPSILON)
-    one = buffer.dtype.type(1)
-    zero = buffer.dtype.type(0)
-    inverse = np.empty(n, buffer.dtype)
-    moduli(buffer, low, modulus)
-    for r in range(rows):
-        pr, pi = buffer[r, 0], buffer[r, 1]
-        m, cr, ci = modulus[r], phase[r, 0], phase[r, 1]
-        s = zero
-        for t in range(n):
-            s += m[t]
-            inverse[t] = one / (m[t] + eps)
-        sums[r] += s
-        if r < low:
+        elif r < low:
             for t in range(n):
-                cr[t] = pr[t] * inverse[t]
+                cr[t] = pr[t]
             for t in range(n):
-                ci[t] = pi[t] * inverse[t]
+                ci[t] = pi[t]
+            s_plus = _phase(cr, ci, inverse)
         else:
-            qr, qi = buffer[r + band, 0], buffer[r + band, 1]
             for t in range(n):
-                cr[t] = (pr[t] - qi[t]) * inverse[t]
+                cr[t] = pr[t] - qi[t]
             for t in range(n):
-                ci[t] = (pi[t] + qr[t]) * inverse[t]
-            m, cr, ci = modulus[r + band], phase[r + band, 0], phase[r + band, 1]
-            s = zero
+                ci[t] = pi[t] + qr[t]
+            s_plus = _phase(cr, ci, inverse)
             for t in range(n):
-                s += m[t]
-                inverse[t] = one / (m[t] + eps)
-            sums[r + band] += s
+                dr[t] = pr[t] + qi[t]
             for t in range(n):
-                cr[t] = (pr[t] + qi[t]) * inverse[t]
-            for t in range(n):
-                ci[t] = (pi[t] - qr[t]) * inverse[t]
-
-
-@compiled
-def project(phase, buffer, low, out):
-    rows = (buffer.shape[0] + low) // 2
-    band = rows - low
-    for r in range(rows):
-        cr, ci = phase[r, 0], phase[r, 1]
-        pr, pi = buffer[r, 0], buffer[r, 1]
-        plus = out[r]
-        if r < low:
-            for t in range(plus.shape[0]):
-                plus[t] = cr[t] * pr[t] + ci[t] * pi[t]
-        else:
-            qr, qi = buffer[r + band, 0], buffer[r + band, 1]
-            for t in range(plus.shape[0]):
-                plus[t] = cr[t] * (pr[t] - qi[t]) + ci[t] * (pi[t] + qr[t])
-            dr, di = phase[r + band, 0], phase[r + band, 1]
-            minus = out[r + band]
-            for t in range(minus.shape[0]):
-                minus[t] = dr[t] * (pr[t] + qi[t]) + di[t] * (pi[t] - qr[t])
-
-
-@compiled
-def projection_sums(phase, buffers, low, out):
-    rows = (buffers.shape[0] + low) // 2
-    band = rows - low
-    zero = buffers.dtype.type(0)
-    for r in range(rows):
-        cr, ci = phase[r, 0], phase[r, 1]
-        for p in range(buffers.shape[1]):
-            pr, pi = buffers[r, p, 0], buffers[r, p, 1]
+                di[t] = pi[t] - qr[t]
+            s_minus = _phase(dr, di, inverse)
+        out[0, r] += s_plus
+        if r >= low:
+            out[0, r + band] += s_minus
+        for p in range(1, signals):
+            pr, pi = buffer[r, p, 0], buffer[r, p, 1]
             s_plus, s_minus = zero, zero
             if r < low:
-                for t in range(pr.shape[0]):
+                for t in range(n):
                     s_plus += cr[t] * pr[t] + ci[t] * pi[t]
             else:
-                dr, di = phase[r + band, 0], phase[r + band, 1]
-                qr, qi = buffers[r + band, p, 0], buffers[r + band, p, 1]
-                for t in range(pr.shape[0]):
+                qr, qi = buffer[r + band, p, 0], buffer[r + band, p, 1]
+                for t in range(n):
                     s_plus += cr[t] * (pr[t] - qi[t]) + ci[t] * (pi[t] + qr[t])
                     s_minus += dr[t] * (pr[t] + qi[t]) + di[t] * (pi[t] - qr[t])
                 out[p, r + band] += s_minus
             out[p, r] += s_plus
+
+
+@compiled
+def _phase(real, imag, scratch):
+    """Divide a signal by its modulus, in place, and return the sum of the modulus, which is left in `scratch`."""
+    eps = real.dtype.type(EPSILON)
+    one = real.dtype.type(1)
+    total = real.dtype.type(0)
+    for t in range(real.shape[0]):
+        scratch[t] = math.sqrt(real[t] * real[t] + imag[t] * imag[t])
+    for t in range(real.shape[0]):
+        total += scratch[t]
+    for t in range(real.shape[0]):
+        real[t] *= one / (scratch[t] + eps)
+    for t in range(real.shape[0]):
+        imag[t] *= one / (scratch[t] + eps)
+    return total
+
+
+@compiled
+def projections(buffer, low, out):
+    rows = (buffer.shape[0] + low) // 2
+    band = rows - low
+    signals, n = buffer.shape[1], buffer.shape[3]
+    scratch = np.empty((4, n), buffer.dtype)
+    cr, ci, dr, di = scratch[0], scratch[1], scratch[2], scratch[3]
+    for r in range(rows):
+        pr, pi = buffer[r, 0, 0], buffer[r, 0, 1]
+        if r < low:
+            for t in range(n):
+                cr[t] = pr[t]
+            for t in range(n):
+                ci[t] = pi[t]
+            _phase(cr, ci, out[r, 0])
+        else:
+            qr, qi = buffer[r + band, 0, 0], buffer[r + band, 0, 1]
+            for t in range(n):
+                cr[t] = pr[t] - qi[t]
+            for t in range(n):
+                ci[t] = pi[t] + qr[t]
+            _phase(cr, ci, out[r, 0])
+            for t in range(n):
+                dr[t] = pr[t] + qi[t]
+            for t in range(n):
+                di[t] = pi[t] - qr[t]
+            _phase(dr, di, out[r + band, 0])
+        for p in range(1, signals):
+            pr, pi, plus = buffer[r, p, 0], buffer[r, p, 1], out[r, p]
+            if r < low:
+                for t in range(n):
+                    plus[t] = cr[t] * pr[t] + ci[t] * pi[t]
+            else:
+                qr, qi, minus = buffer[r + band, p, 0], buffer[r + band, p, 1], out[r + band, p]
+                for t in range(n):
+                    plus[t] = cr[t] * (pr[t] - qi[t]) + ci[t] * (pi[t] + qr[t])
+                for t in range(n):
+                    minus[t] = dr[t] * (pr[t] + qi[t]) + di[t] * (pi[t] - qr[t])
 
 
 @compiled
@@ -227,6 +212,21 @@ def modulus_tangents(z, out):
         o = out[p]
         for t in range(n):
             o[t] = (u[2 * t] * d[2 * t] + u[2 * t + 1] * d[2 * t + 1]) * inverse[t]
+
+
+@compiled
+def modulus_cotangent(z, gradient):
+    eps = z.dtype.type(EPSILON)
+    block = 512
+    scale = np.empty(block, z.dtype)
+    for start in range(0, gradient.shape[0], block):
+        g = gradient[start : start + block]
+        u = z[2 * start : 2 * (start + block)]
+        for t in range(g.shape[0]):
+            scale[t] = g[t] / (math.sqrt(u[2 * t] * u[2 * t] + u[2 * t + 1] * u[2 * t + 1]) + eps)
+        for t in range(g.shape[0]):
+            u[2 * t] *= scale[t]
+            u[2 * t + 1] *= scale[t]
 
 
 @compiled

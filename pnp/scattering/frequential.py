@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Complex, Float
@@ -22,14 +21,14 @@ from torch import Tensor
 
 from . import kernels
 from .plan import FrequentialFilter
-from .temporal import AverageTables, blocks_to_frames, modulus, to_planes
+from .temporal import AverageTables, blocks_to_frames, modulus
 from .threads import workspace
 
 # Bytes of a band buffer. On a CPU it shares a level-2 cache of one or two megabytes with its operands; on a GPU a chunk
 # should be large enough to fill the device.
 _BUFFER_BYTES = {"cpu": 2**20, "cuda": 2**30}
 # Below this length a chunk of time costs more to start than to compute.
-_MIN_CHUNK = 64
+_MIN_CHUNK = 128
 
 
 @dataclass(frozen=True)
@@ -125,35 +124,6 @@ def averaged_modulus(
     return blocks @ average.weights
 
 
-class AveragedModulus(torch.autograd.Function):
-    """`averaged_modulus` that recomputes in its backward pass, and keeps no filtered sub-band in memory."""
-
-    @staticmethod
-    def forward(ctx: Any, y: Tensor, tables: FrequentialTables, average: AverageTables) -> Tensor:
-        """Block averages of the moduli of `y`, shape (batch, n1, M)."""
-        ctx.save_for_backward(y)
-        ctx.tables, ctx.average = tables, average
-        length = chunk_length(y.shape[-1], 1, tables)
-        items = [averaged_modulus_and_tangents(to_planes(item[None], length), tables, average) for item in y]
-        return torch.cat(items)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, None, None]:
-        """Cotangent of `y`; itself differentiable, through the plain path, where a graph is asked for."""
-        (y,) = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            with torch.enable_grad():
-                z = averaged_modulus(y, ctx.tables, ctx.average)
-                (g,) = torch.autograd.grad(z, y, gradients[0], create_graph=True)
-            return g, None, None
-        pairs = zip(y, gradients[0], strict=True)
-        return (
-            torch.stack([averaged_modulus_cotangent(*pair, ctx.tables, ctx.average) for pair in pairs]),
-            None,
-            None,
-        )
-
-
 def chunk_length(n_time: int, n_signals: int, tables: FrequentialTables) -> int:
     """Samples to process at once, a power of two, so that the band buffers of all signals fit in cache."""
     weights = tables.weights
@@ -178,61 +148,51 @@ def averaged_modulus_and_tangents(
     """
     n_chunks, n1, n_signals, _, length = planes.shape
     z = planes.new_zeros(n_signals, tables.n_moduli, n_chunks * length // average.size, average.taps)
-    buffer = _memory("buffer", (tables.n_moduli, 2, length), planes)
-    moduli = _memory("moduli", (tables.n_moduli, length), planes)
-    phase = _memory("phase", (tables.n_moduli, 2, length), planes)
-    tangents = _memory("tangents", (tables.n_moduli, n_signals - 1, 2, length), planes)
-    values, sums, unused = z[0, :, 0, 0], z[1:, :, 0, 0], torch.zeros_like(z[0, :, 0, 0])
-    for i in range(n_chunks):
-        torch.mm(tables.weights, planes[i, :, 0].view(n1, -1), out=buffer.view(tables.n_moduli, -1))
-        if n_signals == 1 and average.uniform is not None:
-            kernels.modulus_sums(buffer, tables.low, values)
-            continue
-        if n_signals == 1:
-            kernels.moduli(buffer, tables.low, moduli)
-            _accumulate(z[0], moduli, i * length, average)
-            continue
-        kernels.phases(buffer, tables.low, moduli, phase, values if average.uniform is not None else unused)
-        if average.uniform is None:
-            _accumulate(z[0], moduli, i * length, average)
-        torch.mm(tables.weights, planes[i, :, 1:].view(n1, -1), out=tangents.view(tables.n_moduli, -1))
-        if average.uniform is not None:
-            kernels.projection_sums(phase, tangents, tables.low, sums)
-            continue
-        for p in range(1, n_signals):
-            kernels.project(phase, tangents[:, p - 1], tables.low, moduli)
-            _accumulate(z[p], moduli, i * length, average)
-    return z if average.uniform is None else z.mul_(average.uniform)
+    buffer = _memory("buffer", (tables.n_moduli, n_signals, 2, length), planes)
+    flat = buffer.view(tables.n_moduli, -1)
+    # What a step takes in Python, other threads wait for: as little as can be.
+    operands = planes.view(n_chunks, n1, -1).unbind()
+    if average.uniform is not None:
+        sums = z[:, :, 0, 0]
+        for operand in operands:
+            torch.mm(tables.weights, operand, out=flat)
+            kernels.projection_sums(buffer, tables.low, sums)
+        return z.mul_(average.uniform)
+    moduli = _memory("moduli", (tables.n_moduli, n_signals, length), planes)
+    rows_first = z.transpose(0, 1)
+    for i, operand in enumerate(operands):
+        torch.mm(tables.weights, operand, out=flat)
+        kernels.projections(buffer, tables.low, moduli)
+        _accumulate(rows_first, moduli, i * length, average)
+    return z
 
 
 def averaged_modulus_cotangent(
-    y: Complex[Tensor, "n1 M"],
+    planes: Float[Tensor, "chunks n1 1 2 length"],
     gradient: Float[Tensor, "moduli blocks taps"],
     tables: FrequentialTables,
     average: AverageTables,
-) -> Complex[Tensor, "n1 M"]:
+) -> None:
     """Cotangent of the input of `averaged_modulus` from one of its output. Not differentiable.
 
     Args:
-        y: Sub-bands of the scalogram.
+        planes: Sub-bands of the scalogram, from `temporal.second_order_planes`; their cotangents are written to it, in
+            the convention of PyTorch for complex tensors.
         gradient: Cotangent of the block averages.
         tables: The filters.
         average: The average over time.
-
-    Returns:
-        Cotangent of the sub-bands, in the convention of PyTorch for complex tensors.
     """
-    n1, n_time = y.shape
-    length = chunk_length(n_time, 1, tables)
-    planes = to_planes(y[None], length)
+    n_chunks, n1, _, _, length = planes.shape
     buffer = _memory("buffer", (tables.n_moduli, 2, length), planes)
-    cotangent = _memory("phase", (tables.n_moduli, 2, length), planes)
-    for i, chunk in enumerate(planes):
-        operand = chunk.view(n1, -1)
-        torch.mm(tables.weights, operand, out=buffer.view(tables.n_moduli, -1))
-        kernels.cotangents(buffer, tables.low, _spread(gradient, i * length, length, average), cotangent)
-        torch.mm(tables.weights.T, cotangent.view(tables.n_moduli, -1), out=operand)
-    return torch.view_as_complex(planes.permute(1, 2, 0, 4, 3).reshape(n1, n_time, 2).contiguous())
+    cotangent = _memory("cotangent", (tables.n_moduli, 2, length), planes)
+    flat, flat_cotangent = buffer.view(tables.n_moduli, -1), cotangent.view(tables.n_moduli, -1)
+    weights, transposed = tables.weights, tables.weights.T
+    spread = None if average.uniform is None else (average.uniform * gradient[:, 0]).contiguous()
+    for i, operand in enumerate(planes.view(n_chunks, n1, -1).unbind()):
+        torch.mm(weights, operand, out=flat)
+        chunk = _spread(gradient, i * length, length, average) if spread is None else spread
+        kernels.cotangents(buffer, tables.low, chunk, cotangent)
+        torch.mm(transposed, flat_cotangent, out=operand)
 
 
 def rows_to_outputs(
@@ -263,23 +223,19 @@ def _memory(name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
 
 
 def _accumulate(z: Tensor, moduli: Tensor, start: int, average: AverageTables) -> None:
-    """Add what a chunk of moduli, shape (rows, length), brings to the block averages, shape (rows, blocks, taps)."""
+    """Add what a chunk of moduli, shape (rows, signals, length), brings to (rows, signals, blocks, taps)."""
     length, size = moduli.shape[-1], average.size
-    if average.uniform is not None:  # the weight is applied once, at the end
-        z[:, 0, 0] += moduli.sum(-1)
-    elif length >= size:
+    if length >= size:
         blocks = slice(start // size, (start + length) // size)
-        z[:, blocks] = moduli.unflatten(-1, (-1, size)) @ average.weights
+        z[:, :, blocks] = moduli.unflatten(-1, (-1, size)) @ average.weights
     else:
         offset = start % size
-        z[:, start // size] += moduli @ average.weights[offset : offset + length]
+        z[:, :, start // size] += moduli @ average.weights[offset : offset + length]
 
 
 def _spread(gradient: Tensor, start: int, length: int, average: AverageTables) -> Tensor:
-    """Cotangent of a chunk of moduli, shape (rows, length) or (rows, 1), from that of the block averages."""
+    """Cotangent of a chunk of moduli, shape (rows, length), from that of the block averages."""
     size = average.size
-    if average.uniform is not None:
-        return (average.uniform * gradient[:, 0]).contiguous()
     if length >= size:
         blocks = slice(start // size, (start + length) // size)
         return (gradient[:, blocks] @ average.weights.T).flatten(1).contiguous()

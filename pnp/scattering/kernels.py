@@ -4,7 +4,7 @@ PyTorch alone needs some ten passes over memory to go from filtered sub-bands to
 Each kernel has a twin in plain PyTorch, which serves CUDA and machines without Numba, and against which it is tested.
 
 A *band buffer* holds what the two real matrices of a frequential filter made of a sub-band: an array of shape
-(rows + rows_band, 2, time), with real and imaginary planes. Its first `rows` rows are P = Re(W) Y, low-pass rows
+(rows + rows_band, ..., 2, time), with real and imaginary planes. Its first `rows` rows are P = Re(W) Y, low-pass rows
 first; the others are Q = Im(W) Y. The spins are y+ = P + iQ and y- = P - iQ.
 """
 
@@ -40,87 +40,43 @@ def _numba_available() -> bool:
     return True
 
 
-def moduli(buffer: Tensor, low: int, out: Tensor) -> None:
-    """Moduli of the low-pass rows, of the positive and of the negative spins.
+def projection_sums(buffer: Tensor, low: int, out: Tensor) -> None:
+    """Add the sums over time of moduli and of their tangents, as in `projections`, to `out`.
 
     Args:
-        buffer: Band buffer, shape (rows + rows_band, 2, time).
+        buffer: Band buffers of a signal and its tangents, shape (rows + rows_band, signals, 2, time).
         low: Number of low-pass rows.
-        out: Written to, shape (low + 2 rows_band, time).
+        out: Added to, shape (signals, low + 2 rows_band).
     """
     if fused(buffer):
-        _compiled("moduli")(buffer.numpy(), low, out.numpy())
+        _compiled("projection_sums")(buffer.numpy(), low, out.numpy())
         return
-    for z, part in zip(_spins(buffer, low), _split(out, low), strict=True):
-        torch.sqrt(z[0].square() + z[1].square(), out=part)
+    moduli = buffer.new_empty(out.shape[1], out.shape[0], buffer.shape[-1])
+    projections(buffer, low, moduli)
+    out += moduli.sum(-1).T
 
 
-def modulus_sums(buffer: Tensor, low: int, out: Tensor) -> None:
-    """Add the sum over time of each modulus to `out`, shape (low + 2 rows_band,)."""
-    if fused(buffer):
-        _compiled("modulus_sums")(buffer.numpy(), low, out.numpy())
-        return
-    for z, part in zip(_spins(buffer, low), _split(out, low), strict=True):
-        part += torch.sqrt(z[0].square() + z[1].square()).sum(-1)
-
-
-def phases(buffer: Tensor, low: int, modulus: Tensor, phase: Tensor, sums: Tensor) -> None:
-    """Moduli as in `moduli`, their sums, and phases y / |y|.
+def projections(buffer: Tensor, low: int, out: Tensor) -> None:
+    """Moduli |y| and their tangents Re(conj(y / |y|) dy) of the low-pass rows, the positive and the negative spins.
 
     Args:
-        buffer: Band buffer, shape (rows + rows_band, 2, time).
+        buffer: Band buffers of a signal and its tangents, shape (rows + rows_band, signals, 2, time).
         low: Number of low-pass rows.
-        modulus: Written to, shape (low + 2 rows_band, time).
-        phase: Written to, of the shape of the buffer: real and imaginary parts, rows in the order of the moduli.
-        sums: The sum over time of each modulus is added to it, shape (low + 2 rows_band,).
+        out: Written to, shape (low + 2 rows_band, signals, time).
     """
     if fused(buffer):
-        _compiled("phases")(buffer.numpy(), low, modulus.numpy(), phase.numpy(), sums.numpy())
+        _compiled("projections")(buffer.numpy(), low, out.numpy())
         return
-    moduli(buffer, low, modulus)
-    sums += modulus.sum(-1)
-    for z, part, target in zip(_spins(buffer, low), _split(modulus, low), _split(phase, low), strict=True):
-        inverse = (part + EPSILON).reciprocal()
-        target[:, 0] = z[0] * inverse
-        target[:, 1] = z[1] * inverse
-
-
-def project(phase: Tensor, buffer: Tensor, low: int, out: Tensor) -> None:
-    """Tangents of the moduli: Re(conj(phase) dy).
-
-    Args:
-        phase: Buffer of phases from `phases`.
-        buffer: Band buffer of a tangent.
-        low: Number of low-pass rows.
-        out: Written to, shape (low + 2 rows_band, time).
-    """
-    if fused(buffer):
-        _compiled("project")(phase.numpy(), buffer.numpy(), low, out.numpy())
-        return
-    for c, z, part in zip(_split(phase, low), _spins(buffer, low), _split(out, low), strict=True):
-        torch.add(c[:, 0] * z[0], c[:, 1] * z[1], out=part)
-
-
-def projection_sums(phase: Tensor, buffers: Tensor, low: int, out: Tensor) -> None:
-    """Add the sum over time of tangents of the moduli, as in `project`, for many tangents.
-
-    Args:
-        phase: Buffer of phases from `phases`.
-        buffers: Band buffers of the tangents, shape (rows + rows_band, tangents, 2, time).
-        low: Number of low-pass rows.
-        out: Added to, shape (tangents, low + 2 rows_band).
-    """
-    if fused(buffers):
-        _compiled("projection_sums")(phase.numpy(), buffers.numpy(), low, out.numpy())
-        return
-    for p in range(buffers.shape[1]):
-        parts = zip(_split(phase, low), _spins(buffers[:, p], low), _split(out[p], low), strict=True)
-        for c, z, part in parts:
-            part += (c[:, 0] * z[0] + c[:, 1] * z[1]).sum(-1)
+    for (real, imag), part in zip(_spins(buffer, low), _split(out, low), strict=True):
+        torch.hypot(real[:, 0], imag[:, 0], out=part[:, 0])
+        if buffer.shape[1] > 1:
+            inverse = (part[:, :1] + EPSILON).reciprocal()
+            cos, sin = real[:, :1] * inverse, imag[:, :1] * inverse
+            torch.add(cos * real[:, 1:], sin * imag[:, 1:], out=part[:, 1:])
 
 
 def cotangents(buffer: Tensor, low: int, gradient: Tensor, out: Tensor) -> None:
-    """Cotangent of a band buffer.
+    """Cotangent of the band buffer of one signal.
 
     Args:
         buffer: Band buffer, shape (rows + rows_band, 2, time).
@@ -156,6 +112,19 @@ def modulus_tangents(z: Tensor, out: Tensor) -> None:
     if len(z) > 1:
         phase = z[0] / (out[0] + EPSILON)
         out[1:] = z[1:].real * phase.real + z[1:].imag * phase.imag
+
+
+def modulus_cotangent(z: Tensor, gradient: Tensor) -> None:
+    """Cotangent of a complex signal from that of its modulus, z / |z| times the latter. Overwrites the signal.
+
+    Args:
+        z: Signal, complex.
+        gradient: Cotangent of its modulus, of the same shape.
+    """
+    if fused(z):
+        _compiled("modulus_cotangent")(_reals(z).reshape(-1), gradient.numpy().reshape(-1))
+        return
+    z *= gradient / (z.abs() + EPSILON)
 
 
 def first_order_spectrum(x_hat: Tensor, psi: Tensor, psi_negative: Tensor, out: Tensor) -> None:
@@ -209,9 +178,9 @@ def _reals(z: Tensor) -> Any:
 def _spins(buffer: Tensor, low: int) -> tuple[tuple[Tensor, Tensor], ...]:
     zero, p, q = _split(buffer, low)
     return (
-        (zero[:, 0], zero[:, 1]),
-        (p[:, 0] - q[:, 1], p[:, 1] + q[:, 0]),
-        (p[:, 0] + q[:, 1], p[:, 1] - q[:, 0]),
+        (zero[..., 0, :], zero[..., 1, :]),
+        (p[..., 0, :] - q[..., 1, :], p[..., 1, :] + q[..., 0, :]),
+        (p[..., 0, :] + q[..., 1, :], p[..., 1, :] - q[..., 0, :]),
     )
 
 

@@ -41,9 +41,12 @@ class GroupTables:
         psi, negative = (torch.as_tensor(a).to(device, dtype) for a in (group.psi, group.psi_negative))
         return cls(group.log2_stride, psi, negative, low_pass)
 
-    def rows(self, start: int, stop: int) -> GroupTables:
-        """Some of the wavelets of the group."""
-        return replace(self, psi=self.psi[start:stop], psi_negative=self.psi_negative[start:stop])
+    def parts(self, n_signals: int) -> list[GroupTables]:
+        """The group, cut on a CPU into what a core computes together; n_signals go through each wavelet."""
+        n1, n = self.psi.shape
+        step = max(1, SUBBAND_SAMPLES // (n * n_signals)) if self.psi.device.type == "cpu" else n1
+        cuts = [slice(start, start + step) for start in range(0, n1, step)]
+        return [replace(self, psi=self.psi[cut], psi_negative=self.psi_negative[cut]) for cut in cuts]
 
 
 @dataclass(frozen=True)
@@ -185,6 +188,34 @@ def scalogram_spectrum(
     return coefficients(u1)
 
 
+def scalogram_cotangent(
+    x_hat: Complex[Tensor, "1 N"], group: GroupTables, gradient: Complex[Tensor, "n1 bins"]
+) -> Complex[Tensor, "N"]:
+    """Cotangent of `x_hat` from that of the Fourier coefficients of its scalogram. Not differentiable.
+
+    Args:
+        x_hat: Fourier transform of the padded signal.
+        group: Some wavelets.
+        gradient: Cotangent of what `scalogram_spectrum` returned, in the convention of PyTorch for complex tensors.
+
+    Returns:
+        Cotangent of the Fourier transform.
+    """
+    n = group.psi.shape[-1]
+    u = first_order(x_hat, group)[0]
+    # The inverse real transform counts every bin but the first and the last twice, as a pair of conjugates.
+    halves = gradient / 2
+    halves[:, 0] *= 2
+    halves[:, -1] *= 2
+    kernels.modulus_cotangent(u, torch.fft.irfft(halves, n))
+    u_hat = torch.fft.fft(u, norm="forward")
+    out = torch.zeros_like(x_hat[0])
+    out[:n] = (u_hat * group.psi).sum(0)
+    if group.log2_stride:
+        out[len(out) - n // 2 :] += (u_hat[:, n // 2 :] * group.psi_negative).sum(0)
+    return out
+
+
 def coefficients(u: Float[Tensor, "*batch M"]) -> Complex[Tensor, "*batch bins"]:
     """Fourier coefficients of a real signal, normalized so that they do not depend on its sampling rate."""
     c: Tensor = torch.fft.rfft(u, norm="forward")
@@ -267,6 +298,42 @@ def second_order_planes(
                 kernels.to_planes(torch.fft.ifft(y_hat[:, :filled], norm="forward"), planes, done)
                 done, filled = done + filled, 0
     return planes
+
+
+def from_planes(planes: Float[Tensor, "chunks n1 1 2 length"]) -> Complex[Tensor, "n1 M"]:
+    """Inverse of `to_planes`, for one signal."""
+    n_chunks, n1, _, _, length = planes.shape
+    y = planes.new_empty(n1, n_chunks, length, 2)
+    y.copy_(planes[:, :, 0].permute(1, 0, 3, 2))
+    return torch.view_as_complex(y).flatten(1)
+
+
+def second_order_cotangent(
+    planes: Float[Tensor, "chunks n1 1 2 length"], path: PathTables
+) -> Complex[Tensor, "n1 M"]:
+    """Cotangent of the low bins of the scalogram's spectrum, 0 to M - 1, from that of a path's sub-bands.
+
+    Args:
+        planes: Cotangent of what `second_order_planes` returned, for one signal.
+        path: The second-order wavelet.
+
+    Returns:
+        The cotangent, for `add_low_bins`.
+    """
+    y_hat: Tensor = torch.fft.fft(from_planes(planes))
+    n = y_hat.shape[-1]
+    mirrored = y_hat[:, n // 2 :] * path.psi_negative
+    y_hat *= path.psi
+    y_hat[:, 1 : n // 2 + 1] += mirrored.flip(-1).conj()
+    return y_hat
+
+
+def add_low_bins(c: Complex[Tensor, "n1 bins"], low: Complex[Tensor, "n1 M"]) -> None:
+    """Add a cotangent of bins 0 to M - 1 of the spectrum of a real signal to that of its non-negative half."""
+    bins, n = c.shape[-1], low.shape[-1]
+    c[:, : min(n, bins)] += low[:, :bins]
+    if n > bins:
+        c[:, 1 : n - bins + 1] += low[:, bins:].flip(-1).conj()
 
 
 def to_planes(y: Complex[Tensor, "signals n1 M"], length: int) -> Float[Tensor, "chunks n1 signals 2 length"]:

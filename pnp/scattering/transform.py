@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from .._concrete import is_concrete
 from .frequential import (
-    AveragedModulus,
     FrequentialTables,
     averaged_modulus,
     averaged_modulus_and_tangents,
@@ -24,8 +23,8 @@ from .frequential import (
 )
 from .kernels import EPSILON
 from .plan import ScatteringPlan, Support
+from .reverse import AveragedModulus, Scalogram, SecondOrder, over_cores, second_order_averages
 from .temporal import (
-    SUBBAND_SAMPLES,
     AverageTables,
     GroupTables,
     PathTables,
@@ -36,10 +35,8 @@ from .temporal import (
     pad,
     scalogram_spectrum,
     second_order,
-    second_order_planes,
     to_planes,
 )
-from .threads import thread_map
 
 
 @dataclass(frozen=True)
@@ -256,22 +253,23 @@ class TimeFrequencyScattering(nn.Module):
     # Stages ---------------------------------------------------------------------------------------------------------
 
     def _differentiable(self, x: Tensor, plain: bool) -> Tensor:
-        """Coefficients of `x`, shape (batch, N), by differentiable operations."""
+        """Coefficients of `x`, shape (batch, N), by differentiable operations; the plain ones suit `torch.func`."""
         tables = self._tables(x)
         padded = pad(x, self.plan.pad_left, self.plan.pad_right, self.pad_mode)
         x_hat = torch.fft.fft(padded)
-        spectra = [coefficients(modulus(first_order(x_hat, group))) for group in tables.groups]
-
-        def average(y: Tensor, frequential: FrequentialTables, time: AverageTables) -> Tensor:
-            if plain:
-                return averaged_modulus(y, frequential, time)
-            z: Tensor = AveragedModulus.apply(y, frequential, time)  # type: ignore[no-untyped-call]
-            return z
-
-        averages = [low_pass(c, group.low_pass) for c, group in zip(spectra, tables.groups, strict=True)]
-        outputs = rows_to_outputs(average(self._order1(averages), *tables.order1), *tables.order1)
-        for path, frequential, time in tables.paths:
-            z = average(second_order(spectra, path), frequential, time)
+        if plain:
+            parts: Sequence[GroupTables] = tables.groups
+            spectra = [coefficients(modulus(first_order(x_hat, group))) for group in parts]
+            second = [averaged_modulus(second_order(spectra, path), f, t) for path, f, t in tables.paths]
+        else:
+            parts = self._parts(1, tables)
+            spectra = Scalogram.apply(parts, x_hat)  # type: ignore[no-untyped-call]
+            second = SecondOrder.apply(tables.paths, *spectra)  # type: ignore[no-untyped-call]
+        averages = [low_pass(c, part.low_pass) for c, part in zip(spectra, parts, strict=True)]
+        order1 = averaged_modulus if plain else AveragedModulus.apply
+        first = order1(self._order1(averages), *tables.order1)
+        outputs = rows_to_outputs(first, *tables.order1)
+        for z, (_, frequential, time) in zip(second, tables.paths, strict=True):
             outputs += rows_to_outputs(z, frequential, time)
         return self._assemble(self._order0(padded, tables), outputs)
 
@@ -282,12 +280,10 @@ class TimeFrequencyScattering(nn.Module):
 
     def _item_with_tangents(self, x: Tensor) -> Tensor:
         tables = self._tables(x)
-        run: Callable[..., list[Any]] = (
-            thread_map if x.device.type == "cpu" else lambda f, items: [f(i) for i in items]
-        )
+        run = over_cores(x)
         padded = pad(x, self.plan.pad_left, self.plan.pad_right, self.pad_mode)
         x_hat = torch.fft.fft(padded)
-        parts = [part for group in tables.groups for part in self._subband_parts(group, x)]
+        parts = self._parts(len(x), tables)
         spectra = run(partial(scalogram_spectrum, x_hat), parts)
         s1 = self._order1(
             [low_pass(c, part.low_pass) for c, part in zip(spectra, parts, strict=True)], has_tangents=True
@@ -297,14 +293,14 @@ class TimeFrequencyScattering(nn.Module):
             averaged_modulus_and_tangents(to_planes(s1, length), *tables.order1), *tables.order1
         )
         # Fast paths, which cost most, come first.
-        for second in run(partial(_second_order_outputs, spectra), tables.paths):
-            outputs += second
+        second = run(partial(second_order_averages, spectra), tables.paths)
+        for z, (_, frequential, time) in zip(second, tables.paths, strict=True):
+            outputs += rows_to_outputs(z, frequential, time)
         return self._assemble(self._order0(padded, tables), outputs)
 
-    def _subband_parts(self, group: GroupTables, x: Tensor) -> list[GroupTables]:
-        n1, n = group.psi.shape
-        step = max(1, SUBBAND_SAMPLES // (n * len(x))) if x.device.type == "cpu" else n1
-        return [group.rows(start, min(start + step, n1)) for start in range(0, n1, step)]
+    def _parts(self, n_signals: int, tables: _Tables) -> list[GroupTables]:
+        """First-order wavelets by what a core computes together, with n_signals at once through each of them."""
+        return [part for group in tables.groups for part in group.parts(n_signals)]
 
     def _order1(self, averages: Sequence[Tensor], has_tangents: bool = False) -> Tensor:
         """Averaged scalogram, as the complex sub-bands that a frequential filter takes."""
@@ -356,15 +352,6 @@ class TimeFrequencyScattering(nn.Module):
             raise ValueError(
                 f"TimeFrequencyScattering expects finite samples, got {bad} NaN or infinite values in {name}."
             )
-
-
-def _second_order_outputs(
-    spectra: Sequence[Tensor], path: tuple[PathTables, FrequentialTables, AverageTables]
-) -> list[Tensor]:
-    temporal, frequential, average = path
-    length = chunk_length(temporal.psi.shape[-1], len(spectra[0]), frequential)
-    planes = second_order_planes(spectra, temporal, length)
-    return rows_to_outputs(averaged_modulus_and_tangents(planes, frequential, average), frequential, average)
 
 
 def _transformed(x: Tensor) -> bool:

@@ -26,12 +26,19 @@ def twins(monkeypatch):
 
 
 @pytest.fixture(params=[torch.float32, torch.float64], ids=str)
-def buffer(request):
-    return torch.randn(LOW + 2 * BAND, 2, TIME, dtype=request.param)
+def dtype(request):
+    return request.param
 
 
-def out_like(buffer, *shape):
-    return torch.zeros(LOW + 2 * BAND, *shape, dtype=buffer.dtype)
+def spins(buffer):
+    """Moduli of the low-pass rows and of both spins, as their definition reads."""
+    zero, p, q = buffer[:LOW], buffer[LOW : LOW + BAND], buffer[LOW + BAND :]
+    squares = [
+        zero.square().sum(1),
+        (p[:, 0] - q[:, 1]) ** 2 + (p[:, 1] + q[:, 0]) ** 2,
+        (p[:, 0] + q[:, 1]) ** 2 + (p[:, 1] - q[:, 0]) ** 2,
+    ]
+    return torch.cat(squares).sqrt()
 
 
 def check(pair):
@@ -40,36 +47,30 @@ def check(pair):
         torch.testing.assert_close(a, b, rtol=1e-5 if a.dtype == torch.float32 else 1e-13, atol=1e-6)
 
 
-def test_moduli(buffer, twins):
+@pytest.mark.parametrize("signals", [1, 4])
+def test_projections_and_their_sums(dtype, signals, twins):
+    buffer = torch.randn(LOW + 2 * BAND, signals, 2, TIME, dtype=dtype)
+
     def run():
-        moduli, sums = out_like(buffer, TIME), out_like(buffer)
-        kernels.moduli(buffer, LOW, moduli)
-        kernels.modulus_sums(buffer, LOW, sums)
-        torch.testing.assert_close(moduli.sum(1), sums)
+        moduli = torch.zeros(LOW + 2 * BAND, signals, TIME, dtype=dtype)
+        sums = torch.ones(signals, LOW + 2 * BAND, dtype=dtype)
+        kernels.projections(buffer, LOW, moduli)
+        kernels.projection_sums(buffer, LOW, sums)
+        torch.testing.assert_close(moduli.sum(-1).T + 1, sums, rtol=1e-4, atol=1e-5)
         return moduli, sums
 
-    check(twins(run))
-
-
-def test_phases_and_projections(buffer, twins):
-    tangents = torch.randn(LOW + 2 * BAND, 4, 2, TIME, dtype=buffer.dtype)
-
-    def run():
-        moduli, phase, projected = out_like(buffer, TIME), torch.zeros_like(buffer), out_like(buffer, TIME)
-        sums, totals = torch.zeros(4, LOW + 2 * BAND, dtype=buffer.dtype), out_like(buffer)
-        kernels.phases(buffer, LOW, moduli, phase, totals)
-        torch.testing.assert_close(moduli.sum(1), totals)
-        kernels.project(phase, tangents[:, 2].contiguous(), LOW, projected)
-        kernels.projection_sums(phase, tangents, LOW, sums)
-        torch.testing.assert_close(projected.sum(1), sums[2], rtol=1e-4, atol=1e-5)
-        return moduli, phase, projected, sums, totals
-
-    check(twins(run))
+    pair = twins(run)
+    check(pair)
+    values, tangents = torch.func.jvp(spins, (buffer[:, 0],), (buffer[:, -1],))
+    torch.testing.assert_close(pair[0][0][:, 0], values)
+    if signals > 1:
+        torch.testing.assert_close(pair[0][0][:, -1], tangents, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("length", [1, TIME])
-def test_cotangents_are_those_of_automatic_differentiation(buffer, twins, length):
-    gradient = torch.randn(LOW + 2 * BAND, length, dtype=buffer.dtype)
+def test_cotangents_are_those_of_automatic_differentiation(dtype, twins, length):
+    buffer = torch.randn(LOW + 2 * BAND, 2, TIME, dtype=dtype)
+    gradient = torch.randn(LOW + 2 * BAND, length, dtype=dtype)
 
     def run():
         out = torch.zeros_like(buffer)
@@ -79,13 +80,7 @@ def test_cotangents_are_those_of_automatic_differentiation(buffer, twins, length
     pair = twins(run)
     check(pair)
     z = buffer.clone().requires_grad_()
-    zero, p, q = z[:LOW], z[LOW : LOW + BAND], z[LOW + BAND :]
-    spins = [
-        zero.square().sum(1),
-        (p[:, 0] - q[:, 1]) ** 2 + (p[:, 1] + q[:, 0]) ** 2,
-        (p[:, 0] + q[:, 1]) ** 2 + (p[:, 1] - q[:, 0]) ** 2,
-    ]
-    (torch.cat(spins).sqrt() * gradient).sum().backward()
+    (spins(z) * gradient).sum().backward()
     torch.testing.assert_close(pair[0][0], z.grad, rtol=1e-3, atol=1e-5)
 
 
@@ -103,6 +98,23 @@ def test_modulus_tangents(twins):
     assert not pair[0][0][:, 7].any()
 
 
+def test_modulus_cotangent(dtype, twins):
+    z = torch.randn(3, 700, dtype=dtype.to_complex())
+    z[0, 7] = 0
+    gradient = torch.randn(3, 700, dtype=dtype)
+
+    def run():
+        out = z.clone()
+        kernels.modulus_cotangent(out, gradient)
+        return (out,)
+
+    pair = twins(run)
+    check(pair)
+    w = z.clone().requires_grad_()
+    (w.abs() * gradient).sum().backward()
+    torch.testing.assert_close(pair[0][0], w.grad, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     "settings",
     [{"T": "global", "F": "global"}, {"T": "global", "F": 2}, {"T": 30, "F": 4}, {"T": 0, "F": 0}],
@@ -112,3 +124,9 @@ def test_whole_transform(settings, twins):
     jtfs = TimeFrequencyScattering(shape=600, J=6, Q=(8, 2), J_fr=2, **settings)
     x, dx = torch.randn(2, 600, dtype=torch.float64), torch.randn(2, 2, 600, dtype=torch.float64)
     check(twins(lambda: jtfs.value_and_tangents(x, dx)))
+
+    def gradient():
+        y = x.clone().requires_grad_()
+        return torch.autograd.grad(jtfs(y).square().sum(), y)
+
+    check(twins(gradient))
