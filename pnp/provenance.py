@@ -37,7 +37,8 @@ def fingerprint(config: Mapping[str, Any]) -> str:
 def describe(module: nn.Module) -> dict[str, Any]:
     """Describe a synthesizer or feature map by what determines its output.
 
-    The description is the module's own `config()` where it has one; its class is always named. Weights are
+    The description is the module's own `config()` where it has one; its class is always named, and the name
+    under which it is registered, where that is not part of `config()`. Weights are
     not part of a constructor's options, so a module with parameters, or with a part that holds tensors and has
     no `config()`, is also described by a hash of its state.
 
@@ -54,18 +55,23 @@ def describe(module: nn.Module) -> dict[str, Any]:
     description: dict[str, Any] = {"class": f"{kind.__module__}.{kind.__qualname__}"}
     config = getattr(module, "config", None)
     if callable(config):
-        description["config"] = config()
-        try:
-            # Through JSON and back, so that tuples and lists compare equal with what is read from a file.
-            description = json.loads(canonical_json(description))
-        except (TypeError, ValueError) as error:
-            raise TypeError(
-                f"{kind.__qualname__}.config() must return what JSON can hold (numbers, strings, lists, "
-                f"dictionaries), got {description['config']!r}: {error}"
-            ) from error
+        description["config"] = _as_json(config(), f"{kind.__qualname__}.config() must return")
+    registered = getattr(module, "registered_as", None)
+    if registered is not None:
+        description["registered_as"] = _as_json(registered, f"options of {registered['name']!r} must be")
     if not _speaks_for_itself(module) or any(True for _ in module.parameters()):
         description["state_sha256"] = _state_hash(module)
     return description
+
+
+def _as_json(value: Any, demand: str) -> Any:
+    """Through JSON and back, so that tuples and lists compare equal with what is read from a file."""
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{demand} what JSON can hold (numbers, strings, lists, dictionaries), got {value!r}: {error}"
+        ) from error
 
 
 def _speaks_for_itself(module: nn.Module) -> bool:

@@ -74,7 +74,7 @@ def synthesizer_of(cache: MetricCache) -> nn.Module:
         CacheError: If the cache names no registered synthesizer.
     """
     described = cache.config["synthesizer"]
-    options = dict(described.get("config") or {})
+    options = dict(described.get("registered_as") or described.get("config") or {})
     name = options.pop("name", None)
     if name not in synths.available():
         raise CacheError(

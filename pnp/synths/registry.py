@@ -54,7 +54,8 @@ def make(name: str, **options: Any) -> nn.Module:
         **options: Constructor options of that synthesizer, as returned by its `config()`.
 
     Returns:
-        A module with `space`, `sample_rate` and `n_samples`.
+        A module with `space`, `sample_rate` and `n_samples`. One whose own `config()` does not give this name
+        has an attribute `registered_as` with name and options, by which a cache finds it again.
 
     Raises:
         ValueError: If the name or an option is unknown.
@@ -81,6 +82,8 @@ def make(name: str, **options: Any) -> nn.Module:
                 )
     synth = factory(**options)
     check_interface(synth, f"synthesizer {name!r}")
+    if _own_name(synth) != name:
+        synth.registered_as = {"name": name, **options}
     return synth
 
 
@@ -108,6 +111,12 @@ def check_interface(synth: object, label: str) -> None:
                 f"{label} needs an attribute {attribute!r} of type {types[-1].__name__}, "
                 f"got {'none' if value is None else type(value).__name__}"
             )
+
+
+def _own_name(synth: nn.Module) -> str | None:
+    config = getattr(synth, "config", None)
+    name: str | None = config().get("name") if callable(config) else None
+    return name
 
 
 def _announced() -> dict[str, EntryPoint]:

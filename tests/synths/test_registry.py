@@ -11,6 +11,7 @@ from torch import nn
 
 import pnp
 from pnp import Parameter, ParameterSpace
+from pnp.provenance import describe
 from pnp.synths import Chirp, available, make, register, registry
 
 
@@ -48,6 +49,15 @@ def test_a_registered_synthesizer_is_made_with_its_options():
     register("bell", Bell)
     assert "bell" in available()
     assert make("bell", gain=2.0).gain == 2.0
+
+
+def test_what_does_not_know_its_name_is_told_so_that_a_cache_finds_it_again():
+    register("bell", Bell)
+    assert make("bell", gain=2.0).registered_as == {"name": "bell", "gain": 2.0}
+    assert describe(make("bell", gain=2.0))["registered_as"] == {"name": "bell", "gain": 2.0}
+    assert "registered_as" not in describe(make("chirp"))
+    with pytest.raises(TypeError, match=r"options of 'bell' must be what JSON can hold"):
+        describe(make("bell", gain=torch.ones(1)))
 
 
 def test_a_name_is_registered_once_for_one_factory():

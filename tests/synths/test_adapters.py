@@ -1,0 +1,89 @@
+"""The adapters of the page "Bring your own synthesizer": each file as printed, from its sound to a verified cache."""
+
+import importlib.util
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import pnp
+from pnp.cli import EXIT_OK, main
+
+PAGE = Path(__file__).parents[2] / "docs" / "bring-your-own-synthesizer.md"
+NEEDS = {
+    "faust": importlib.util.find_spec("dawdreamer"),
+    "csound": shutil.which("csound"),
+    "torchsynth": importlib.util.find_spec("torchsynth"),
+}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(params=NEEDS)
+def adapter(request, tmp_path, monkeypatch):
+    """Name of a bell that a package announces, whose files are those of the page."""
+    if NEEDS[request.param] is None:
+        pytest.skip(f"{request.param} is not installed")
+    package = tmp_path / "site"
+    metadata = package / "my_package-1.0.dist-info"
+    (package / "my_package").mkdir(parents=True)
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(f"[pnp.synths]\nbell = my_package.{request.param}_bell:make\n")
+    files = re.findall(r'^```\w+ title="(.+?)"\n(.*?)^```', PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    for name, content in files:
+        (package / name).write_text(content)
+    monkeypatch.syspath_prepend(package)
+    # torchsynth brings stand-ins for what it imports.
+    modules = dict(sys.modules)
+    yield request.param
+    for name in set(sys.modules) - set(modules):
+        if name.startswith(("my_package", "torchsynth", "pytorch_lightning", "pkg_resources")):
+            del sys.modules[name]
+    sys.modules.update(modules)
+
+
+def formula(theta):
+    """What the Faust and Csound programs are written to play."""
+    f0, decay = theta.unsqueeze(-2).unbind(-1)
+    t = torch.arange(4096, dtype=torch.float64) / 8000
+    return 0.5 * torch.exp(-t / decay) * torch.sin(2 * torch.pi * f0 * t)
+
+
+def test_sounds_and_derivatives_are_right(adapter):
+    synth = pnp.synths.make("bell")
+    pnp.synths.probe(synth)
+    theta = synth.space.from_unit(0.9 * synth.space.sample(3))
+    x, tangents = synth.value_and_tangents(theta)
+    assert torch.equal(x, synth(theta))
+    if adapter == "torchsynth":
+        # No formula: a difference at another step must agree.
+        other = pnp.synths.BlackBox(
+            synth.program, synth.space, 8000, 4096, steps={"midi_f0": 1e-6, "attack": 1e-5}
+        )
+        expected, tolerance = other.value_and_tangents(theta)[1], 1e-3
+    else:
+        torch.testing.assert_close(x, formula(theta), rtol=0, atol=1e-4)
+        basis = torch.eye(2, dtype=torch.float64)
+        pushed = [torch.func.jvp(formula, (theta,), (basis[p].expand(3, -1),))[1] for p in (0, 1)]
+        expected, tolerance = torch.stack(pushed, 1), 0.01
+    error = (tangents - expected).norm(dim=-1) / expected.norm(dim=-1)
+    assert error.max() < tolerance
+
+
+def test_from_precompute_to_verify_and_inspect(adapter, tmp_path, capsys):
+    path = str(tmp_path / "bell.h5")
+    scattering = ["--J", "8", "--Q", "4,1", "--J-fr", "2", "--Q-fr", "1"]
+    run = ["precompute", "--synth", "bell", "--size", "4", "--jobs", "1", "--out", path, *scattering]
+    assert main(run) == EXIT_OK
+    assert main(["verify", path, "--recompute", "2"]) == EXIT_OK
+    assert "4 of 4 rows, 0 failed, 2 recomputed: intact" in capsys.readouterr().out
+    assert main(["inspect", path]) == EXIT_OK
+    inspected = capsys.readouterr().out
+    with pnp.MetricCache(path) as cache:
+        assert all(name in inspected for name in cache.space.names)
+        assert cache.ok.all()
+        assert (cache.metrics().eigenvalues > 0).all()
