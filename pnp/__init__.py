@@ -20,16 +20,21 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from pnp import diagnostics, plots, synths
+    from pnp.damping import LevenbergMarquardt
     from pnp.data import CacheDataset
     from pnp.errors import CacheBusy, CacheConfigMismatch, CacheCorrupt, CacheError, SynthesisError
+    from pnp.evaluate import evaluate
     from pnp.features import Features
     from pnp.jacobian import value_and_jacobian
-    from pnp.losses import ParameterLoss, PNPLoss
+    from pnp.losses import ParameterLoss, PNPLoss, SpectralLoss
+    from pnp.match import MatchResult, match
     from pnp.metric import RiemannianMetric
+    from pnp.metric_field import MetricField
     from pnp.parameters import Parameter, ParameterSpace
     from pnp.precompute import PrecomputeSummary, precompute
     from pnp.scattering import TimeFrequencyScattering
     from pnp.store import MetricCache
+    from pnp.train import train
 
 _SUBMODULES = frozenset({"diagnostics", "plots", "synths"})
 _HOME = {
@@ -39,16 +44,23 @@ _HOME = {
     "CacheDataset": "data",
     "CacheError": "errors",
     "Features": "features",
+    "LevenbergMarquardt": "damping",
+    "MatchResult": "match",
     "MetricCache": "store",
+    "MetricField": "metric_field",
     "PNPLoss": "losses",
     "Parameter": "parameters",
     "ParameterLoss": "losses",
     "ParameterSpace": "parameters",
     "PrecomputeSummary": "precompute",
     "RiemannianMetric": "metric",
+    "SpectralLoss": "losses",
     "SynthesisError": "errors",
     "TimeFrequencyScattering": "scattering",
+    "evaluate": "evaluate",
+    "match": "match",
     "precompute": "precompute",
+    "train": "train",
     "value_and_jacobian": "jacobian",
 }
 
@@ -59,20 +71,27 @@ __all__ = [
     "CacheDataset",
     "CacheError",
     "Features",
+    "LevenbergMarquardt",
+    "MatchResult",
     "MetricCache",
+    "MetricField",
     "PNPLoss",
     "Parameter",
     "ParameterLoss",
     "ParameterSpace",
     "PrecomputeSummary",
     "RiemannianMetric",
+    "SpectralLoss",
     "SynthesisError",
     "TimeFrequencyScattering",
     "__version__",
     "diagnostics",
+    "evaluate",
+    "match",
     "plots",
     "precompute",
     "synths",
+    "train",
     "value_and_jacobian",
 ]
 

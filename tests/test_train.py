@@ -201,7 +201,7 @@ def test_bad_settings_are_named(cache, tmp_path):
         ({"patience": 0}, "patience must be positive"),
         ({"batch_size": 0}, "batch_size must be positive; got 0"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
-        ({"loss": "mse"}, "pnp, p, spectral, or a module; got 'mse'"),
+        ({"loss": "mse"}, "pnp, p, spectral, multiscale, or a module; got 'mse'"),
         ({"loss": "spectral"}, "features=None"),
         ({"loss": "p", "damping_schedule": {}}, "needs PNP loss; got ParameterLoss"),
         ({"loss": ParameterLoss(), "loss_options": {"scale": 2.0}}, "module has its options already"),

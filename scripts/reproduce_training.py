@@ -1,0 +1,517 @@
+#!/usr/bin/env python
+"""When does a precomputed metric beat parameter loss? The experiment, from nothing to its results as JSON.
+
+    python scripts/reproduce_training.py chirp                    # 16³ = 4096 chirps, the published transform
+    python scripts/reproduce_training.py drum                     # 2048 drums
+    python scripts/reproduce_training.py chirp-reduced            # 512 chirps, a cheaper transform, minutes a run
+
+Every cache, tuning run and final run is kept in --work, and what is there is not done again: interrupt it, or give it
+--time-limit, and the same command goes on. Results go to benchmarks/results/training-EXPERIMENT.json, from which
+scripts/evidence_page.py writes docs/evidence.md.
+
+One encoder, one set of sounds and folds, one wall-clock budget for all losses; synthesis, transforms and gradients of a
+loss count, the encoder's own spectrograms of the training sounds do not. Every loss is tuned over the same learning
+rates, damped ones over λ too, on the validation fold by the distance that the metric is made of, with a seed of its own.
+
+SCRAPL needs an interpreter with scrapl-loss, which carries a Kymatio of its own (see benchmarks/README.md); name it by
+--peer and its runs are made there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import pnp
+from pnp.encoder import Encoder
+from pnp.evaluate import evaluate
+from pnp.precompute import precompute
+from pnp.setups import features_of, standard_features
+from pnp.train import TrainResult, train
+
+_log = logging.getLogger("reproduce_training")
+
+TUNING_SEED = 1000
+LEARNING_RATES = (1e-3, 3e-3, 1e-2)
+DAMPINGS = (0.01, 0.1, 1.0)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A way of training.
+
+    Attributes:
+        loss: Loss as `pnp.train.train` names it, or "scrapl".
+        options: Its options.
+        damped: Whether λ is tuned.
+        schedule: Whether λ follows Levenberg and Marquardt.
+        cheap: Whether it costs no more than parameter loss: such are repeated with all seeds.
+        metric: Whether it depends on the cache's metric or features.
+    """
+
+    loss: str
+    options: dict[str, Any] = field(default_factory=dict)
+    damped: bool = False
+    schedule: bool = False
+    cheap: bool = True
+    metric: bool = True
+
+
+CONDITIONS = {
+    "P": Condition("p", metric=False),
+    "PNP": Condition("pnp"),
+    "PNP, identity": Condition("pnp", {"damping_kind": "identity"}, damped=True),
+    "PNP, diagonal": Condition("pnp", {"damping_kind": "diagonal"}, damped=True),
+    "PNP, mean": Condition("pnp", {"damping_kind": "mean"}, damped=True),
+    "PNP, scheduled": Condition("pnp", schedule=True),
+    "PNP, mean metric": Condition("pnp", {"mean_metric": True}),
+    "multiscale": Condition("multiscale", cheap=False, metric=False),
+    "JTFS": Condition("spectral", cheap=False),
+    "SCRAPL": Condition("scrapl", cheap=False),
+}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Sounds, and what they are compared by.
+
+    Attributes:
+        synth: Registered name of the synthesizer.
+        size: Number of sounds.
+        method: Design of the sounds.
+        transforms: Options of the scattering transform that differ from the standard ones, by name.
+        budget: Seconds of training of a run.
+        encoder: Options of the encoder.
+    """
+
+    synth: str
+    size: int
+    method: str
+    transforms: dict[str, dict[str, Any]]
+    budget: float
+    encoder: dict[str, Any] = field(default_factory=dict)
+
+
+SMALL_ENCODER = {
+    "n_channels": [8, 16, 24, 32],
+    "n_modulation_channels": [8, 16, 16],
+    "n_hidden": 96,
+    "front_end": {"n_bands": 32, "frame_rate": 96.0},
+}
+EXPERIMENTS = {
+    "chirp": Experiment("chirp", 4096, "grid", {"global": {}, "local": {"J_fr": 3, "F": 8}}, budget=1200.0),
+    "drum": Experiment("drum", 2048, "sobol", {"local": {}, "global": {"F": "global"}}, budget=1200.0),
+    "chirp-reduced": Experiment(
+        "chirp",
+        512,
+        "sobol",
+        {
+            "global": {"Q": (8, 1), "J_fr": 4, "Q_fr": 1, "F": "global"},
+            "local": {"Q": (8, 1), "J_fr": 3, "Q_fr": 1, "F": 4},
+        },
+        budget=20.0,
+        encoder=SMALL_ENCODER,
+    ),
+}
+SPLIT = (0.7, 0.1, 0.2)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run.
+
+    Attributes:
+        condition: Name of the condition.
+        transform: Name of the transform whose metric is used; "-" where none is.
+        learning_rate: Initial learning rate.
+        damping: λ, of normalized metrics.
+        seed: Seed of weights and of the order of sounds.
+        budget: Seconds of training.
+    """
+
+    condition: str
+    transform: str
+    learning_rate: float
+    damping: float
+    seed: int
+    budget: float
+
+    @property
+    def name(self) -> str:
+        """What its file is called."""
+        condition = self.condition.replace(", ", "-").replace(" ", "-")
+        return (
+            f"{condition}_{self.transform}_lr{self.learning_rate:g}_lambda{self.damping:g}_"
+            f"{self.budget:g}s_seed{self.seed}"
+        )
+
+
+class ScraplLoss(nn.Module):
+    """SCRAPL between the sounds of predicted and true parameters, one random path a step.
+
+    In validation, the path is always the same for the same batch.
+    """
+
+    def __init__(self, synth: nn.Module, settings: dict[str, Any]) -> None:
+        super().__init__()
+        from scrapl import SCRAPLLoss  # type: ignore[import-not-found, unused-ignore]
+
+        logging.getLogger("scrapl").setLevel(logging.WARNING)
+        q1, q2 = settings["Q"]
+        options = {name: settings[name] for name in ("J", "J_fr", "Q_fr", "T", "F")}
+        self.synth = synth
+        self.scrapl = SCRAPLLoss(
+            shape=synth.n_samples, Q1=q1, Q2=q2, use_rho_log1p=True, grad_mult=1.0, **options
+        )
+
+    def forward(self, u_hat: Tensor, u: Tensor, index: Tensor) -> Tensor:
+        """Distance along one path."""
+        space: Any = self.synth.space
+        training = torch.is_grad_enabled()
+        self.scrapl.train(training)
+        with torch.no_grad():
+            target = self.synth(space.from_unit(u)).unsqueeze(1)
+        sound = self.synth(space.from_unit(u_hat)).unsqueeze(1)
+        distance: Tensor = self.scrapl(sound, target, seed=None if training else int(index[0]))
+        return distance
+
+    def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        """Plain gradient descent: SCRAPL's own Adam and SAGA act on the gradients before it."""
+        attached = list(parameters)
+        self.scrapl.attach_params(attached)
+        return torch.optim.SGD(attached, lr=1.0, weight_decay=1e-2)
+
+
+class Runner:
+    """An experiment in a directory."""
+
+    def __init__(self, name: str, options: argparse.Namespace) -> None:
+        experiment = EXPERIMENTS[name]
+        changes = {key: getattr(options, key) for key in ("size", "method", "budget")}
+        self.experiment = replace(
+            experiment, **{key: value for key, value in changes.items() if value is not None}
+        )
+        self.name, self.options = name, options
+        self.folder = Path(options.work) / name
+        self.runs = self.folder / "runs"
+        self.runs.mkdir(parents=True, exist_ok=True)
+        self.synth = pnp.synths.make(self.experiment.synth)
+        self.started = time.monotonic()
+
+    # -- what there is to do ---------------------------------------------------------------------------------
+
+    def cache_path(self, transform: str) -> Path:
+        """Cache made with a transform."""
+        return self.folder / f"{transform}.h5"
+
+    def pairs(self) -> Iterator[tuple[str, str]]:
+        """Conditions and the transforms that they are run with."""
+        for condition in self.options.conditions or CONDITIONS:
+            transforms = self.options.transforms or list(self.experiment.transforms)
+            yield from product([condition], transforms if CONDITIONS[condition].metric else ["-"])
+
+    def candidates(self, condition: str, transform: str) -> list[Run]:
+        """The search space."""
+        kind = CONDITIONS[condition]
+        rates = LEARNING_RATES
+        dampings = DAMPINGS if kind.damped else (0.0,)
+        if (kind.damped or kind.schedule) and not self.options.full_search:
+            # At the learning rate that is best for the undamped metric.
+            rates = (self.best("PNP", transform).learning_rate,)
+        elif self.options.learning_rate:
+            rates = (self.options.learning_rate,)
+        return [
+            Run(condition, transform, rate, damping, TUNING_SEED, self.experiment.budget)
+            for rate, damping in product(rates, dampings)
+        ]
+
+    def best(self, condition: str, transform: str) -> Run:
+        """The candidate with the lowest distance on validation sounds."""
+        results = [(self.result(run), run) for run in self.candidates(condition, transform)]
+        return min(results, key=lambda pair: self.validation_distance(pair[0], transform))[1]
+
+    def validation_distance(self, result: dict[str, Any], transform: str) -> float:
+        """What is tuned for: distance under the transform of the metric, or the mean over all without one."""
+        distances = result["validation_distance"]
+        return (
+            distances[transform] if transform in distances else math.fsum(distances.values()) / len(distances)
+        )
+
+    def go(self) -> None:
+        """Do everything that is not done."""
+        for transform in self.experiment.transforms:
+            self.precompute(transform)
+        for condition, transform in self.pairs():
+            chosen = self.best(condition, transform)
+            seeds = self.options.seeds if CONDITIONS[condition].cheap else self.options.seeds_of_dear
+            for seed in range(seeds):
+                self.result(replace(chosen, seed=seed))
+
+    def check_time(self) -> None:
+        """End in time for --time-limit."""
+        limit = self.options.time_limit
+        if limit is not None and time.monotonic() - self.started > limit:
+            raise SystemExit(f"time limit of {limit:g} s: the same command goes on from here")
+
+    # -- doing it --------------------------------------------------------------------------------------------
+
+    def precompute(self, transform: str) -> None:
+        """Make a cache, or go on with it."""
+        features = standard_features(self.synth, **self.experiment.transforms[transform])
+        size: Any = self.experiment.size
+        summary = precompute(
+            self.synth,
+            features,
+            self.cache_path(transform),
+            size=size,
+            method=self.experiment.method,
+            seed=0,
+            split=SPLIT,
+            jobs=self.options.jobs,
+            progress=not self.options.quiet,
+        )
+        _log.info("%s", summary)
+
+    def result(self, run: Run) -> dict[str, Any]:
+        """Result of a run, made now if it is not there."""
+        path = self.runs / f"{run.name}.json"
+        if not path.exists():
+            self.check_time()
+            if run.condition == "SCRAPL" and self.options.peer:
+                self.train_in_peer(run)
+            trained = self.train(run)
+            result = self.judge(run, trained)
+            temporary = path.with_suffix(".partial")
+            temporary.write_text(json.dumps(result))
+            temporary.replace(path)
+            _log.info("%s: %s", run.name, result["distance"])
+        loaded: dict[str, Any] = json.loads(path.read_text())
+        return loaded
+
+    def train_in_peer(self, run: Run) -> None:
+        """Train in the other interpreter; the checkpoint that it leaves is picked up here."""
+        command = [self.options.peer, __file__, self.name, "--work", self.options.work]
+        command += ["--single", json.dumps(vars(run)), "--size", str(self.experiment.size)]
+        environment = {**os.environ, "PYTHONPATH": str(Path(pnp.__file__).parents[1])}
+        subprocess.run(command, check=True, env=environment)
+
+    def train(self, run: Run) -> TrainResult:
+        """Train, or go on with what a run left."""
+        condition = CONDITIONS[run.condition]
+        transform = next(iter(self.experiment.transforms)) if run.transform == "-" else run.transform
+        checkpoint = self.runs / run.name
+        with pnp.MetricCache(self.cache_path(transform)) as cache:
+            options: dict[str, Any] = dict(condition.options)
+            if condition.loss == "pnp" and run.damping:
+                options["damping"] = run.damping
+            loss: Any = condition.loss
+            features = optimizer = None
+            if loss == "spectral":
+                features = features_of(cache)
+            elif loss == "scrapl" and not (checkpoint / "done").exists():
+                settings = cache.config["features"]["config"]["representation"]
+                loss = ScraplLoss(self.synth, settings)
+                optimizer = loss.optimizer
+            elif loss == "scrapl":
+                # Trained in the peer: what is left to do is to read it.
+                return _finished(checkpoint)
+            result = train(
+                cache,
+                self.synth,
+                loss=loss,
+                loss_options=options or None,
+                features=features,
+                optimizer=optimizer,
+                damping_schedule={} if condition.schedule else None,
+                epochs=None,
+                time_budget=run.budget,
+                learning_rate=run.learning_rate,
+                encoder_options=self.experiment.encoder,
+                seed=run.seed,
+                out=checkpoint,
+                overwrite=True,
+                progress=False,
+            )
+            (checkpoint / "done").write_text(json.dumps({"seconds": result.seconds}))
+            return result
+
+    def judge(self, run: Run, trained: TrainResult) -> dict[str, Any]:
+        """Held-out errors: on validation sounds for tuning, on test sounds else."""
+        fold = "validation" if run.seed == TUNING_SEED else "test"
+        distance: dict[str, float] = {}
+        error: tuple[float, ...] = ()
+        for transform in self.experiment.transforms:
+            with pnp.MetricCache(self.cache_path(transform)) as cache:
+                evaluation = evaluate(
+                    trained.encoder,
+                    cache,
+                    self.synth,
+                    features=features_of(cache),
+                    fold=fold,
+                    progress=False,
+                )
+            error = evaluation.parameter_error_percent
+            distance[transform] = evaluation.feature_distance or 0.0
+            if not (math.isfinite(distance[transform])):
+                raise FloatingPointError(f"{run.name} predicts sounds that have no features")
+        result: dict[str, Any] = {
+            **vars(run),
+            "fold": fold,
+            "n_sounds": evaluation.n_sounds,
+            "parameters": evaluation.parameters,
+            "parameter_error_percent": error,
+            "seconds": trained.seconds,
+            "epochs": len(trained.history),
+            "best_epoch": trained.best_epoch,
+            "course": [[epoch["seconds"], epoch["validation_error"]] for epoch in trained.history],
+        }
+        if fold == "validation":
+            return result | {"distance": distance, "validation_distance": distance}
+        u = cache.u[evaluation.rows].float()
+        return result | {"distance": distance | {"multiscale": self.multiscale(evaluation.u_hat, u)}}
+
+    @torch.no_grad()
+    def multiscale(self, u_hat: Tensor, u: Tensor) -> float:
+        """Mean multiscale spectral distance."""
+        from pnp.multiscale import MultiscaleSTFT
+
+        loss = pnp.SpectralLoss(self.synth, MultiscaleSTFT(), power=1, reduction="sum")
+        pairs = zip(u_hat.split(8), u.split(8), strict=True)
+        return math.fsum(float(loss(a, b)) for a, b in pairs) / len(u)
+
+    # -- results ---------------------------------------------------------------------------------------------
+
+    def report(self) -> Path:
+        """All results so far, small enough to be kept."""
+        caches, runs = {}, []
+        for transform in self.experiment.transforms:
+            if not self.cache_path(transform).exists():
+                continue
+            with pnp.MetricCache(self.cache_path(transform)) as cache:
+                metric = cache.metrics()[cache.rows("train")]
+                mean = metric.mean()
+                caches[transform] = {
+                    "features": cache.config["features"]["config"],
+                    "sounds": int(cache.ok.sum()),
+                    "folds": {name: len(cache.rows(name)) for name in ("train", "validation", "test")},
+                    "mean_metric": mean.matrix.tolist(),
+                    "median_condition": float(metric.condition.median()),
+                }
+        for path in sorted(self.runs.glob("*.json")):
+            result = json.loads(path.read_text())
+            course = result["course"]
+            step = max(1, len(course) // 40)
+            result["course"] = [[round(x, 4) for x in point] for point in course[::step]]
+            result.pop("validation_distance", None)
+            runs.append(result)
+        out = Path(self.options.results) / f"training-{self.name}.json"
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(
+            json.dumps(
+                {
+                    "experiment": {"name": self.name, **vars(self.experiment)},
+                    "full_size": EXPERIMENTS[self.name].size,
+                    "search": {"learning_rate": LEARNING_RATES, "damping": DAMPINGS},
+                    "full_search": self.options.full_search,
+                    "fixed_learning_rate": self.options.learning_rate,
+                    "environment": _environment(),
+                    "caches": caches,
+                    "runs": runs,
+                },
+                indent=None,
+                separators=(",", ":"),
+                default=str,
+            ).replace('{"condition"', '\n{"condition"')
+            + "\n"
+        )
+        return out
+
+
+def _finished(folder: Path) -> TrainResult:
+    """What a finished run left on disk."""
+    import csv
+
+    from pnp.checkpoint import load_encoder
+
+    with (folder / "log.csv").open() as file:
+        history = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    encoder: Encoder = load_encoder(folder)
+    best = min(range(len(history)), key=lambda place: history[place]["validation_loss"])
+    seconds = json.loads((folder / "done").read_text())["seconds"]
+    return TrainResult(
+        encoder=encoder,
+        loss_name="ScraplLoss",
+        history=history,
+        best_epoch=best + 1,
+        best_validation_loss=history[best]["validation_loss"],
+        stopped="time",
+        seconds=seconds,
+        out=folder,
+    )
+
+
+def _environment() -> dict[str, Any]:
+    from pnp.bench.environment import environment
+
+    return environment()
+
+
+def main() -> None:
+    """Run an experiment."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("experiment", choices=EXPERIMENTS)
+    add("--size", type=int, help="number of sounds, in place of the experiment's own")
+    add("--method", choices=("grid", "sobol"), help="design, likewise")
+    add("--budget", type=float, metavar="SECONDS", help="training time of a run, likewise")
+    add("--seeds", type=int, default=5, help="runs of each cheap loss")
+    add("--seeds-of-dear", type=int, default=2, help="runs of each loss that synthesizes at every step")
+    add("--conditions", nargs="+", choices=CONDITIONS, metavar="NAME", help=f"some of {list(CONDITIONS)}")
+    add("--transforms", nargs="+", metavar="NAME", help="some of the experiment's transforms")
+    add("--learning-rate", type=float, help="do not search for it")
+    add(
+        "--full-search",
+        action="store_true",
+        help="damping with every learning rate, not with the best for λ = 0",
+    )
+    add("--work", default="cache/evidence", help="caches and runs")
+    add("--results", default="benchmarks/results", help="where the JSON goes")
+    add("--jobs", type=int, default=1, help="processes of the offline stage")
+    add("--threads", type=int, default=1, help="PyTorch threads")
+    add("--time-limit", type=float, metavar="SECONDS", help="start no run after this time")
+    add("--peer", help="interpreter that has scrapl-loss, h5py, jaxtyping and tqdm beside PyTorch")
+    add("--report", action="store_true", help="run nothing; write down what is there")
+    add("--single", help=argparse.SUPPRESS)
+    add("--quiet", action="store_true", help="no progress bars")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    torch.set_num_threads(options.threads)
+    runner = Runner(options.experiment, options)
+    if options.single:
+        runner.train(Run(**json.loads(options.single)))
+        return
+    try:
+        if not options.report:
+            runner.go()
+    finally:
+        sys.stdout.write(f"{runner.report()}\n")
+
+
+if __name__ == "__main__":
+    main()
