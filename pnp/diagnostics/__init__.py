@@ -1,0 +1,39 @@
+"""What a metric says about a synthesizer and a representation, in numbers.
+
+Everything is computed from the factor R of M = RᵀR and never from an inverse of M: where one direction is
+inaudible, M is singular, and that is a finding rather than an accident.
+
+Functions with one result per sound give NaN at a point without a metric; those over all sounds leave it out.
+"""
+
+from pnp.diagnostics.eigenvectors import composition, describe_eigenvectors
+from pnp.diagnostics.geodesic import Geodesic, geodesic, path_length
+from pnp.diagnostics.identifiability import (
+    JustNoticeableSteps,
+    correlation,
+    identifiability,
+    just_noticeable_steps,
+)
+from pnp.diagnostics.linearization import LinearizationError, linearization_error
+from pnp.diagnostics.smoothness import FieldSmoothness, smoothness
+from pnp.diagnostics.spectral import outliers, rank, require_sounds, spectrum
+
+__all__ = [
+    "FieldSmoothness",
+    "Geodesic",
+    "JustNoticeableSteps",
+    "LinearizationError",
+    "composition",
+    "correlation",
+    "describe_eigenvectors",
+    "geodesic",
+    "identifiability",
+    "just_noticeable_steps",
+    "linearization_error",
+    "outliers",
+    "path_length",
+    "rank",
+    "require_sounds",
+    "smoothness",
+    "spectrum",
+]

@@ -1,0 +1,28 @@
+"""What a metric says, in pictures.
+
+Every function draws into the axes it is given, or into a new figure, and returns the figure. Figures are
+built without pyplot: nothing global changes, no window opens, and they can be drawn from any thread.
+"""
+
+from pnp.plots.axes import PALETTE
+from pnp.plots.curves import costs, curves
+from pnp.plots.linearization import linearization
+from pnp.plots.maps import condition_map, metric_ellipses
+from pnp.plots.overview import overview
+from pnp.plots.spectrum import eigenvalue_distributions, eigenvector_composition
+from pnp.plots.svg import as_svg
+from pnp.plots.tensor import metric_heatmap
+
+__all__ = [
+    "PALETTE",
+    "as_svg",
+    "condition_map",
+    "costs",
+    "curves",
+    "eigenvalue_distributions",
+    "eigenvector_composition",
+    "linearization",
+    "metric_ellipses",
+    "metric_heatmap",
+    "overview",
+]

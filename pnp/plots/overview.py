@@ -1,0 +1,54 @@
+"""Everything about the metrics of a cache on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from jaxtyping import Shaped
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from pnp import diagnostics
+from pnp.metric import RiemannianMetric
+from pnp.parameters import ParameterSpace
+from pnp.plots.maps import condition_map, metric_ellipses
+from pnp.plots.spectrum import eigenvalue_distributions, eigenvector_composition
+from pnp.plots.tensor import metric_heatmap
+
+
+def overview(metric: RiemannianMetric, space: ParameterSpace, u: Shaped[Tensor, "B P"]) -> Figure:
+    """Everything about the metrics of a cache on one page; what needs two parameters is left out for one.
+
+    Args:
+        metric: Metrics of B sounds.
+        space: Their parameter space.
+        u: Their positions in the unit cube.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If no sound has a metric, or the shape of `u` does not fit.
+    """
+    mean = diagnostics.require_sounds(metric).mean()
+    panels: list[Callable[[Axes], Figure]] = [
+        lambda ax: eigenvalue_distributions(metric, ax=ax),
+        lambda ax: eigenvector_composition(metric, space.names, ax=ax),
+        lambda ax: metric_heatmap(mean.matrix, space.names, ax=ax),
+        lambda ax: metric_heatmap(diagnostics.correlation(mean), space.names, normalized=True, ax=ax),
+    ]
+    if len(space) > 1:
+        # The most and the second most audible parameter, where there is most to see.
+        first, second = (int(p) for p in mean.matrix.diagonal().argsort(descending=True)[:2])
+        panels += [
+            lambda ax: metric_ellipses(metric, space, u, (first, second), ax=ax),
+            lambda ax: condition_map(metric, space, u, (first, second), ax=ax),
+        ]
+    figure = Figure(figsize=(16, 9 if len(panels) > 4 else 4.5), layout="constrained")
+    axes = figure.subplots(-(-len(panels) // 3), 3)
+    for ax in axes.flat[len(panels) :]:
+        ax.remove()
+    for draw, ax in zip(panels, axes.flat, strict=False):
+        draw(ax)
+    return figure
