@@ -12,6 +12,7 @@ order in Δu.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -283,18 +284,37 @@ class PNPLoss(_Loss):
                 f"parameters and a metric of {factor.shape[-1]}. Likely cause: network and cache belong to "
                 "different synthesizers."
             )
-        form = _quadratic_form(factor, du)
+        heard = _apply(factor, du)
+        weighted = self.weight is not None and metric is None
+        # Steps are short enough for every operation to show: what is known to change nothing is left out.
+        on_hand = du.device.type == "cpu" and is_concrete(du)
+        if on_hand and not weighted and self.reduction != "none" and len(du) and self.damping == 0:
+            flat = heard.reshape(-1)
+            items = len(du) if self.reduction == "mean" else 1
+            loss: Tensor = torch.dot(flat, flat) * (0.5 * self.scale / items)
+        else:
+            loss = self._half(self._form(heard, factor, du, self.weight if weighted else None, index))
+        # Only a sound without a metric, or a prediction of NaN, makes the loss NaN: no need to look at each before.
+        if on_hand and metric is None and index is not None and math.isnan(loss.detach().sum().item()):
+            self.check_index(index)
+        return loss
+
+    def _form(
+        self, heard: Tensor, factor: Tensor, du: Tensor, weight: Tensor | None, index: Tensor | None
+    ) -> Tensor:
+        """Damped and weighted quadratic form of each item, shape (B,)."""
+        form = _squared_norm(heard)
         if self.damping_kind == "identity":
             damping_form = _squared_norm(du)
         elif self.damping_kind == "diagonal":
             damping_form = (factor.square().sum(-2) * du.square()).sum(-1)
         else:
             assert self.mean_factor is not None
-            damping_form = _quadratic_form(self.mean_factor.to(dtype), du)
-        form = torch.addcmul(form, self.damping_lambda.to(dtype), damping_form)
-        if self.weight is not None and metric is None:
-            form = form * (self.weight if index is None else self.weight.index_select(0, index)).to(dtype)
-        return self._half(form)
+            damping_form = _squared_norm(_apply(self.mean_factor.to(du.dtype), du))
+        form = torch.addcmul(form, self.damping_lambda.to(du.dtype), damping_form)
+        if weight is not None:
+            form = form * (weight if index is None else weight.index_select(0, index)).to(du.dtype)
+        return form
 
     def check_index(self, index: Tensor) -> None:
         """Check that every sound of a batch is in the cache and has a metric.
@@ -318,10 +338,8 @@ class PNPLoss(_Loss):
                 f"Index must be in 0 … {n_sounds - 1}, the rows of the cache; got "
                 f"{index[outside][:8].tolist()}. Likely cause: it belongs to another cache."
             )
-        first = self.factor[:, 0, 0].index_select(0, index)
-        # One NaN makes the sum NaN.
-        if torch.isnan(first.sum()):
-            failed = torch.isnan(first)
+        failed = torch.isnan(self.factor[:, 0, 0].index_select(0, index))
+        if failed.any():
             raise IndexError(
                 f"Index selects sounds without a metric, rows {index[failed][:8].tolist()} of the cache, "
                 "which failed in precomputation. Leave them out of training: `cache.ok` marks those to keep."
@@ -362,10 +380,12 @@ class PNPLoss(_Loss):
             raise ValueError(
                 f"Index is on {index.device} but the loss on {self.factor.device}; move one of them."
             )
-        if index.device.type == "cpu" and is_concrete(index):
+        try:
+            # index_select, unlike indexing, takes no negative index for one from the end.
+            return self.factor.index_select(0, index)
+        except IndexError:
             self.check_index(index)
-        # index_select, unlike indexing, takes no negative index for one from the end.
-        return self.factor.index_select(0, index)
+            raise
 
     def extra_repr(self) -> str:
         """Options, as `repr` shows them."""
@@ -472,9 +492,9 @@ def _difference(u_hat: Tensor, u: Tensor, dtype: torch.dtype) -> Tensor:
     return u_hat.to(dtype) - u.to(dtype)
 
 
-def _quadratic_form(factor: Tensor, du: Tensor) -> Tensor:
-    """‖R Δu‖², shape (B,)."""
-    return _squared_norm((factor * du.unsqueeze(-2)).sum(-1))
+def _apply(factor: Tensor, du: Tensor) -> Tensor:
+    """R Δu, shape (B, P), in operations that autocast leaves in full precision."""
+    return (factor * du.unsqueeze(-2)).sum(-1)
 
 
 def _squared_norm(x: Tensor) -> Tensor:

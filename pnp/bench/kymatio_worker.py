@@ -26,6 +26,7 @@ class Worker:
         importlib.import_module("scrapl")
         self.kind: Any = importlib.import_module("kymatio.torch").TimeFrequencyScattering
         self.transforms: dict[str, Any] = {}
+        self.scrapl_losses: dict[str, Any] = {}
 
     def build(self, settings: dict[str, Any], threads: int) -> dict[str, Any]:
         """Make the transform anew."""
@@ -72,6 +73,19 @@ class Worker:
             seconds = time.perf_counter() - started
         self._save(torch.stack(columns, dim=1), out)
         return {"seconds": seconds}
+
+    def scrapl(self, x: str, target: str, settings: dict[str, Any], path: int, out: str) -> dict[str, Any]:
+        """Gradient of the SCRAPL loss of a batch along one path, as its README says to use it."""
+        key = json.dumps(settings, sort_keys=True)
+        if key not in self.scrapl_losses:
+            self.scrapl_losses[key] = importlib.import_module("scrapl").SCRAPLLoss(**settings)
+        loss = self.scrapl_losses[key]
+        signal, other = self._load(x, "float32").requires_grad_(), self._load(target, "float32")
+        started = time.perf_counter()
+        loss(signal.unsqueeze(1), other.unsqueeze(1), path_idx=path % loss.n_paths).backward()
+        seconds = time.perf_counter() - started
+        self._save(signal.grad, out)
+        return {"seconds": seconds, "paths": loss.n_paths}
 
     @staticmethod
     def _load(path: str, dtype: str) -> torch.Tensor:

@@ -1,0 +1,291 @@
+#!/usr/bin/env python
+"""What a training step costs under each loss, on the same batch of chirps.
+
+    python benchmarks/losses.py --json benchmarks/results/losses.json --docs docs [--peer DIR/bin/python]
+
+Two tables. At a large batch, the losses that do not synthesize: the loss alone (forward, and backward to the
+prediction), and the whole optimizer step of the package's encoder with it. At a small batch, all of them. Runs are
+interleaved; medians, with the least and the most. `--results FILE` measures nothing and writes the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import pnp
+from pnp.bench.environment import commit, environment
+from pnp.bench.peer import Peer
+from pnp.encoder import Encoder
+from pnp.multiscale import MultiscaleSTFT
+from pnp.setups import scattering_settings, standard_features
+
+Step = Callable[[], Any]
+
+
+class Batch:
+    """Sounds, predictions of a network, and metrics.
+
+    Metrics are random: their values have no effect on the cost.
+    """
+
+    def __init__(self, size: int, n_sounds: int = 4096) -> None:
+        self.synth = pnp.synths.make("chirp")
+        generator = torch.Generator().manual_seed(0)
+        n_parameters = len(self.synth.space)
+        self.u = self.synth.space.sample(size, "uniform", 0).float()
+        self.u_hat = (self.u + 0.1 * torch.randn(size, n_parameters, generator=generator)).clamp(-1, 1)
+        self.index = torch.randint(n_sounds, (size,), generator=generator)
+        self.metric = pnp.RiemannianMetric.from_jacobian(
+            torch.randn(n_sounds, 8, n_parameters, generator=generator)
+        )
+        self.encoder = Encoder(self.synth.space, self.synth.sample_rate)
+        with torch.no_grad():
+            sounds = [self.synth(self.synth.space.from_unit(part)) for part in self.u.split(16)]
+            self.spectrograms = torch.cat([self.encoder.front_end(x) for x in sounds])
+        self.optimizer = torch.optim.AdamW(self.encoder.parameters())
+
+    def alone(self, loss: Callable[..., Tensor]) -> None:
+        """Loss of the batch, and its gradient with respect to the prediction."""
+        u_hat = self.u_hat.requires_grad_()
+        u_hat.grad = None
+        loss(u_hat, self.u, self.index).backward()
+
+    def step(self, loss: Callable[..., Tensor]) -> None:
+        """Optimizer step: forward through the encoder, loss, backward, AdamW."""
+        self.optimizer.zero_grad()
+        loss(self.encoder.body(self.spectrograms), self.u, self.index).backward()
+        self.optimizer.step()
+
+
+def mean_squared_error(u_hat: Tensor, u: Tensor, _index: Tensor) -> Tensor:
+    """PyTorch's own."""
+    return torch.nn.functional.mse_loss(u_hat, u)
+
+
+def cheap_losses(batch: Batch) -> dict[str, Callable[..., Tensor]]:
+    """Losses that do not synthesize."""
+    losses: dict[str, Callable[..., Tensor]] = {
+        "mean squared error": mean_squared_error,
+        "P": pnp.ParameterLoss(),
+        "PNP": pnp.PNPLoss(batch.metric),
+    }
+    for kind in ("identity", "diagonal", "mean"):
+        losses[f"PNP, {kind} damping"] = pnp.PNPLoss(batch.metric, damping=0.1, damping_kind=kind)
+    return losses
+
+
+def interleaved(runs: dict[str, Step], rounds: int, calls: int) -> dict[str, dict[str, float]]:
+    """Seconds of each: median, least and most over the rounds, each the mean of some calls."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            run()
+            started = time.perf_counter()
+            for _ in range(calls):
+                run()
+            times[name].append((time.perf_counter() - started) / calls)
+    return {name: summary(values) for name, values in times.items()}
+
+
+def summary(values: list[float]) -> dict[str, float]:
+    """Median, least and most."""
+    return {"median": statistics.median(values), "low": min(values), "high": max(values)}
+
+
+def measure_cheap(size: int, rounds: int) -> dict[str, Any]:
+    """Losses that do not synthesize."""
+    batch = Batch(size)
+    losses = cheap_losses(batch)
+    # In every call the cache holds what the call before used: what a small loss costs in a loop of its own.
+    alone = interleaved({name: partial(batch.alone, loss) for name, loss in losses.items()}, 20 * rounds, 20)
+    step = interleaved({name: partial(batch.step, loss) for name, loss in losses.items()}, rounds, 1)
+    return {"batch": size, "alone": alone, "step": step}
+
+
+def measure_all(size: int, rounds: int, peer: str | None) -> dict[str, Any]:
+    """All losses."""
+    batch = Batch(size)
+    features = standard_features(batch.synth)
+    losses: dict[str, Callable[..., Tensor]] = {
+        "P": pnp.ParameterLoss(),
+        "PNP": pnp.PNPLoss(batch.metric),
+        "multiscale STFT": pnp.SpectralLoss(batch.synth, MultiscaleSTFT(), power=1),
+        "JTFS": pnp.SpectralLoss(batch.synth, features),
+    }
+    with torch.no_grad():
+        targets = torch.zeros(
+            len(batch.metric), features(batch.synth(batch.synth.space.from_unit(batch.u[:1]))).shape[1]
+        )
+    losses["JTFS, stored targets"] = pnp.SpectralLoss(batch.synth, features, targets=targets)
+    alone = interleaved({name: partial(batch.alone, loss) for name, loss in losses.items()}, rounds, 1)
+    step = interleaved({name: partial(batch.step, loss) for name, loss in losses.items()}, rounds, 1)
+    result = {"batch": size, "alone": alone, "step": step, "scrapl": None}
+    if peer:
+        result["scrapl"], alone["SCRAPL"] = measure_scrapl(batch, peer, rounds)
+    return result
+
+
+def measure_scrapl(batch: Batch, python: str, rounds: int) -> tuple[dict[str, Any], dict[str, float]]:
+    """SCRAPL in a process of its own: synthesis here, its loss and the gradient of the sound there, the way back here.
+
+    A path a call, spread over all of them, for what they cost differs.
+    """
+    settings = scattering_settings("chirp", batch.synth.n_samples)
+    q1, q2 = settings["Q"]
+    options = {name: settings[name] for name in ("J", "J_fr", "Q_fr", "T", "F")}
+    options |= {"shape": batch.synth.n_samples, "Q1": q1, "Q2": q2}
+    times, worker = [], []
+    with Peer(python) as other, torch.no_grad():
+        place = other.request(
+            "build", settings=_kymatio(settings, batch.synth.n_samples), threads=torch.get_num_threads()
+        )
+        for number in range(3 * rounds):
+            started = time.perf_counter()
+            with torch.enable_grad():
+                u_hat = batch.u_hat.requires_grad_()
+                sound = batch.synth(batch.synth.space.from_unit(u_hat))
+            target = batch.synth(batch.synth.space.from_unit(batch.u))
+            here = time.perf_counter() - started
+            there, gradient = other.result(
+                "scrapl", x=other.store(sound), target=other.store(target), settings=options, path=37 * number
+            )
+            started = time.perf_counter()
+            sound.backward(gradient)
+            if number:
+                # The first builds the transform's tables.
+                worker.append(there)
+                times.append(here + there + time.perf_counter() - started)
+    return {"loss": summary(worker), "environment": place}, summary(times)
+
+
+def _kymatio(settings: dict[str, Any], n_samples: int) -> dict[str, Any]:
+    names = ("J", "Q", "J_fr", "Q_fr", "T", "F")
+    return {name: settings[name] for name in names} | {"shape": n_samples}
+
+
+def as_markdown(results: dict[str, Any]) -> str:
+    """The page."""
+    cheap, every, place = results["cheap"], results["all"], results["environment"]
+    base, base_step = (cheap[key]["mean squared error"]["median"] for key in ("alone", "step"))
+    lines = [
+        "# Cost of the losses",
+        "",
+        f"Made by this command; do not edit, run it again: `{results['command']}`",
+        f"at commit {results['commit']}, {results['date']}.",
+        "",
+        f"## Losses that do not synthesize, batch of {cheap['batch']}",
+        "",
+        "| | loss alone, µs | times MSE | optimizer step, ms | times MSE's |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, alone in cheap["alone"].items():
+        step = cheap["step"][name]
+        lines.append(
+            f"| {name} | {_range(alone, 1e6, 0)} | {alone['median'] / base:.2f} | {_range(step, 1e3, 1)} | "
+            f"{step['median'] / base_step:.3f} |"
+        )
+    alone_ratio = cheap["alone"]["PNP"]["median"] / base
+    step_ratio = cheap["step"]["PNP"]["median"] / base_step
+    extra = cheap["alone"]["PNP"]["median"] - base
+    lines += [
+        "",
+        "*Loss alone* is the call and the gradient with respect to the prediction, nothing else; *optimizer step* is",
+        "the forward pass of the package's encoder on stored spectrograms, the loss, the backward pass and AdamW.",
+        f"PNP loss costs {alone_ratio:.1f} times mean squared error by itself, {1e6 * extra:.0f} µs more,",
+        f"and an optimizer step with it {step_ratio:.3f} times one with mean squared error. Either loss is so small",
+        "that what is measured is the overhead of PyTorch's operations, not arithmetic.",
+        "",
+        f"## All losses, batch of {every['batch']}",
+        "",
+        "| | loss alone, ms | times P | optimizer step, ms |",
+        "|---|---:|---:|---:|",
+    ]
+    base = every["alone"]["P"]["median"]
+    for name, alone in every["alone"].items():
+        digits = 3 if alone["median"] < 1e-3 else 0
+        step = _range(every["step"][name], 1e3, 0) if name in every["step"] else "–"
+        lines.append(f"| {name} | {_range(alone, 1e3, digits)} | {alone['median'] / base:.0f} | {step} |")
+    lines += [
+        "",
+        "Chirps of 32768 samples; JTFS as in `pnp.setups.scattering_settings`; the multiscale STFT has auraloss's",
+        "resolutions. Losses that synthesize do so for the prediction and, without stored targets, for the truth.",
+    ]
+    if every["scrapl"]:
+        scrapl = every["scrapl"]
+        lines += [
+            "SCRAPL (`scrapl-loss`, the same JTFS, one path of it a step) runs in a process of its own,",
+            f"{_range(scrapl['loss'], 1e3, 0)} ms of the time, and synthesis and its gradient here; the",
+            "encoder's step is not added. Its first order is computed in full, by Kymatio, whatever the path.",
+        ]
+    lines += [
+        "",
+        "## Where it ran",
+        "",
+        f"{place['cpu']}, {place['cores']} cores, {place['threads']} thread(s), load average {place['load']}",
+        f"before it began; {', '.join(f'{name} {version}' for name, version in place['versions'].items())}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _range(value: dict[str, float], unit: float, digits: int) -> str:
+    median, low, high = (f"{unit * value[key]:.{digits}f}" for key in ("median", "low", "high"))
+    return f"{median} ({low}–{high})"
+
+
+def main() -> None:
+    """Measure, or read what was measured, and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--large-batch", type=int, default=256, help="for losses that do not synthesize")
+    parser.add_argument("--batch", type=int, default=16, help="for all losses")
+    parser.add_argument("--rounds", type=int, default=5, help="runs of each")
+    parser.add_argument("--threads", type=int, default=1, help="PyTorch threads")
+    parser.add_argument("--peer", help="interpreter of an environment with scrapl-loss")
+    parser.add_argument("--json", type=Path, help="where to write the numbers")
+    parser.add_argument("--results", type=Path, help="measure nothing, read these numbers")
+    parser.add_argument("--docs", type=Path, help="where to write losses-cost.md")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.results:
+        results = json.loads(options.results.read_text())
+    else:
+        peer = ["--peer", "DIR/bin/python"] if options.peer else []
+        results = {
+            "command": shlex.join(["python", "benchmarks/losses.py", *_given(options), *peer]),
+            "commit": commit(),
+            "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
+            "environment": environment(),
+            "cheap": measure_cheap(options.large_batch, options.rounds),
+            "all": measure_all(options.batch, options.rounds, options.peer),
+        }
+        if options.json:
+            options.json.write_text(json.dumps(results, indent=1) + "\n")
+    page = as_markdown(results)
+    sys.stdout.write(page)
+    if options.docs:
+        (options.docs / "losses-cost.md").write_text(page)
+
+
+def _given(options: argparse.Namespace) -> list[str]:
+    return [
+        *("--large-batch", str(options.large_batch), "--batch", str(options.batch)),
+        *("--rounds", str(options.rounds), "--threads", str(options.threads)),
+    ]
+
+
+if __name__ == "__main__":
+    main()
