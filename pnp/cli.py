@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pnp {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
-    for add in (_demo, _precompute, _merge, _verify, _inspect, _train, _evaluate, _bench):
+    for add in (_demo, _precompute, _merge, _verify, _inspect, _train, _evaluate, _match, _bench):
         add(verbs)
     return parser
 
@@ -267,6 +267,28 @@ def _evaluate(verbs: _Verbs) -> None:
     )
     parser.add_argument("--json", action="store_true", help="JSON instead of text")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+
+
+def _match(verbs: _Verbs) -> None:
+    parser = _verb(verbs, "match", "a recording in, synthesizer parameters and a resynthesis out")
+    parser.add_argument("sound", metavar="SOUND", help="file of any format that libsndfile reads")
+    parser.add_argument("--cache", required=True, metavar="CACHE", help="cache of the synthesizer")
+    parser.add_argument(
+        "--out", metavar="DIR", help="sounds, figure and JSON go here (NAME-match if not given)"
+    )
+    parser.add_argument(
+        "--starts", type=_positive, default=8, metavar="N", help="nearest sounds to start from"
+    )
+    parser.add_argument(
+        "--max-evaluations", type=_positive, default=60, metavar="N", help="most sounds made from one start"
+    )
+    parser.add_argument("--encoder", metavar="RUN", help="start from a trained encoder's prediction too")
+    parser.add_argument(
+        "--keep-level", action="store_true", help="compare samples as they are, without estimating the gain"
+    )
+    parser.add_argument("--keep-onset", action="store_true", help="do not move the beginning of the sound")
+    parser.add_argument("--allow-clipped", action="store_true", help="accept a clipped recording")
+    parser.add_argument("--json", action="store_true", help="JSON instead of text")
 
 
 def _bench(verbs: _Verbs) -> None:

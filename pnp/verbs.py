@@ -163,6 +163,29 @@ def evaluate(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
+def match(options: argparse.Namespace) -> int:
+    """Parameters with which a synthesizer sounds like a recording."""
+    from pnp.checkpoint import load_encoder
+    from pnp.match import match as run
+    from pnp.terminal import match_as_text
+
+    result = run(
+        options.sound,
+        options.cache,
+        encoder=load_encoder(options.encoder) if options.encoder else None,
+        starts=options.starts,
+        max_evaluations=options.max_evaluations,
+        fit_gain=not options.keep_level,
+        align=not options.keep_onset,
+        allow_clipped=options.allow_clipped,
+        progress=not options.quiet,
+    )
+    _say(_json(result.to_dict()) if options.json else match_as_text(result))
+    for path in result.save(options.out or f"{Path(options.sound).stem}-match").values():
+        sys.stderr.write(f"{path}\n")
+    return EXIT_OK
+
+
 def bench(options: argparse.Namespace) -> int:
     """Speed and accuracy of the scattering transform."""
     import shlex

@@ -44,24 +44,37 @@ def sound_comparison(
     low, high = sample_rate / 2 ** (octaves + 1), sample_rate / 2
     drawn, frequencies = [], np.empty(0)
     for x in sounds.values():
-        moduli, centres = scalogram(x.double(), sample_rate, low, high, bins_per_octave=12)
+        moduli, centres = scalogram(x.double(), sample_rate, low, high, bins_per_octave=24)
         drawn.append(_strongest(moduli, -(-n_samples // most_columns)))
         frequencies = centres.numpy()
     reference = drawn[0].max()
     if not reference > 0:
         raise ValueError("the first sound is silent: there is no level to compare the others with")
+    # Bands that none of them reaches are left out.
+    reached = np.any([moduli.max(1) > reference * 10 ** (floor / 20) for moduli in drawn], axis=0).nonzero()[
+        0
+    ]
+    bands = slice(reached[0], reached[-1] + 1)
     figure = Figure(figsize=(4.2 * len(sounds), 3.8), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(sounds), sharex=True, sharey=True))
     seconds = np.linspace(0.0, n_samples / sample_rate, drawn[0].shape[1])
     for ax, title, moduli in zip(axes, sounds, drawn, strict=True):
-        levels = 20 * np.log10(np.maximum(moduli / reference, 10 ** (floor / 20)))
+        levels = 20 * np.log10(np.maximum(moduli[bands] / reference, 10 ** (floor / 20)))
         image = ax.pcolormesh(
-            seconds, frequencies, levels, cmap="cividis", vmin=floor, vmax=0, shading="nearest", rasterized=True
+            seconds,
+            frequencies[bands],
+            levels,
+            cmap="cividis",
+            vmin=floor,
+            vmax=0,
+            shading="nearest",
+            rasterized=True,
         )
         ax.set_title(title)
         ax.set_xlabel("time (s)")
     axes[0].set_yscale("log", base=2)
     ticks = high / 2.0 ** np.arange(octaves + 1)
+    ticks = ticks[(ticks >= frequencies[bands][0]) & (ticks <= frequencies[bands][-1] * 1.03)]
     axes[0].set_yticks(ticks, [f"{tick:.4g}" for tick in ticks])
     axes[0].minorticks_off()
     axes[0].set_ylabel("frequency (Hz), log scale")

@@ -1,0 +1,299 @@
+"""Recordings as a synthesizer would have made them: one channel, its sampling rate, its length, its onset.
+
+`load_recording` reads a file and refuses what cannot be matched; `fit_recording` brings what it read to the
+format of a synthesizer. The level is left as it is: what a level means is for the comparison to decide.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["Recording", "fit_recording", "load_recording"]
+
+# Below the least significant bit of 16-bit samples there is nothing to match.
+_SILENCE = 10 ** (-90 / 20)
+# What lies this far below the peak, before a sound, counts as its leading silence.
+_ONSET, _LATEST_ONSET = 10 ** (-40 / 20), 10 ** (-20 / 20)
+_ABOVE_NOISE, _WINDOW, _TINY = 2.0, 0.005, 1e-300
+# A sinusoid at full scale, in 16 bits, stays on its highest value for two or three samples.
+_CLIPPED_LEVEL, _CLIPPED_RUN, _CLIPPED_RUNS = 0.98, 5, 3
+_SHORTEST, _LONGEST = 0.01, 600.0
+_FADE = 0.01
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One channel of sound.
+
+    Attributes:
+        samples: Amplitudes, float64, shape (n,); 1 is full scale.
+        sample_rate: Sampling rate in Hz.
+        name: Where it comes from, for messages.
+        notes: What was done to it, in sentences.
+    """
+
+    samples: Float[np.ndarray, " n"] = field(repr=False)
+    sample_rate: float
+    name: str = "the sound"
+    notes: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Duration in seconds."""
+        return len(self.samples) / self.sample_rate
+
+
+def load_recording(path: str | os.PathLike[str], *, allow_clipped: bool = False) -> Recording:
+    """Read a sound file of any format, sampling rate and number of channels that libsndfile reads.
+
+    Channels are averaged. A file is clipped if one of its channels stays on its extreme value, near full
+    scale, for five samples or more, three times or more.
+
+    Args:
+        path: File: WAV, AIFF, FLAC, OGG, MP3 and others.
+        allow_clipped: Accept a clipped recording.
+
+    Returns:
+        The recording, whole.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not sound; or is empty, silent, clipped, shorter than 10 ms, longer than ten
+            minutes; or has NaN or infinite samples, or channels that cancel each other.
+    """
+    import soundfile
+
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no sound file at {path}.")
+    if not path.is_file():
+        raise ValueError(f"{path} is not a file; expected a sound file.")
+    if not path.stat().st_size:
+        raise ValueError(f"{path} is empty: it has 0 bytes.")
+    try:
+        with soundfile.SoundFile(path) as file:
+            frames, rate = file.frames, file.samplerate
+            if frames > _LONGEST * rate:
+                raise ValueError(_too_long(str(path), frames / rate))
+            channels = file.read(dtype="float64", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(
+            f"{path} is not a sound file that libsndfile reads ({error.error_string}); expected WAV, AIFF, "
+            "FLAC, OGG or MP3."
+        ) from error
+    return as_recording(channels, rate, str(path), allow_clipped=allow_clipped)
+
+
+def as_recording(
+    channels: np.ndarray, sample_rate: float, name: str = "the sound", *, allow_clipped: bool = False
+) -> Recording:
+    """Check samples and average their channels.
+
+    Args:
+        channels: Amplitudes, shape (n,) or (n, channels).
+        sample_rate: Sampling rate in Hz.
+        name: How messages call it.
+        allow_clipped: Accept a clipped recording.
+
+    Returns:
+        The recording.
+
+    Raises:
+        ValueError: As for `load_recording`.
+    """
+    channels = np.asarray(channels, np.float64)
+    if channels.ndim not in (1, 2):
+        raise ValueError(f"{name}: expected samples of shape (n,) or (n, channels), got {channels.shape}.")
+    channels = channels.reshape(len(channels), -1)
+    if not 0 < sample_rate < np.inf:
+        raise ValueError(f"{name}: expected a positive sampling rate in Hz, got {sample_rate}.")
+    if not channels.size:
+        raise ValueError(f"{name} is empty: it holds no samples.")
+    seconds = len(channels) / sample_rate
+    if seconds > _LONGEST:
+        raise ValueError(_too_long(name, seconds))
+    bad = ~np.isfinite(channels).all(1)
+    if bad.any():
+        raise ValueError(
+            f"{name} has {bad.sum()} samples that are NaN or infinite, the first at "
+            f"{bad.argmax() / sample_rate:.4f} s; likely cause: a floating-point "
+            "file written by a process that went wrong."
+        )
+    if seconds < _SHORTEST:
+        raise ValueError(
+            f"{name} is too short: {1e3 * seconds:.3g} ms; expected at least {1e3 * _SHORTEST:.0f} ms."
+        )
+    peak = float(np.abs(channels).max())
+    if peak < _SILENCE:
+        raise ValueError(f"{name} is silent: its peak is {_decibels(peak)}; expected -90 dBFS or more.")
+    notes = []
+    if any(_is_clipped(channel) for channel in channels.T):
+        if not allow_clipped:
+            raise ValueError(
+                f"{name} is clipped: it stays on its peak of {peak:.3f} for {_CLIPPED_RUN} samples or more, "
+                f"{_CLIPPED_RUNS} times or more, and what it adds there would be matched "
+                "too; record it again at a lower level, or allow clipping."
+            )
+        notes.append("It is clipped.")
+    mono = channels.mean(1)
+    if np.abs(mono).max() < 1e-3 * peak:
+        raise ValueError(
+            f"{name} is silent once its {channels.shape[1]} channels are averaged: they cancel each other; "
+            "likely cause: one of them has its polarity inverted."
+        )
+    if channels.shape[1] > 1:
+        notes.append(f"Its {channels.shape[1]} channels were averaged.")
+    return Recording(mono, float(sample_rate), name, tuple(notes))
+
+
+def fit_recording(
+    recording: Recording, sample_rate: float, n_samples: int, *, onset: int | None = None
+) -> tuple[Float[Tensor, " n_samples"], tuple[str, ...]]:
+    """Bring a recording to a synthesizer's sampling rate, length and onset.
+
+    It is resampled by a polyphase filter. Its onset, see `find_onset`, is moved to where the synthesizer's
+    sounds begin; what lies before is cut, or silence is put there. At the end, a
+    short recording is padded with silence, and a long one cut with a fade of 10 ms.
+
+    Args:
+        recording: What was read.
+        sample_rate: Sampling rate of the synthesizer in Hz.
+        n_samples: Length N of its sounds.
+        onset: Sample at which its sounds begin; None leaves the recording's beginning where it is.
+
+    Returns:
+        Sound, float64, shape (N,), and what was done, in sentences.
+
+    Raises:
+        ValueError: If nothing is left below the synthesizer's Nyquist frequency.
+    """
+    notes = list(recording.notes)
+    x = recording.samples
+    if recording.sample_rate != sample_rate:
+        x = _resampled(x, Fraction(sample_rate) / Fraction(recording.sample_rate))
+        notes.append(f"It was resampled from {recording.sample_rate:g} Hz to {sample_rate:g} Hz.")
+        if np.abs(x).max() < max(_SILENCE, 1e-3 * np.abs(recording.samples).max()):
+            raise ValueError(
+                f"{recording.name} has next to nothing below {sample_rate / 2:g} Hz, which is all that this "
+                f"synthesizer, at {sample_rate:g} Hz, can make."
+            )
+    if onset is not None:
+        moved = onset - find_onset(x, sample_rate)
+        if moved:
+            way = "earlier: there was silence before the sound" if moved < 0 else "later"
+            notes.append(f"It was moved {abs(moved) / sample_rate:.4f} s {way}.")
+        x = x[-moved:] if moved < 0 else np.concatenate([np.zeros(moved), x])
+    if len(x) > n_samples:
+        lost = float(np.square(x[n_samples:]).sum() / np.square(x).sum())
+        notes.append(
+            f"It was cut from {len(x) / sample_rate:.3g} s to the synthesizer's {n_samples / sample_rate:.3g} s; "
+            f"{100 * lost:.2g} % of its energy was in what is left out."
+        )
+        x = x[:n_samples].copy()
+        fade = min(n_samples, round(_FADE * sample_rate))
+        x[n_samples - fade :] *= 0.5 + 0.5 * np.cos(np.pi * (np.arange(fade) + 1) / fade)
+    elif len(x) < n_samples:
+        x = np.concatenate([x, np.zeros(n_samples - len(x))])
+    return torch.from_numpy(np.ascontiguousarray(x)), tuple(notes)
+
+
+def find_onset(x: np.ndarray, sample_rate: float) -> int:
+    """Where a sound begins: the first sample whose surroundings are loud enough.
+
+    Loud enough is the root mean square over 5 ms that is 40 dB below its maximum; or twice what the quietest tenth
+    of the recording has, if there is noise, but no more than 20 dB below the maximum.
+
+    Args:
+        x: Sound, shape (n,).
+        sample_rate: Sampling rate in Hz.
+
+    Returns:
+        Number of the sample; 0 for silence.
+    """
+    level = envelope(x, sample_rate)
+    threshold = min(
+        max(_ONSET, _ABOVE_NOISE * float(np.quantile(level, 0.1)) / max(level.max(), _TINY)), _LATEST_ONSET
+    )
+    # The smallest window that holds the onset ends at it, or half a window later.
+    reached = int((level >= threshold * level.max()).argmax()) if level.max() else 0
+    loud = np.abs(x[reached : reached + _window(sample_rate)])
+    return reached + int((loud >= threshold * level.max()).argmax()) if len(loud) else reached
+
+
+def find_lag(x: np.ndarray, y: np.ndarray, sample_rate: float) -> int:
+    """By how much x has to be delayed for its envelope to lie on that of y.
+
+    Args:
+        x: Sound, shape (n,).
+        y: Another one, shape (n,).
+        sample_rate: Sampling rate in Hz.
+
+    Returns:
+        Delay in samples at which the correlation of their envelopes is largest, negative if x comes too late.
+    """
+    from scipy.signal import correlate
+
+    correlation = correlate(envelope(y, sample_rate), envelope(x, sample_rate), mode="full", method="fft")
+    return int(correlation.argmax()) - (len(x) - 1)
+
+
+def envelope(x: np.ndarray, sample_rate: float) -> Float[np.ndarray, " n"]:
+    """Root mean square over 5 ms around each sample.
+
+    Args:
+        x: Sound, shape (n,).
+        sample_rate: Sampling rate in Hz.
+
+    Returns:
+        Envelope, shape (n,).
+    """
+    from scipy.ndimage import uniform_filter1d
+
+    power = uniform_filter1d(np.square(x, dtype=np.float64), _window(sample_rate), mode="constant")
+    # A running sum may come out below zero by rounding.
+    smooth: np.ndarray = np.sqrt(np.maximum(power, 0.0))
+    return smooth
+
+
+def _window(sample_rate: float) -> int:
+    return max(1, round(_WINDOW * sample_rate))
+
+
+def _resampled(x: np.ndarray, ratio: Fraction) -> np.ndarray:
+    from scipy.signal import resample_poly
+
+    ratio = ratio.limit_denominator(100_000)
+    resampled: np.ndarray = resample_poly(x, ratio.numerator, ratio.denominator)
+    return resampled
+
+
+def _is_clipped(channel: np.ndarray) -> bool:
+    peak = np.abs(channel).max()
+    if peak < _CLIPPED_LEVEL:
+        return False
+    runs = 0
+    for extreme in {channel.max(), channel.min()}:
+        if abs(extreme) >= _CLIPPED_LEVEL * peak:
+            edges = np.diff(np.concatenate([[0], (channel == extreme).astype(np.int8), [0]]))
+            lengths = (edges == -1).nonzero()[0] - (edges == 1).nonzero()[0]
+            runs += int((lengths >= _CLIPPED_RUN).sum())
+    return runs >= _CLIPPED_RUNS
+
+
+def _too_long(name: str, seconds: float) -> str:
+    return (
+        f"{name} is too long: {seconds / 60:.3g} minutes; expected one sound of at most {_LONGEST / 60:.0f} "
+        "minutes; cut it out first."
+    )
+
+
+def _decibels(peak: float) -> str:
+    return f"{20 * np.log10(peak):.0f} dBFS" if peak else "0, that is, -∞ dBFS"
