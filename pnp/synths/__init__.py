@@ -14,6 +14,7 @@ from pnp.synths.drum import Drum
 from pnp.synths.normalization import NORMALIZATIONS
 from pnp.synths.probe import probe
 from pnp.synths.registry import available, make, register
+from pnp.synths.restriction import Restriction
 from pnp.synths.ripple import Ripple
 from pnp.synths.string import String
 
@@ -22,6 +23,7 @@ __all__ = [
     "BlackBox",
     "Chirp",
     "Drum",
+    "Restriction",
     "Ripple",
     "String",
     "Synthesizer",

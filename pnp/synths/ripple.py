@@ -40,6 +40,7 @@ class Ripple(Synthesizer):
         tones_per_octave: Tones in each octave.
         depth: Modulation depth m, between 0 and 1.
         direction: "up" or "down".
+        shift: Delay in samples, whole or fractional: t becomes t - shift / sample_rate in the formula above.
         normalization: "none", "peak" or "energy".
         ranges: From parameter name to (low, high), in place of density 0.25-4 cycles/octave, rate 2-32 Hz.
 
@@ -67,6 +68,7 @@ class Ripple(Synthesizer):
         tones_per_octave: int = 24,
         depth: float = 0.9,
         direction: str = "up",
+        shift: float = 0.0,
         normalization: str = "none",
         ranges: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
@@ -92,11 +94,14 @@ class Ripple(Synthesizer):
                 f"the highest tone, {lowest * 2.0**octaves:g} Hz, lies above the Nyquist frequency "
                 f"{sample_rate / 2.0:g} Hz; lower `lowest` or `octaves`"
             )
+        if not math.isfinite(shift):
+            raise ValueError(f"shift must be a finite number of samples, got {shift}")
         self.lowest = float(lowest)
         self.octaves = float(octaves)
         self.tones_per_octave = tones_per_octave
         self.depth = float(depth)
         self.direction = direction
+        self.shift = float(shift)
 
     def synthesize(self, theta: Float[Tensor, "*batch P"]) -> Float[Tensor, "*batch N"]:
         """Sound before normalization.
@@ -115,8 +120,10 @@ class Ripple(Synthesizer):
         # The envelope's factor of each tone, split: 1, then those of sin(2π w t) and cos(2π w t).
         gains = [torch.ones_like(turns), self.depth * turns.cos(), self.depth * turns.sin()]
         scale = torch.stack(gains, dim=-2) / math.sqrt(n_tones)
-        phase = _GOLDEN_TURN * k
-        omega = (2.0 * math.pi * self.lowest * torch.exp2(xi)).expand_as(turns)
+        delay = self.shift / self.sample_rate
+        tones = 2.0 * math.pi * self.lowest * torch.exp2(xi)
+        omega = tones.expand_as(turns)
+        phase = _GOLDEN_TURN * k - tones * delay
         steady, in_phase, in_quadrature = modal_sum(
             scale * phase.cos(),
             scale * phase.sin(),
@@ -126,6 +133,6 @@ class Ripple(Synthesizer):
             self.sample_rate,
             theta.dtype,
         ).unbind(-2)
-        t = torch.arange(self.n_samples, dtype=torch.float64, device=theta.device) / self.sample_rate
+        t = torch.arange(self.n_samples, dtype=torch.float64, device=theta.device) / self.sample_rate - delay
         drift = 2.0 * math.pi * rate * t
         return steady + drift.sin().to(theta.dtype) * in_phase + drift.cos().to(theta.dtype) * in_quadrature
