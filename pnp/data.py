@@ -21,14 +21,17 @@ class CacheDataset(Dataset[Item]):
     """Sounds of one fold of a cache that have a metric.
 
     An item is a dictionary of "u" (scaled parameters, (P,)), "theta" (physical parameters, (P,)), "index"
-    (row in the cache, what `PNPLoss` wants) and, if a synthesizer is given, "x" (sound, (N,)), synthesized
-    when it is asked for. Parameters are held in memory; whole batches are fetched in one go.
+    (row in the cache, what `PNPLoss` wants) and, if asked for, "M" (metric, (P, P)) and "x" (sound, (N,)),
+    synthesized when it is needed. Parameters and metrics are held in memory; whole batches are fetched in one
+    go.
 
     Args:
         cache: Cache, or the path of one.
         fold: "train", "validation" or "test"; None for all.
-        synth: Synthesizer of the cache; called without gradient.
-        dtype: Type of "u", "theta" and "x".
+        synth: Synthesizer of the cache, for "x"; called without gradient.
+        dtype: Type of "u", "theta", "M" and "x".
+        metric: Whether items have "M". A loss made by `PNPLoss.from_cache` has all metrics itself and needs
+            the index alone.
 
     Raises:
         ValueError: If there is no such fold, or the synthesizer has other parameters than the cache.
@@ -45,6 +48,7 @@ class CacheDataset(Dataset[Item]):
         fold: str | None = "train",
         synth: nn.Module | None = None,
         dtype: torch.dtype = torch.float32,
+        metric: bool = False,
     ) -> None:
         self.cache = cache if isinstance(cache, MetricCache) else MetricCache(cache)
         self.fold = fold
@@ -57,6 +61,7 @@ class CacheDataset(Dataset[Item]):
         self.index = self.cache.rows(fold)
         self._u = self.cache.u[self.index].to(dtype)
         self._theta = self.cache.theta[self.index].to(dtype)
+        self._metric = self.cache.metric(self.index).matrix.to(dtype) if metric else None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -109,10 +114,12 @@ class CacheDataset(Dataset[Item]):
             items: Positions in this fold, (B,).
 
         Returns:
-            "u" (B, P), "theta" (B, P), "index" (B,) and, if there is a synthesizer, "x" (B, N).
+            "u" (B, P), "theta" (B, P), "index" (B,) and, as chosen, "M" (B, P, P) and "x" (B, N).
         """
         chosen = torch.as_tensor(items)
         columns = {"u": self._u[chosen], "theta": self._theta[chosen], "index": self.index[chosen]}
+        if self._metric is not None:
+            columns["M"] = self._metric[chosen]
         if self.synth is not None:
             with torch.no_grad():
                 columns["x"] = self.synth(columns["theta"])

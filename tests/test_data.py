@@ -38,6 +38,16 @@ def test_items_are_rows_of_the_cache(path: Path) -> None:
     data.cache.close()
 
 
+def test_batches_have_the_metrics_of_their_rows(path: Path) -> None:
+    data = CacheDataset(path, "train", metric=True)
+    for batch in data.loader(16):
+        expected = data.cache.metric(batch["index"]).matrix
+        assert torch.equal(batch["M"], expected.float())
+    assert data[3]["M"].shape == (2, 2)
+    assert "M" not in CacheDataset(path, "train")[3]
+    data.cache.close()
+
+
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_loader_batches_are_the_items(path: Path, workers: int) -> None:
     data = CacheDataset(path, "train", ToySynth())
