@@ -217,16 +217,25 @@ def _verify(verbs: _Verbs) -> None:
 
 
 def _inspect(verbs: _Verbs) -> None:
-    parser = _verb(verbs, "inspect", "what the metric of a cache says, as text, JSON or figures")
+    parser = _verb(
+        verbs, "inspect", "what the metric of a cache says, as text, JSON, figures or a page with sound"
+    )
     parser.add_argument("cache", metavar="CACHE", help="cache to look at")
     parser.add_argument(
         "--index", type=int, metavar="I", help="one sound, by its row, instead of all of them"
     )
     parser.add_argument(
-        "--distance", type=float, default=1.0, help="distance in the representation for which steps are given"
+        "--distance",
+        type=float,
+        help="distance in the representation for which steps are given (1, and on the page one that can be "
+        "heard, if not given)",
     )
     parser.add_argument("--json", action="store_true", help="JSON instead of text")
     parser.add_argument("--png", metavar="DIR", help="also draw the figures into this directory")
+    parser.add_argument("--html", metavar="FILE", help="also write a page with figures and sound")
+    parser.add_argument(
+        "--sounds", type=_count, default=3, metavar="N", help="settings to be listened to on the page"
+    )
 
 
 def _train(verbs: _Verbs) -> None:

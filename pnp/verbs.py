@@ -92,14 +92,23 @@ def inspect(options: argparse.Namespace) -> int:
     from pnp.terminal import as_text
 
     with MetricCache(options.cache) as cache:
+        distance = 1.0 if options.distance is None else options.distance
         if options.index is None:
-            report = cache_report(cache, options.distance)
+            report = cache_report(cache, distance)
         else:
-            report = sound_report(cache, options.index, options.distance)
+            report = sound_report(cache, options.index, distance)
         _say(_json(report) if options.json else as_text(report))
         if options.png:
             for path in _draw(cache, options.index, Path(options.png)):
                 sys.stderr.write(f"{path}\n")
+        if options.html:
+            from pnp.page import write_page
+
+            rows = None if options.index is None else [options.index]
+            page = write_page(
+                cache, options.html, sounds=options.sounds, rows=rows, distance=options.distance
+            )
+            sys.stderr.write(f"{page}: {page.stat().st_size / 1e6:.1f} MB\n")
     return EXIT_OK
 
 
