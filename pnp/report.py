@@ -9,16 +9,15 @@ from typing import Any
 from torch import Tensor
 
 from pnp import diagnostics
+from pnp.findings import findings, warnings
 from pnp.metric import RiemannianMetric
 from pnp.parameters import Parameter, ParameterSpace
 from pnp.store import FOLDS, MetricCache, Status
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
-
-# Shares beyond which a warning is given: a parameter that makes up nearly all of the mean metric drowns the
-# others in any unweighted loss; one whose column is explained to this part by others cannot be estimated.
-_DOMINANT, _HARDLY_IDENTIFIABLE = 0.99, 0.1
+# Sounds at most whose neighbours are looked up: all pairs of a large cache would take minutes.
+_MOST_NEIGHBOURHOODS = 2048
 
 
 def cache_report(cache: MetricCache, distance: float = 1.0) -> dict[str, Any]:
@@ -52,11 +51,14 @@ def cache_report(cache: MetricCache, distance: float = 1.0) -> dict[str, Any]:
         },
         "folds": folds,
         "failures": dict(Counter(cache.failures.values()).most_common()),
+        "failed_sounds": [{"sound": row, "reason": reason} for row, reason in cache.failures.items()],
         "parameters": [_parameter(parameter) for parameter in cache.space],
     }
     metric = cache.metrics()
-    report["metric"] = _metrics(metric, cache.space, distance) if bool(metric.valid.any()) else None
-    report["warnings"] = _warnings(report, metric, cache.space)
+    known = bool(metric.valid.any())
+    report["metric"] = _metrics(metric, cache.u, cache.space, distance) if known else None
+    report["findings"] = findings(report)
+    report["warnings"] = warnings(report)
     finite: dict[str, Any] = _finite(report)
     return finite
 
@@ -121,13 +123,15 @@ def _metric(metric: RiemannianMetric, space: ParameterSpace, distance: float) ->
         "correlation": diagnostics.correlation(metric).tolist(),
         "identifiability": diagnostics.identifiability(metric).tolist(),
         "steps": _steps(steps.axes, space),
+        "eigenvector_steps": steps.eigenvectors.tolist(),
     }
 
 
-def _metrics(metric: RiemannianMetric, space: ParameterSpace, distance: float) -> dict[str, Any]:
+def _metrics(metric: RiemannianMetric, u: Tensor, space: ParameterSpace, distance: float) -> dict[str, Any]:
     valid = diagnostics.require_sounds(metric)
     mean = valid.mean()
-    steps = diagnostics.just_noticeable_steps(valid, distance).axes
+    steps = diagnostics.just_noticeable_steps(valid, distance)
+    field = diagnostics.smoothness(metric, u, most=_MOST_NEIGHBOURHOODS)
     return {
         "distance": distance,
         "quantiles": list(QUANTILES),
@@ -143,7 +147,15 @@ def _metrics(metric: RiemannianMetric, space: ParameterSpace, distance: float) -
         },
         "composition": diagnostics.composition(valid).tolist(),
         "identifiability": [_quantiles(column) for column in diagnostics.identifiability(valid).mT],
-        "steps": _steps(steps.median(dim=0).values, space),
+        "confusion": diagnostics.correlation(valid).abs().median(dim=0).values.tolist(),
+        "steps": _steps(steps.axes.median(dim=0).values, space),
+        "eigenvector_steps": steps.eigenvectors.median(dim=0).values.tolist(),
+        "outliers": diagnostics.outliers(metric).nonzero().flatten().tolist(),
+        "smoothness": {
+            "distance": float(field.distance.nanmedian()),
+            "change": float(field.change.nanmedian()),
+            "strangers": field.strangers,
+        },
     }
 
 
@@ -171,37 +183,6 @@ def _quantiles(values: Tensor) -> list[float]:
     # Nearest rather than interpolated: values may be infinite.
     ordered = values.sort().values
     return [float(ordered[round(q * (len(ordered) - 1))]) for q in QUANTILES]
-
-
-def _warnings(report: dict[str, Any], metric: RiemannianMetric, space: ParameterSpace) -> list[str]:
-    warnings = []
-    sounds, numbers = report["sounds"], report["metric"]
-    if sounds["pending"]:
-        warnings.append(f"{sounds['pending']} sounds are still to be computed; the same command goes on")
-    if sounds["failed"]:
-        warnings.append(f"{sounds['failed']} sounds failed")
-    if numbers is None:
-        return [*warnings, "no sound has a metric, so there is nothing to say about it"]
-    deficient = sounds["ok"] - numbers["full_rank"]
-    if deficient:
-        warnings.append(
-            f"rank deficiency: at {deficient} of {sounds['ok']} sounds some combination of parameters is "
-            "inaudible"
-        )
-    matrix = numbers["mean"]["matrix"]
-    trace = sum(matrix[p][p] for p in range(len(space)))
-    for p, name in enumerate(space.names):
-        if len(space) > 1 and trace and matrix[p][p] > _DOMINANT * trace:
-            warnings.append(
-                f"{name} dominates: it makes up {100 * matrix[p][p] / trace:.1f} % of the mean metric's trace"
-            )
-        if numbers["identifiability"][p][2] < _HARDLY_IDENTIFIABLE:
-            warnings.append(f"{name} is hardly identifiable: other parameters sound alike")
-    odd = diagnostics.outliers(metric).nonzero().flatten().tolist()
-    if odd:
-        rows = ", ".join(map(str, odd[:8])) + (" and others" if len(odd) > 8 else "")
-        warnings.append(f"{len(odd)} outliers: the metric is far larger or smaller than elsewhere at {rows}")
-    return warnings
 
 
 def _finite(value: Any) -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pnp.evaluate import Evaluation
+from pnp.match import MatchResult
 
 _HEADINGS = ("min", "25 %", "median", "75 %", "max")
 
@@ -24,58 +26,91 @@ def as_text(report: dict[str, Any]) -> str:
 
 
 def _cache_lines(report: dict[str, Any]) -> Iterable[str]:
-    sounds, folds, numbers = report["sounds"], report["folds"], report["metric"]
+    numbers = report["metric"]
     yield report["cache"]
-    yield from _fields(
-        {
-            "synthesizer": _label(report["synthesizer"]),
-            "features": f"{_label(report['features'])}, {report['n_features']} coefficients",
-            "stored": ", ".join(["metric", *report["stored"]]),
-            "sounds": f"{sounds['ok']} of {sounds['total']} with a metric, {sounds['failed']} failed, "
-            f"{sounds['pending']} pending",
-            "folds": ", ".join(f"{count} {name}" for name, count in folds.items()),
-            "fingerprint": report["fingerprint"][:16],
-        }
-    )
+    yield from _fields(cache_facts(report))
     for reason, count in report["failures"].items():
-        yield f"  {count} × {reason}"
+        rows = [str(failed["sound"]) for failed in report["failed_sounds"] if failed["reason"] == reason]
+        shown = ", ".join(rows[:8]) + (" and others" if len(rows) > 8 else "")
+        yield f"  {count} × {reason} (sound {shown})"
     names = [parameter["name"] for parameter in report["parameters"]]
-    if numbers is not None:
-        columns = [
-            "low",
-            "high",
-            "unit",
-            "scale",
-            "identifiable",
-            _step_heading(numbers),
-        ]
-        rows = [
-            [*_range(parameter), _number(identifiability[2]), _step(step, parameter["unit"])]
-            for parameter, identifiability, step in zip(
-                report["parameters"], numbers["identifiability"], numbers["steps"], strict=True
-            )
-        ]
-    else:
-        columns = ["low", "high", "unit", "scale"]
-        rows = [_range(parameter) for parameter in report["parameters"]]
+    if report["findings"]:
+        yield ""
+        yield from _fields(report["findings"])
     yield ""
-    yield from _table("parameters", columns, names, rows)
+    yield from _table("parameters", parameter_table(report)[0], names, parameter_table(report)[1])
     if numbers is not None:
-        yield from _spectrum_lines(numbers, names)
+        columns, labels, cells = spectrum_table(numbers, names)
+        yield ""
+        yield from _table("spectrum of M", columns, labels, cells)
+        yield from _matrices(numbers["mean"], names, "mean metric")
     if report["warnings"]:
         yield ""
     for warning in report["warnings"]:
         yield f"warning: {warning}"
 
 
-def _spectrum_lines(numbers: dict[str, Any], names: Sequence[str]) -> Iterable[str]:
+def cache_facts(report: dict[str, Any]) -> dict[str, str]:
+    """What a cache is and how complete.
+
+    Args:
+        report: What `cache_report` returned.
+
+    Returns:
+        From term to what it is.
+    """
+    sounds = report["sounds"]
+    return {
+        "synthesizer": _label(report["synthesizer"]),
+        "features": f"{_label(report['features'])}, {report['n_features']} coefficients",
+        "stored": ", ".join(["metric", *report["stored"]]),
+        "sounds": f"{sounds['ok']} of {sounds['total']} with a metric, {sounds['failed']} failed, "
+        f"{sounds['pending']} pending",
+        "folds": ", ".join(f"{count} {name}" for name, count in report["folds"].items()),
+        "fingerprint": report["fingerprint"][:16],
+    }
+
+
+def parameter_table(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Ranges of the parameters and, where there are metrics, how well each is heard.
+
+    Args:
+        report: What `cache_report` returned.
+
+    Returns:
+        Headings, and one row of cells per parameter.
+    """
+    columns = ["low", "high", "unit", "scale"]
+    rows = [_range(parameter) for parameter in report["parameters"]]
+    numbers = report["metric"]
+    if numbers is not None:
+        columns += ["identifiable", _step_heading(numbers)]
+        parts = zip(rows, numbers["identifiability"], numbers["steps"], report["parameters"], strict=True)
+        for row, identifiability, step, parameter in parts:
+            row += [_number(identifiability[2]), _step(step, parameter["unit"])]
+    return columns, rows
+
+
+def spectrum_table(
+    numbers: dict[str, Any], names: Sequence[str]
+) -> tuple[list[str], list[str], list[list[str]]]:
+    """Quantiles of eigenvalues, condition number and effective rank.
+
+    Args:
+        numbers: The "metric" of what `cache_report` returned.
+        names: The parameters' names.
+
+    Returns:
+        Headings, labels of the rows, and the rows.
+    """
     words = [vector["words"] for vector in numbers["mean"]["eigenvectors"]]
-    rows = [[*map(_number, row), text] for row, text in zip(numbers["spectrum"], words, strict=True)]
-    rows += [[*map(_number, numbers[key]), ""] for key in ("condition", "effective_rank")]
-    labels = [*(f"λ{k + 1}" for k in range(len(words))), "condition", "effective rank"]
-    yield ""
-    yield from _table("spectrum of M", [*_HEADINGS, "eigenvector of the mean metric"], labels, rows)
-    yield from _matrices(numbers["mean"], names, "mean metric")
+    rows = [
+        [*map(_number, row), _scaled(step), text]
+        for row, step, text in zip(numbers["spectrum"], numbers["eigenvector_steps"], words, strict=True)
+    ]
+    rows += [[*map(_number, numbers[key]), "", ""] for key in ("condition", "effective_rank")]
+    labels = [*(f"λ{k + 1}" for k in range(len(names))), "condition", "effective rank"]
+    return [*_HEADINGS, "step", "eigenvector of the mean metric"], labels, rows
 
 
 def _matrices(numbers: dict[str, Any], names: Sequence[str], title: str) -> Iterable[str]:
@@ -109,11 +144,13 @@ def _sound_lines(report: dict[str, Any]) -> Iterable[str]:
     yield ""
     yield from _table(
         "spectrum of M",
-        ["eigenvalue", "eigenvector"],
+        ["eigenvalue", "step", "eigenvector"],
         [f"λ{k + 1}" for k in range(len(names))],
         [
-            [_number(value), vector["words"]]
-            for value, vector in zip(numbers["eigenvalues"], numbers["eigenvectors"], strict=True)
+            [_number(value), _scaled(step), vector["words"]]
+            for value, step, vector in zip(
+                numbers["eigenvalues"], numbers["eigenvector_steps"], numbers["eigenvectors"], strict=True
+            )
         ],
     )
     yield from _fields(
@@ -138,6 +175,10 @@ def _step(step: dict[str, Any], unit: str) -> str:
         ratio = step["ratio"]
         return f"{100 * (ratio - 1):.3g} %" if ratio < 10 else f"× {ratio:.3g}"
     return f"{step['difference']:.3g} {unit}".rstrip()
+
+
+def _scaled(step: float | None) -> str:
+    return "inaudible" if step is None else f"{step:.3g}"
 
 
 def _label(described: dict[str, Any] | None) -> str:
@@ -206,6 +247,48 @@ def evaluations_as_text(evaluations: Mapping[str, Evaluation]) -> str:
         rows[-1] += [_number(first.centre_feature_distance), ""]
     title = f"{first.n_sounds} {first.fold} sounds"
     return "\n".join(_table(title, columns, [*evaluations, "centre of the cube"], rows))
+
+
+def match_as_text(result: MatchResult) -> str:
+    """A match in lines for a terminal.
+
+    Args:
+        result: What `match` returned.
+
+    Returns:
+        Text without a final line break.
+    """
+    rows = [
+        [
+            f"{p.value:.5g}",
+            f"{p.low:.5g}",
+            f"{p.high:.5g}",
+            p.unit,
+            "unknown" if math.isinf(p.deviation) else f"{50 * p.deviation:.2g} %",
+            "at its bound" if p.at_bound else "",
+        ]
+        for p in result.parameters
+    ]
+    columns = ["value", "− σ", "+ σ", "unit", "σ of range", ""]
+    lines = [*_table("parameters", columns, [p.name for p in result.parameters], rows), ""]
+    fields = {
+        "gain": f"{20 * math.log10(result.gain):+.1f} dB",
+        "distance before": _distance(result.distance_before, result.target_norm),
+    }
+    if result.distance_encoder is not None:
+        fields["encoder's"] = _distance(result.distance_encoder, result.target_norm)
+    fields["distance after"] = _distance(result.distance_after, result.target_norm)
+    fields["search"] = (
+        f"{len(result.starts)} starts, {result.evaluations} evaluations, {result.seconds:.1f} s"
+    )
+    lines += _fields(fields)
+    if result.notes:
+        lines += ["", *result.notes]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _distance(distance: float, norm: float) -> str:
+    return f"{_number(distance)}, {100 * distance / norm:.2g} % of the recording's features"
 
 
 def _percent(values: Sequence[float]) -> list[str]:

@@ -112,7 +112,14 @@ def condition_map(
     finite, singular = np.isfinite(condition), np.isposinf(condition)
     if finite.any():
         marks = ax.scatter(
-            points[finite, x], points[finite, y], c=condition[finite], s=18, cmap="viridis", norm=LogNorm()
+            points[finite, x],
+            points[finite, y],
+            c=condition[finite],
+            s=22,
+            cmap="viridis",
+            norm=LogNorm(),
+            edgecolors="0.5",
+            linewidths=0.4,
         )
         figure_of(ax).colorbar(marks, ax=ax, label="condition number", shrink=0.8)
     if singular.any():

@@ -53,10 +53,11 @@ def metric_heatmap(
         image = ax.imshow(values, cmap="PuOr_r", norm=norm)
     else:
         image = ax.imshow(values, cmap="PuOr_r")
-    ink = np.abs(np.ma.filled(image.norm(values), 0.5) - 0.5)
+    # Source: ITU-R BT.709, luma; light ink on dark cells.
+    luma = np.asarray(image.to_rgba(values))[..., :3] @ (0.2126, 0.7152, 0.0722)
     for (row, column), value in np.ndenumerate(values):
         text = f"{round(value, 2) + 0.0:.2f}" if normalized else f"{value:.1e}" if value else "0"
-        colour = "#fefefe" if ink[row, column] > 0.35 else "#111111"
+        colour = "#fefefe" if luma[row, column] < 0.5 else "#111111"
         ax.text(column, row, text, ha="center", va="center", color=colour, fontsize="small")
     ax.set_xticks(range(len(names)), names)
     ax.set_yticks(range(len(names)), names)
