@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pnp.evaluate import evaluate
     from pnp.features import Features
     from pnp.jacobian import value_and_jacobian
-    from pnp.losses import ParameterLoss, PNPLoss, SpectralLoss
+    from pnp.losses import ParameterLoss, PNPLoss, SpectralLoss, SurrogateLoss
     from pnp.match import MatchResult, match
     from pnp.metric import RiemannianMetric
     from pnp.metric_field import MetricField
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pnp.precompute import PrecomputeSummary, precompute
     from pnp.scattering import TimeFrequencyScattering
     from pnp.store import MetricCache
+    from pnp.surrogate import DistanceSurrogate
     from pnp.train import train
 
 _SUBMODULES = frozenset({"diagnostics", "plots", "synths"})
@@ -43,6 +44,7 @@ _HOME = {
     "CacheCorrupt": "errors",
     "CacheDataset": "data",
     "CacheError": "errors",
+    "DistanceSurrogate": "surrogate",
     "Features": "features",
     "LevenbergMarquardt": "damping",
     "MatchResult": "match",
@@ -55,6 +57,7 @@ _HOME = {
     "PrecomputeSummary": "precompute",
     "RiemannianMetric": "metric",
     "SpectralLoss": "losses",
+    "SurrogateLoss": "losses",
     "SynthesisError": "errors",
     "TimeFrequencyScattering": "scattering",
     "evaluate": "evaluate",
@@ -70,6 +73,7 @@ __all__ = [
     "CacheCorrupt",
     "CacheDataset",
     "CacheError",
+    "DistanceSurrogate",
     "Features",
     "LevenbergMarquardt",
     "MatchResult",
@@ -82,6 +86,7 @@ __all__ = [
     "PrecomputeSummary",
     "RiemannianMetric",
     "SpectralLoss",
+    "SurrogateLoss",
     "SynthesisError",
     "TimeFrequencyScattering",
     "__version__",

@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pnp {__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
-    for add in (_demo, _precompute, _merge, _verify, _inspect, _train, _evaluate, _match, _bench):
+    for add in (_demo, _precompute, _merge, _verify, _inspect, _train, _evaluate, _match, _bench, _figures):
         add(verbs)
     return parser
 
@@ -241,7 +241,12 @@ def _inspect(verbs: _Verbs) -> None:
 def _train(verbs: _Verbs) -> None:
     parser = _verb(verbs, "train", "a sound-matching encoder on the sounds of a cache")
     parser.add_argument("cache", metavar="CACHE", help="cache to train on")
-    parser.add_argument("--loss", default="pnp", choices=("pnp", "p", "spectral"), help="what is minimized")
+    parser.add_argument(
+        "--loss",
+        default="pnp",
+        choices=("pnp", "p", "surrogate", "spectral", "multiscale"),
+        help="what is minimized",
+    )
     parser.add_argument(
         "--damping", type=float, default=0.0, metavar="LAMBDA", help="damping of the PNP loss"
     )
@@ -249,6 +254,9 @@ def _train(verbs: _Verbs) -> None:
         "--damping-schedule", action="store_true", help="adapt the damping as Levenberg and Marquardt do"
     )
     parser.add_argument("--out", metavar="DIR", help="checkpoints and log (runs/CACHE-LOSS if not given)")
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="also log for TensorBoard into DIR/tensorboard"
+    )
     existing = parser.add_mutually_exclusive_group()
     existing.add_argument("--resume", action="store_true", help="go on where the run in DIR ends")
     existing.add_argument("--overwrite", action="store_true", help="begin anew though DIR holds a run")
@@ -337,6 +345,33 @@ def _bench(verbs: _Verbs) -> None:
     parser.add_argument(
         "--docs", metavar="DIR", help="also write benchmarks.md and its figure into this directory"
     )
+
+
+def _figures(verbs: _Verbs) -> None:
+    parser = _verb(
+        verbs,
+        "figures",
+        "loss landscapes of chirps and ripples: multiscale spectrograms against JTFS, under time shifts",
+    )
+    parser.add_argument("--out", default="pnp-figures", metavar="DIR", help="where everything is put")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=("scalograms", "chirp", "ripple"),
+        help="part to make; may be given several times (all if not given)",
+    )
+    parser.add_argument("--grid", type=_positive, default=20, metavar="N", help="points along each parameter")
+    parser.add_argument(
+        "--samples", type=_positive, default=32768, metavar="N", help="length of the sounds, at 8192 Hz"
+    )
+    parser.add_argument(
+        "--steps", type=_positive, default=40, metavar="N", help="evaluations in a gradient descent"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the random shifts")
+    parser.add_argument(
+        "--docs", metavar="DIR", help="also write landscapes.md and its pictures into this directory"
+    )
+    _add_jobs(parser)
 
 
 def _add_jobs(parser: argparse.ArgumentParser) -> None:

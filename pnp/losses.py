@@ -2,10 +2,11 @@
 
 - `ParameterLoss`: ½‖Δu‖², blind to what is heard;
 - `PNPLoss`: ½ Δuᵀ M Δu with the precomputed metric M of each sound, at nearly the same price;
-- `SpectralLoss`: ½‖Φ(g(û)) − Φ(g(u))‖², which PNP loss approximates, through synthesizer and features each
+- `SurrogateLoss`: ½‖Φ̃(û) − Φ̃(u)‖² with Φ̃ interpolated between the sounds of a cache, good far away too;
+- `SpectralLoss`: ½‖Φ(g(û)) − Φ(g(u))‖², which the two before approximate, through synthesizer and features each
   time.
 
-Here u are parameters scaled to the cube [−1, 1]^P and Δu = û − u. All three carry the factor ½ and none
+Here u are parameters scaled to the cube [−1, 1]^P and Δu = û − u. All of them carry the factor ½ and none
 divides by the number of parameters or features, so that PNP loss is the expansion of spectral loss to second
 order in Δu.
 """
@@ -21,6 +22,7 @@ from torch import Tensor, nn
 
 from pnp._concrete import is_concrete
 from pnp.metric import DAMPING_KINDS, RiemannianMetric
+from pnp.surrogate import DistanceSurrogate
 
 if TYPE_CHECKING:
     from pnp.parameters import ParameterSpace
@@ -394,6 +396,78 @@ class PNPLoss(_Loss):
             f"factor={shape}, damping={self.damping:g}, damping_kind={self.damping_kind!r}, "
             + super().extra_repr()
         )
+
+
+class SurrogateLoss(_Loss):
+    """Surrogate of the spectral loss, L = μ/2 ‖Φ̃(û) − Φ̃(u)‖², with Φ̃ from the sounds of a cache.
+
+    Φ̃ blends first-order expansions of the features around the nearest sounds of the cache, at û and at u, so
+    that it follows the sound where PNP loss goes on along one tangent. Nothing is synthesized, and u need not
+    be in the cache.
+
+    Args:
+        surrogate: Features Φ̃.
+        scale: Factor μ.
+        reduction: `"mean"` or `"sum"` over the batch, or `"none"`.
+    """
+
+    def __init__(self, surrogate: DistanceSurrogate, *, scale: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(scale, reduction)
+        self.surrogate = surrogate
+
+    @classmethod
+    def from_cache(
+        cls,
+        cache: MetricCache,
+        *,
+        rank: int | None = None,
+        neighbours: int | None = None,
+        normalize: bool = False,
+        **options: Any,
+    ) -> SurrogateLoss:
+        """Loss through the training sounds of a cache that keeps features and Jacobians.
+
+        Args:
+            cache: Open metric cache.
+            rank: Dimensions of the features that are kept, as for `DistanceSurrogate`.
+            neighbours: Sounds that are blended, likewise.
+            normalize: Divide by the mean eigenvalue of the metric over the training sounds, as `PNPLoss` does.
+            **options: Options of the loss.
+
+        Returns:
+            The loss, on the CPU.
+
+        Raises:
+            CacheError: If the cache does not keep features and Jacobians.
+            ValueError: If there are too few sounds, or an option is outside its range.
+        """
+        surrogate = DistanceSurrogate.from_cache(cache, rank=rank, neighbours=neighbours)
+        if normalize:
+            mean = cache.metrics()[cache.rows("train")].mean()
+            options["scale"] = options.get("scale", 1.0) * mean.n_parameters / float(mean.trace)
+        return cls(surrogate, **options)
+
+    def forward(
+        self, u_hat: Tensor, u: Tensor, index: Tensor | None = None, *, metric: Tensor | None = None
+    ) -> Float[Tensor, "*batch"]:
+        """Surrogate loss of a batch.
+
+        Args:
+            u_hat: Predicted parameters û in units of the cube, shape (B, P).
+            u: True parameters, shape (B, P).
+            index: Not used; here so that losses can stand in for each other.
+            metric: Not used.
+
+        Returns:
+            A scalar, or shape (B,) with reduction `"none"`.
+
+        Raises:
+            TypeError: If a batch is not a floating-point tensor.
+            ValueError: If the shapes differ or are not (B, P).
+        """
+        del index, metric
+        _difference(u_hat, u, u_hat.dtype)
+        return self._half(_squared_norm(self.surrogate(u_hat) - self.surrogate(u)))
 
 
 class SpectralLoss(_Loss):

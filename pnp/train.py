@@ -22,7 +22,7 @@ from pnp.damping import LevenbergMarquardt
 from pnp.encoder import Encoder
 from pnp.errors import CacheError
 from pnp.logs import TensorBoardLog
-from pnp.losses import ParameterLoss, PNPLoss, SpectralLoss
+from pnp.losses import ParameterLoss, PNPLoss, SpectralLoss, SurrogateLoss
 
 if TYPE_CHECKING:
     from pnp.parameters import ParameterSpace
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _LOGGER = logging.getLogger(__name__)
 
-LOSSES = ("pnp", "p", "spectral", "multiscale")
+LOSSES = ("pnp", "p", "surrogate", "spectral", "multiscale")
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -131,10 +131,11 @@ def train(
     Args:
         cache: Sounds, folds and metrics.
         synth: The synthesizer that the cache was made with.
-        loss: `"pnp"`, `"p"`, `"spectral"` or `"multiscale"` (absolute differences of `MultiscaleSTFT`); or a
-            module called as `loss(u_hat, u, index)` on a batch.
-        loss_options: Options of `PNPLoss.from_cache`, `ParameterLoss` or `SpectralLoss`. PNP loss is
-            normalized unless they say otherwise, so that one learning rate suits all losses.
+        loss: `"pnp"`, `"p"`, `"surrogate"`, `"spectral"` or `"multiscale"` (absolute differences of
+            `MultiscaleSTFT`); or a module called as `loss(u_hat, u, index)` on a batch.
+        loss_options: Options of `PNPLoss.from_cache`, `ParameterLoss`, `SurrogateLoss.from_cache` or
+            `SpectralLoss`. PNP loss and its surrogate are normalized unless they say otherwise, so that one
+            learning rate suits all losses.
         features: Features Φ, for the spectral loss.
         damping_schedule: For PNP loss, options of `LevenbergMarquardt` ({} for its defaults), stepped on the
             validation loss. None: damping stays as it is.
@@ -539,6 +540,8 @@ def _make_loss(
         return PNPLoss.from_cache(cache, **({"normalize": True} | options)), loss
     if loss == "p":
         return ParameterLoss(**options), loss
+    if loss == "surrogate":
+        return SurrogateLoss.from_cache(cache, **({"normalize": True} | options)), loss
     if loss == "spectral":
         if features is None:
             raise ValueError("The spectral loss needs the features to compare sounds by; got features=None.")

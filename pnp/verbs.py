@@ -138,6 +138,7 @@ def train(options: argparse.Namespace) -> int:
             out=out,
             resume=options.resume,
             overwrite=options.overwrite,
+            tensorboard=options.tensorboard,
             progress=not options.quiet,
         )
     best = result.history[result.best_epoch - 1]
@@ -221,6 +222,25 @@ def bench(options: argparse.Namespace) -> int:
     if options.docs:
         for path in write_page(results, Path(options.docs)):
             sys.stderr.write(f"{path}\n")
+    return EXIT_OK
+
+
+def figures(options: argparse.Namespace) -> int:
+    """Loss landscapes."""
+    from pnp.figures import PARTS, run_figures
+
+    for paragraph in run_figures(
+        Path(options.out),
+        only=options.only or PARTS,
+        n=options.grid,
+        n_samples=options.samples,
+        steps=options.steps,
+        seed=options.seed,
+        jobs=options.jobs,
+        docs=Path(options.docs) if options.docs else None,
+        progress=not options.quiet,
+    ):
+        _say(paragraph)
     return EXIT_OK
 
 

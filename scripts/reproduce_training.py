@@ -9,9 +9,10 @@ Every cache, tuning run and final run is kept in --work, and what is there is no
 --time-limit, and the same command goes on. Results go to benchmarks/results/training-EXPERIMENT.json, from which
 scripts/evidence_page.py writes docs/evidence.md.
 
-One encoder, one set of sounds and folds, one wall-clock budget for all losses; synthesis, transforms and gradients of a
-loss count, the encoder's own spectrograms of the training sounds do not. Every loss is tuned over the same learning
-rates, damped ones over λ too, on the validation fold by the distance that the metric is made of, with a seed of its own.
+One encoder, one set of sounds and folds, one wall-clock budget for all losses; synthesis, transforms and gradients of
+a loss count, the encoder's own spectrograms of the training sounds do not. Every loss is tuned over the same learning
+rates, damped ones over λ at the rate that is best without damping, on the validation fold by the distance that the
+metric is made of, with a seed of its own.
 
 SCRAPL needs an interpreter with scrapl-loss, which carries a Kymatio of its own (see benchmarks/README.md); name it by
 --peer and its runs are made there.
@@ -79,6 +80,7 @@ CONDITIONS = {
     "PNP, mean": Condition("pnp", {"damping_kind": "mean"}, damped=True),
     "PNP, scheduled": Condition("pnp", schedule=True),
     "PNP, mean metric": Condition("pnp", {"mean_metric": True}),
+    "surrogate": Condition("surrogate"),
     "multiscale": Condition("multiscale", cheap=False, metric=False),
     "JTFS": Condition("spectral", cheap=False),
     "SCRAPL": Condition("scrapl", cheap=False),

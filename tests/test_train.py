@@ -3,6 +3,7 @@
 import csv
 import itertools
 import math
+import sys
 
 import pytest
 import torch
@@ -84,7 +85,7 @@ def test_a_resumed_run_ends_like_an_undisturbed_one(cache, tmp_path, schedule):
             return super().forward(*arguments, **keywords)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pnp.train.PNPLoss", Killed)
+        patch.setattr(sys.modules["pnp.train"], "PNPLoss", Killed)
         with pytest.raises(KeyboardInterrupt):
             _train(cache, out=tmp_path, **options)
     assert checkpoint.load(tmp_path / "last.pt")["state"]["epoch"] == 2
@@ -201,7 +202,7 @@ def test_bad_settings_are_named(cache, tmp_path):
         ({"patience": 0}, "patience must be positive"),
         ({"batch_size": 0}, "batch_size must be positive; got 0"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
-        ({"loss": "mse"}, "pnp, p, spectral, multiscale, or a module; got 'mse'"),
+        ({"loss": "mse"}, "pnp, p, surrogate, spectral, multiscale, or a module; got 'mse'"),
         ({"loss": "spectral"}, "features=None"),
         ({"loss": "p", "damping_schedule": {}}, "needs PNP loss; got ParameterLoss"),
         ({"loss": ParameterLoss(), "loss_options": {"scale": 2.0}}, "module has its options already"),
