@@ -5,6 +5,7 @@ import os
 import pickle
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -794,6 +795,31 @@ def test_linked_shards_read_like_one_run(path: Path, tmp_path: Path) -> None:
     assert check_integrity(merged).ok
     summary = precompute(ToySynth(), ToyFeatures(), merged, size=SIZE, block=BLOCK, progress=False)
     assert summary.n_resumed == SIZE
+
+
+@forks
+def test_more_shards_than_files_may_be_open(tmp_path: Path) -> None:
+    """In a process of its own, whose limit is put below the number of shards."""
+    parts = shards(tmp_path, 40, size=80, block=2)
+    count = len(list(Path("/proc/self/fd").iterdir()))
+    process = multiprocessing.get_context("fork").Process(
+        target=merge_within, args=(parts, tmp_path, count + 20)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def merge_within(parts: list[Path], folder: Path, limit: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    merge(parts, folder / "linked.h5")
+    merge(parts, folder / "copy.h5", copy=True)
+    assert check_integrity(folder / "copy.h5").ok
+    # HDF5 would read zeros from the shards that it cannot open.
+    with pytest.raises(
+        CacheError, match=rf"merged from 40 shards, .* may have {limit} files open; raise that"
+    ):
+        MetricCache(folder / "linked.h5")
 
 
 def test_linked_shards_move_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

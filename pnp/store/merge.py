@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +18,8 @@ from pnp.store.opening import open_cache
 from pnp.store.schema import CacheHeader, digest_rows, read_header, write_attributes, write_description
 from pnp.store.writer import CacheWriter, done_blocks
 
-_Shard = tuple[Path, CacheHeader, h5py.File]
+# Without its open file: a system may allow fewer open files than there are shards.
+_Shard = tuple[Path, CacheHeader]
 
 
 def merge(
@@ -48,28 +48,26 @@ def merge(
         raise ValueError("merge needs at least one shard, got none")
     if out.exists():
         raise CacheError(f"{out} exists already; choose another file for the merged cache, or delete it.")
-    with ExitStack() as stack:
-        shards = [_open(stack, Path(path)) for path in paths]
-        shards.sort(key=lambda shard: shard[1].first_row)
-        _check_fit(shards)
-        first = shards[0][1]
-        header = replace(first, n_rows=int(first.config["size"]), first_row=0, shard=(0, 1))
-        if copy:
-            _copy(shards, header, out)
-        else:
-            _link(shards, header, out)
+    shards = sorted(map(_read, map(Path, paths)), key=lambda shard: shard[1].first_row)
+    _check_fit(shards)
+    first = shards[0][1]
+    header = replace(first, n_rows=int(first.config["size"]), first_row=0, shard=(0, 1))
+    if copy:
+        _copy(shards, header, out)
+    else:
+        _link(shards, header, out)
     return header
 
 
-def _open(stack: ExitStack, path: Path) -> _Shard:
-    file = stack.enter_context(open_cache(path))
-    return path, read_header(file, str(path)), file
+def _read(path: Path) -> _Shard:
+    with open_cache(path) as file:
+        return path, read_header(file, str(path))
 
 
 def _check_fit(shards: Sequence[_Shard]) -> None:
-    first_path, first, _ = shards[0]
+    first_path, first = shards[0]
     row = 0
-    for path, header, file in shards:
+    for path, header in shards:
         found = differences(first.config, header.config)
         if found:
             raise CacheConfigMismatch(
@@ -80,7 +78,8 @@ def _check_fit(shards: Sequence[_Shard]) -> None:
             problem = "are missing" if header.first_row > row else "are there twice"
             low, high = sorted((row, header.first_row))
             raise CacheError(f"rows {low} to {high - 1} {problem}, before {path}; merge each shard once.")
-        pending = header.n_blocks - len(done_blocks(header, file))
+        with open_cache(path) as file:
+            pending = header.n_blocks - len(done_blocks(header, file))
         if pending:
             raise CacheError(
                 f"{path} has {pending} blocks still to be computed; run its command again first."
@@ -92,25 +91,33 @@ def _check_fit(shards: Sequence[_Shard]) -> None:
 
 
 def _copy(shards: Sequence[_Shard], header: CacheHeader, out: Path) -> None:
-    known = {
-        name: np.concatenate([file[name][...] for _, _, file in shards])
-        for name in ("id", "fold", "theta", "u")
-    }
-    compression = "gzip" if all(is_compressed(file) for _, _, file in shards) else "none"
+    parts, packed = list[dict[str, np.ndarray]](), True
+    for path, _ in shards:
+        with open_cache(path) as file:
+            parts.append({name: file[name][...] for name in ("id", "fold", "theta", "u")})
+            packed = packed and is_compressed(file)
+    known = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    compression = "gzip" if packed else "none"
     with CacheWriter(out, header, known, compression) as writer:
-        for path, part, file in shards:
-            for block in range(part.n_blocks):
-                rows = part.rows(block)
-                columns = {column.name: file[column.name][rows] for column in part.columns}
-                for column, checksum in zip(part.columns, file["checksum"][block], strict=True):
-                    if not np.array_equal(digest_rows(columns[column.name]), checksum):
-                        raise CacheCorrupt(
-                            f"{path}: rows {rows.start} to {rows.stop - 1} of dataset {column.name!r} do not "
-                            "match their checksum; compute this shard again."
-                        )
-                writer.write_block(part.first_row // part.block + block, columns)
+        for path, part in shards:
+            with open_cache(path) as file:
+                for block in range(part.n_blocks):
+                    columns = _checked_block(path, part, file, block)
+                    writer.write_block(part.first_row // part.block + block, columns)
         if compression != "none":
             writer.compress()
+
+
+def _checked_block(path: Path, part: CacheHeader, file: h5py.File, block: int) -> dict[str, np.ndarray]:
+    rows = part.rows(block)
+    columns = {column.name: file[column.name][rows] for column in part.columns}
+    for column, checksum in zip(part.columns, file["checksum"][block], strict=True):
+        if not np.array_equal(digest_rows(columns[column.name]), checksum):
+            raise CacheCorrupt(
+                f"{path}: rows {rows.start} to {rows.stop - 1} of dataset {column.name!r} do not match their "
+                "checksum; compute this shard again."
+            )
+    return columns
 
 
 def _link(shards: Sequence[_Shard], header: CacheHeader, out: Path) -> None:
@@ -124,11 +131,12 @@ def _link(shards: Sequence[_Shard], header: CacheHeader, out: Path) -> None:
                     per_block = column in header.bookkeeping
                     total = header.n_blocks if per_block else header.n_rows
                     layout = h5py.VirtualLayout((total, *column.shape), np.dtype(column.dtype))
-                    for path, part, source in shards:
+                    for path, part in shards:
                         start = part.first_row // part.block if per_block else part.first_row
+                        n_rows = part.n_blocks if per_block else part.n_rows
                         target = os.path.relpath(path.absolute(), out.absolute().parent)
-                        layout[start : start + len(source[column.name])] = h5py.VirtualSource(
-                            target, column.name, shape=source[column.name].shape
+                        layout[start : start + n_rows] = h5py.VirtualSource(
+                            target, column.name, shape=(n_rows, *column.shape)
                         )
                     write_description(file.create_virtual_dataset(column.name, layout), column, header)
             draft.replace(out)

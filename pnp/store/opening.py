@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from pathlib import Path
 
 import h5py
+
+try:
+    import resource
+except ImportError:  # there is none on Windows
+    resource = None  # type: ignore[assignment]
 
 from pnp.errors import CacheCorrupt, CacheError
 from pnp.store.schema import DAMAGE, SCHEMA_NAME, SCHEMA_VERSION
@@ -14,6 +20,10 @@ from pnp.store.schema import DAMAGE, SCHEMA_NAME, SCHEMA_VERSION
 # Whole chunks would be read for every row if HDF5's chunk cache could hold them; larger ones it reads in
 # part.
 _CHUNK_CACHE_BYTES = 0
+
+
+# What a training process has open beside the shards: libraries, pipes, memory shared with its workers.
+_OTHER_FILES = 200
 
 
 def open_cache(path: str | os.PathLike[str]) -> h5py.File:
@@ -65,17 +75,32 @@ def _why_unopenable(path: Path, error: OSError) -> str:
 
 
 def _check_sources(file: h5py.File, path: Path) -> None:
-    """HDF5 reads zeros where a virtual dataset's source is missing; that must not pass for data."""
+    """HDF5 reads zeros where a virtual dataset's source cannot be opened; that must not pass for data."""
     ids = file.get("id")
     if not isinstance(ids, h5py.Dataset) or not ids.is_virtual:
         return
-    for source in ids.virtual_sources():
+    sources = ids.virtual_sources()
+    allowed = _most_open_files()
+    if len(sources) + _OTHER_FILES > allowed:
+        raise CacheError(
+            f"{path} was merged from {len(sources)} shards, which HDF5 opens at the same time, and this process "
+            f"may have {allowed} files open; raise that (`ulimit -n {len(sources) + _OTHER_FILES}`), or merge "
+            "anew with `--copy` for one standalone file."
+        )
+    for source in sources:
         shard = path.parent / source.file_name
         if not shard.exists():
             raise FileNotFoundError(
                 f"{path} was merged from shards, and {shard} is no longer there; put it back, or merge anew "
                 "with `--copy` for one standalone file."
             )
+
+
+def _most_open_files() -> float:
+    if resource is None:
+        return math.inf
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return math.inf if limit == resource.RLIM_INFINITY else limit
 
 
 def _check_schema(file: h5py.File, path: Path) -> None:

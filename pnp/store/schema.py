@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 import h5py
@@ -108,7 +109,7 @@ class CacheHeader:
         """Number of blocks; the last may be shorter."""
         return -(-self.n_rows // self.block)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the canonical JSON of `config`."""
         return fingerprint(self.config)
