@@ -27,6 +27,8 @@ _ABOVE_NOISE, _WINDOW, _TINY = 2.0, 0.005, 1e-300
 _CLIPPED_LEVEL, _CLIPPED_RUN, _CLIPPED_RUNS = 0.98, 5, 3
 _SHORTEST, _LONGEST = 0.01, 600.0
 _FADE = 0.01
+# Of a recording's level, what resampling has to leave of it.
+_AUDIBLE_SHARE = 0.01
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def as_recording(
     channels = np.asarray(channels, np.float64)
     if channels.ndim not in (1, 2):
         raise ValueError(f"{name}: expected samples of shape (n,) or (n, channels), got {channels.shape}.")
-    channels = channels.reshape(len(channels), -1)
+    channels = channels.reshape(len(channels), 1) if channels.ndim == 1 else channels
     if not 0 < sample_rate < np.inf:
         raise ValueError(f"{name}: expected a positive sampling rate in Hz, got {sample_rate}.")
     if not channels.size:
@@ -180,7 +182,7 @@ def fit_recording(
     if recording.sample_rate != sample_rate:
         x = _resampled(x, Fraction(sample_rate) / Fraction(recording.sample_rate))
         notes.append(f"It was resampled from {recording.sample_rate:g} Hz to {sample_rate:g} Hz.")
-        if np.abs(x).max() < max(_SILENCE, 1e-3 * np.abs(recording.samples).max()):
+        if x.std() < _AUDIBLE_SHARE * recording.samples.std():
             raise ValueError(
                 f"{recording.name} has next to nothing below {sample_rate / 2:g} Hz, which is all that this "
                 f"synthesizer, at {sample_rate:g} Hz, can make."

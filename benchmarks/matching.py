@@ -1,0 +1,468 @@
+"""How often sounds are matched, by four methods, and what it costs; then recordings of percussion.
+
+    python benchmarks/matching.py synthetic --synth chirp --count 200
+    python benchmarks/matching.py synthetic --synth drum --count 100
+    python benchmarks/matching.py recordings --count 16
+    python benchmarks/matching.py page
+
+Everything measured is a line in a file under --work, and a rerun goes on where it ends; --seconds ends a run early.
+Targets come one after the other, each under all conditions and methods, so that what is there is balanced.
+With --full the synthesizers and representations are those of the papers, which takes some twenty times as long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+import pnp
+from pnp.bench.environment import environment
+from pnp.descent import descend
+from pnp.jacobian import value_and_jacobian
+from pnp.setups import standard_features
+from pnp.spectrogram import MultiscaleSpectrogram
+
+RESULTS = Path(__file__).parent / "results"
+DOCS = Path(__file__).parent.parent / "docs"
+
+# The chirp two octaves lower and for 2 s, at a rate to match; the drum's first 0.37 s at half its rate. Zeros beyond
+# the ends: reflections of a chirp meet in the middle of its mirror image and break the invariance to time shifts.
+REDUCED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "chirp": (
+        {"n_samples": 2048, "sample_rate": 1024.0, "ranges": {"f_c": (128.0, 256.0)}},
+        {"Q": (8, 1), "Q_fr": 1, "J_fr": 4, "pad_mode": "zero"},
+    ),
+    "drum": ({"n_samples": 4096, "sample_rate": 11025.0}, {"Q": (8, 1), "J_fr": 3}),
+}
+FULL: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "chirp": ({}, {"pad_mode": "zero"}),
+    "drum": ({}, {}),
+}
+CACHE_SIZE = {"chirp": 512, "drum": 1024}
+CONDITIONS = ("clean", "noise 20 dB", "noise 10 dB", "time shift")
+METHODS = ("nearest neighbour", "descent on spectrograms", "descent on JTFS", "Levenberg-Marquardt")
+STEPS = 60
+# Not the seed of the caches' design: targets are held out.
+SEED = 2024
+PACKAGE = "hydrogen-drumkits"
+
+
+def main() -> None:
+    """Run one part."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("part", choices=("synthetic", "recordings", "page"))
+    parser.add_argument(
+        "--synth", choices=("chirp", "drum"), default="chirp", help="synthesizer of the targets"
+    )
+    parser.add_argument("--count", type=int, help="number of targets (200 chirps, 100 drums, 16 recordings)")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no target after this long")
+    parser.add_argument("--full", action="store_true", help="synthesizers and representations of full size")
+    parser.add_argument("--encoder", help="run of `pnp train` on the cache of drums, for the recordings")
+    parser.add_argument("--samples", type=Path, help="folder of recordings in place of the Debian package")
+    parser.add_argument(
+        "--work", type=Path, default=Path("matching"), help="where caches and records are kept"
+    )
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.work.mkdir(parents=True, exist_ok=True)
+    if options.part == "synthetic":
+        synthetic(options)
+    elif options.part == "recordings":
+        recordings(options)
+    else:
+        page()
+
+
+# -- what is measured with -----------------------------------------------------------------------------------
+
+
+def tools(name: str, options: argparse.Namespace) -> tuple[Any, Any, pnp.MetricCache]:
+    """Synthesizer, features and their cache, which is made or continued if it is not complete."""
+    synth_options, changes = (FULL if options.full else REDUCED)[name]
+    synth: Any = pnp.synths.make(name, **synth_options)
+    features = standard_features(synth, **changes)
+    path = options.work / f"{name}{'-full' if options.full else ''}.h5"
+    pnp.precompute(synth, features, path, size=CACHE_SIZE[name], jobs=1, store=("S",))
+    return synth, features, pnp.MetricCache(path)
+
+
+class Records:
+    """Measurements, a line each, that a killed run has not lost."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        lines = path.read_text().splitlines() if path.exists() else []
+        # The last line may have been cut by a kill.
+        self.rows = [json.loads(line) for line in lines if line.endswith("}")]
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Write one more."""
+        self.rows.append(row)
+        text = "".join(json.dumps(row) + "\n" for row in self.rows)
+        temporary = self.path.with_suffix(".partial")
+        temporary.write_text(text)
+        temporary.replace(self.path)
+
+
+# -- synthetic targets ---------------------------------------------------------------------------------------
+
+
+def synthetic(options: argparse.Namespace) -> None:
+    """Held-out sounds of a synthesizer: are its parameters found again?"""
+    name = options.synth
+    count = options.count or {"chirp": 200, "drum": 100}[name]
+    synth, features, cache = tools(name, options)
+    records = Records(options.work / f"{name}{'-full' if options.full else ''}.jsonl")
+    done = {row["target"] for row in records.rows}
+    began = time.monotonic()
+    targets = synth.space.sample(count, method="uniform", seed=SEED)
+    with cache:
+        methods = matchers(synth, features, cache)
+        for i, u in enumerate(tqdm(targets, desc=name, unit="target")):
+            if i in done:
+                continue
+            if time.monotonic() - began > options.seconds:
+                break
+            x = synth(synth.space.from_unit(u[None]))[0]
+            rows = []
+            for condition in CONDITIONS:
+                y = disturbed(x, condition, seed=i)
+                for method, run in methods.items():
+                    started = time.perf_counter()
+                    found = run(y)
+                    seconds = time.perf_counter() - started
+                    error = (50.0 * (found - u).abs()).tolist()
+                    rows.append(
+                        {"condition": condition, "method": method, "error": error, "seconds": seconds}
+                    )
+            records.add({"target": i, "u": u.tolist(), "runs": rows})
+    summarize(name, options, synth, features, len(cache), records.rows)
+
+
+def matchers(synth: Any, features: Any, cache: pnp.MetricCache) -> dict[str, Callable[[Tensor], Tensor]]:
+    """From a sound to the parameters found, in units of the cube, by each method."""
+    from sklearn.neighbors import NearestNeighbors
+
+    rows = cache.rows()
+    search = NearestNeighbors(n_neighbors=1).fit(cache.features(rows).numpy())
+    u = cache.u[rows]
+    spectrogram = MultiscaleSpectrogram()
+
+    def nearest(x: Tensor) -> Tensor:
+        with torch.no_grad():
+            return u[int(search.kneighbors(features(x[None].float()).numpy())[1][0, 0])]
+
+    def descent(
+        phi: Any, slope: Callable[[Tensor], Tensor], size: Callable[[Tensor], Tensor]
+    ) -> Callable[..., Tensor]:
+        def run(x: Tensor) -> Tensor:
+            with torch.no_grad():
+                target = phi(x[None].float())
+
+            def evaluate(point: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+                S, J = value_and_jacobian(synth, phi, point.float())
+                r = (S - target).double()
+                return size(r), (slope(r).unsqueeze(1) @ J.double()).squeeze(1)
+
+            return descend(evaluate, nearest(x)[None], steps=STEPS).end[0]
+
+        return run
+
+    def least_squares(x: Tensor) -> Tensor:
+        return pnp.match(x, cache, synth=synth, features=features, fit_gain=False, align=False).u
+
+    return {
+        METHODS[0]: nearest,
+        # Vahidi et al.'s multiscale spectrogram loss is a sum of absolute differences, JTFS's one of squares.
+        METHODS[1]: descent(spectrogram, torch.sign, lambda r: r.abs().sum(-1)),
+        METHODS[2]: descent(features, lambda r: r, lambda r: 0.5 * r.square().sum(-1)),
+        METHODS[3]: least_squares,
+    }
+
+
+def disturbed(x: Tensor, condition: str, seed: int) -> Tensor:
+    """A target under a condition; white noise relative to the mean power, a delay of 31 to 125 ms."""
+    generator = torch.Generator().manual_seed(seed)
+    if condition.startswith("noise"):
+        ratio = 10 ** (-float(condition.split()[1]) / 20)
+        noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        return x + noise * (ratio * x.norm() / noise.norm())
+    if condition == "time shift":
+        # As many samples of a 64th to a 16th of the sound.
+        low, high = len(x) // 64, len(x) // 16
+        delay = int(torch.randint(low, high + 1, (1,), generator=generator))
+        return torch.cat([torch.zeros(delay, dtype=x.dtype), x[:-delay]])
+    return x
+
+
+def summarize(
+    name: str, options: argparse.Namespace, synth: Any, features: Any, size: int, rows: list[dict[str, Any]]
+) -> None:
+    """Shares within 1 % of the range, and times, as a small file that is committed."""
+    runs = [run for row in rows for run in row["runs"]]
+    table = []
+    for condition in CONDITIONS:
+        for method in METHODS:
+            chosen = [run for run in runs if (run["condition"], run["method"]) == (condition, method)]
+            errors = np.array([run["error"] for run in chosen])
+            table.append(
+                {
+                    "condition": condition,
+                    "method": method,
+                    "recovered": np.mean(errors <= 1.0, axis=0).tolist(),
+                    "all_recovered": float(np.mean((errors <= 1.0).all(1))),
+                    "median_error": np.median(errors, axis=0).tolist(),
+                    "seconds": float(np.median([run["seconds"] for run in chosen])),
+                }
+            )
+    summary = {
+        "synth": name,
+        "full": options.full,
+        "targets": len(rows),
+        "cache_size": size,
+        "parameters": [f"{p.name}" for p in synth.space],
+        "synthesizer": synth.config(),
+        "features": features.config(),
+        "steps": STEPS,
+        "environment": environment(),
+        "table": table,
+    }
+    write_result(f"matching-{name}{'-full' if options.full else ''}.json", summary)
+
+
+# -- recordings ----------------------------------------------------------------------------------------------
+
+
+def recordings(options: argparse.Namespace) -> None:
+    """Recordings of percussion: how much closer does the search come than its start?"""
+    from pnp.checkpoint import load_encoder
+
+    synth, features, cache = tools("drum", options)
+    encoder = load_encoder(options.encoder) if options.encoder else None
+    folder = options.samples or samples(options.work)
+    files = spread(sorted(sound_files(folder)), options.count or 16)
+    records = Records(options.work / f"recordings{'-full' if options.full else ''}.jsonl")
+    done = {row["file"] for row in records.rows}
+    began = time.monotonic()
+    with cache:
+        for file in tqdm(files, desc="recordings", unit="sound"):
+            label = str(file.relative_to(folder))
+            if label in done:
+                continue
+            if time.monotonic() - began > options.seconds:
+                break
+            try:
+                result = pnp.match(file, cache, synth=synth, features=features, encoder=encoder)
+            except ValueError as error:
+                records.add({"file": label, "refused": str(error).replace(str(file), label)})
+                continue
+            out = options.work / "recordings" / label.replace("/", "-").replace(" ", "-")
+            result.save(out)
+            keep = (
+                "distance_before",
+                "distance_after",
+                "distance_encoder",
+                "target_norm",
+                "evaluations",
+                "seconds",
+            )
+            records.add(
+                {
+                    "file": label,
+                    "sounds": str(out),
+                    "parameters": {p.name: p.value for p in result.parameters},
+                }
+                | {key: getattr(result, key) for key in keep}
+            )
+    matched = [row for row in records.rows if "refused" not in row]
+    listening_page(options.work / "listen.html", matched)
+    summary = {
+        "source": str(options.samples or f"Debian package {PACKAGE}"),
+        "full": options.full,
+        "refused": [row for row in records.rows if "refused" in row],
+        "synthesizer": synth.config(),
+        "features": features.config(),
+        "cache_size": len(cache),
+        "environment": environment(),
+        "rows": [{key: value for key, value in row.items() if key != "sounds"} for row in matched],
+    }
+    write_result(f"matching-recordings{'-full' if options.full else ''}.json", summary)
+
+
+def samples(work: Path) -> Path:
+    """Recordings of a Debian package, downloaded and unpacked by apt and dpkg, without installing it."""
+    folder = work / PACKAGE
+    if not folder.exists():
+        subprocess.run(["apt-get", "download", PACKAGE], cwd=work, check=True)
+        (package,) = work.glob(f"{PACKAGE}_*.deb")
+        partial = work / f"{PACKAGE}.partial"
+        subprocess.run(["dpkg-deb", "-x", str(package), str(partial)], check=True)
+        for kit in partial.rglob("*.h2drumkit"):
+            with tarfile.open(kit) as archive:
+                archive.extractall(kit.parent, filter="data")
+        partial.replace(folder)
+    return folder
+
+
+def sound_files(folder: Path) -> Iterator[Path]:
+    """Sound files below a folder."""
+    return (
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in (".wav", ".flac", ".aiff", ".aif", ".ogg")
+    )
+
+
+def spread(files: list[Path], count: int) -> list[Path]:
+    """So many files, evenly from all of them; a smaller number need not be a part of a larger one."""
+    places = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
+    return [files[place] for place in places]
+
+
+def listening_page(path: Path, rows: list[dict[str, Any]]) -> None:
+    """One page with all sounds in it."""
+    import base64
+    import html
+
+    def player(file: Path) -> str:
+        data = base64.b64encode(file.read_bytes()).decode()
+        return f'<audio controls preload="none" src="data:audio/wav;base64,{data}"></audio>'
+
+    cells = []
+    for row in rows:
+        folder = Path(row["sounds"])
+        picture = base64.b64encode((folder / "comparison.png").read_bytes()).decode()
+        relative = [100 * row[key] / row["target_norm"] for key in ("distance_before", "distance_after")]
+        players = "".join(
+            f"<td>{player(folder / name)}</td>" for name in ("target.wav", "nearest.wav", "match.wav")
+        )
+        cells.append(
+            f"<tr><th scope=row>{html.escape(row['file'])}<br>{relative[0]:.0f} % → {relative[1]:.0f} %</th>"
+            f"{players}</tr>"
+            f'<tr><td colspan=4><img alt="Scalograms of recording, nearest sound and match" width=900 '
+            f'src="data:image/png;base64,{picture}"></td></tr>'
+        )
+    path.write_text(
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Matches of recordings</title>"
+        "<style>body{font:16px sans-serif;margin:2em}td,th{padding:.3em;text-align:left}</style>"
+        "<h1>Matches of recordings</h1><p>Distance of the nearest sound and of the match, relative to the norm of the "
+        "recording's features.</p><table><tr><th>recording<th>recording<th>nearest<th>match</tr>"
+        + "".join(cells)
+        + "</table></html>\n"
+    )
+    sys.stderr.write(f"{path}\n")
+
+
+# -- the page ------------------------------------------------------------------------------------------------
+
+
+def write_result(name: str, summary: dict[str, Any]) -> None:
+    """Write one of the files from which the page is made."""
+    path = RESULTS / name
+    path.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
+    sys.stderr.write(f"{path}\n")
+
+
+def page() -> None:
+    """Generate the page from what has been measured."""
+    text = (Path(__file__).parent / "matching.md").read_text()
+    parts = []
+    for name in ("chirp", "drum", "chirp-full", "drum-full"):
+        path = RESULTS / f"matching-{name}.json"
+        if path.exists():
+            parts.append(synthetic_part(json.loads(path.read_text())))
+    for name in ("recordings", "recordings-full"):
+        path = RESULTS / f"matching-{name}.json"
+        if path.exists():
+            parts.append(recordings_part(json.loads(path.read_text())))
+    path = DOCS / "matching.md"
+    path.write_text(text.rstrip() + "\n\n" + "\n\n".join(parts) + "\n")
+    sys.stderr.write(f"{path}\n")
+
+
+def synthetic_part(summary: dict[str, Any]) -> str:
+    """Tables of one synthesizer."""
+    names = summary["parameters"]
+    lines = [
+        f"### {summary['targets']} {summary['synth']}s{' of full size' if summary['full'] else ''}",
+        "",
+        described(summary),
+        "",
+        "| condition | method | " + " | ".join(names) + " | all | seconds |",
+        "|---" * (len(names) + 4) + "|",
+    ]
+    for row in summary["table"]:
+        shares = [*row["recovered"], row["all_recovered"]]
+        cells = " | ".join(f"{100 * share:.0f} %" for share in shares)
+        lines.append(f"| {row['condition']} | {row['method']} | {cells} | {row['seconds']:.2g} |")
+    return "\n".join(lines)
+
+
+def described(summary: dict[str, Any]) -> str:
+    """Sizes in a sentence."""
+    synth, features = summary["synthesizer"], summary["features"]["representation"]
+    ranges = ", ".join(
+        f"{key} {low:g} to {high:g}" for key, (low, high) in (synth.get("ranges") or {}).items()
+    )
+    shown = ", ".join(f"{key}={features[key]}" for key in ("J", "Q", "J_fr", "Q_fr", "T", "F", "pad_mode"))
+    return (
+        f"{synth['n_samples']} samples at {synth['sample_rate']:g} Hz{', ' + ranges if ranges else ''}; scattering "
+        f"with {shown}; a cache of {summary['cache_size']} sounds."
+    )
+
+
+def recordings_part(summary: dict[str, Any]) -> str:
+    """Table of the recordings."""
+    rows = summary["rows"]
+    relative = {
+        key: [
+            100 * row[f"distance_{key}"] / row["target_norm"]
+            for row in rows
+            if row[f"distance_{key}"] is not None
+        ]
+        for key in ("before", "encoder", "after")
+    }
+    titles = {"before": "nearest neighbour", "encoder": "encoder", "after": "match"}
+    used = [key for key in titles if relative[key]]
+    medians = ", ".join(f"{titles[key]} {np.median(relative[key]):.1f} %" for key in used)
+    lines = [
+        f"### {len(rows)} recordings of percussion{', full size' if summary['full'] else ''}",
+        "",
+        described(summary),
+        "",
+        f"From {summary['source']}; {len(summary['refused'])} more were refused. Medians: {medians}.",
+        "",
+        "| recording | " + " | ".join(titles[key] for key in used) + " | evaluations | seconds |",
+        "|---" * (len(used) + 3) + "|",
+    ]
+    for i, row in enumerate(rows):
+        name = "/".join(Path(row["file"]).parts[-2:])
+        cells = " | ".join(f"{relative[key][i]:.1f} %" for key in used)
+        lines.append(f"| {name} | {cells} | {row['evaluations']} | {row['seconds']:.2g} |")
+    for row in summary["refused"]:
+        lines += [
+            "",
+            f"Refused: {'/'.join(Path(row['file']).parts[-2:])}: {row['refused'].split('; ')[0].split(': ', 1)[-1]}.",
+        ]
+    return "\n".join(lines)
+
+
+def reason(row: dict[str, Any]) -> str:
+    """Why a recording was refused, without the advice."""
+    return str(row["refused"]).replace(row["file"], "").split(";")[0].split(":")[0].strip(" .")
+
+
+if __name__ == "__main__":
+    main()
