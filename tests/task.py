@@ -63,6 +63,7 @@ class MemoryCache:
         jacobian = torch.func.vmap(
             torch.func.jacfwd(lambda u: features(self.synth(self.space.from_unit(u))))
         )(self.u)
+        self._jacobian = jacobian
         factor = RiemannianMetric.from_jacobian(jacobian).factor
         self._metrics = RiemannianMetric.from_factor(factor.masked_fill(~self.ok[:, None, None], torch.nan))
         self._keeps_features = keeps_features
@@ -81,3 +82,8 @@ class MemoryCache:
         if not self._keeps_features:
             raise CacheError("no features are kept")
         return self._features[rows]
+
+    def jacobian(self, rows: Tensor) -> Tensor:
+        if not self._keeps_features:
+            raise CacheError("no Jacobians are kept")
+        return self._jacobian[rows]

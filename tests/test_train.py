@@ -242,3 +242,31 @@ def test_damaged_checkpoints_are_named(cache, tmp_path):
     checkpoint.save(tmp_path / "best.pt", {"something": 1})
     with pytest.raises(ValueError, match="holds no encoder"):
         checkpoint.load_encoder(tmp_path / "best.pt")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorBoard's own
+def test_tensorboard_log_says_what_the_csv_says(cache, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    result = _train(cache, epochs=2, out=tmp_path, tensorboard=True)
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    logged = [(event.step, event.value) for event in events.Scalars("validation_loss")]
+    assert logged == [(row["epoch"], pytest.approx(row["validation_loss"])) for row in result.history]
+    with pytest.raises(ValueError, match="needs a directory"):
+        _train(cache, tensorboard=True)
+
+
+def test_a_time_budget_cuts_an_epoch_short(cache):
+    # Nothing is shorter than this budget: one step, and one validation.
+    result = _train(cache, epochs=None, time_budget=1e-9)
+    assert (result.stopped, len(result.history)) == ("time", 1)
+
+
+def test_another_optimizer_takes_the_place_of_adamw(cache):
+    made = []
+
+    def factory(parameters):
+        made.append(torch.optim.SGD(parameters, lr=5.0))
+        return made[0]
+
+    _train(cache, epochs=1, learning_rate=1e-3, optimizer=factory)
+    assert 0 < made[0].param_groups[0]["lr"] <= 1e-3
