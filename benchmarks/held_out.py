@@ -111,9 +111,9 @@ def as_markdown(results: dict[str, Any]) -> str:
     lines += [
         "## Distances beyond the quadratic form",
         "",
-        "Over all pairs of test sounds, none of which the estimates have seen but through PNP's own metric at one of",
-        "the two: rank correlation with the true distance ‖Φ(g(û)) − Φ(g(u))‖, and median relative error; in all pairs,",
-        "and in the closest and farthest sixth of them. P-loss is given the one factor that suits it best.",
+        "Over all pairs of test sounds, none of which the estimates have seen but through PNP's own metric at one",
+        "of the two: rank correlation with the true distance ‖Φ(g(û)) − Φ(g(u))‖, and median relative error; in all",
+        "pairs, and in the closest and farthest sixth of them. P-loss is given the one factor that suits it best.",
         "",
         "![Rank correlation and relative error against distance](assets/held-out.png)",
         "",

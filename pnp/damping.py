@@ -54,8 +54,8 @@ class LevenbergMarquardt:
     Example:
         >>> loss = PNPLoss(RiemannianMetric.from_factor(torch.eye(2)[None]))
         >>> schedule = LevenbergMarquardt(loss, initial=1.0, decrease=0.1, brake=2.0, revert=False)
-        >>> [round(schedule.step(value) and loss.damping, 4) for value in (5.0, 4.0, 3.0)]
-        [0.1, 0.01, 0.001]
+        >>> tuple(round(schedule.step(value) and loss.damping, 4) for value in (5.0, 4.0, 3.0))
+        (0.1, 0.01, 0.001)
         >>> schedule.step(3.5), round(loss.damping, 4)
         (False, 0.002)
 

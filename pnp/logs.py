@@ -25,7 +25,7 @@ class TensorBoardLog:
             raise ImportError(
                 "A log for TensorBoard needs it installed: `pip install pnp-metric[train]`."
             ) from error
-        self._writer = SummaryWriter(str(folder), purge_step=n_epochs + 1)  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(folder), purge_step=n_epochs + 1)
 
     def write(self, epoch: Mapping[str, float]) -> None:
         """Log an epoch.
@@ -35,8 +35,8 @@ class TensorBoardLog:
         """
         for name, value in epoch.items():
             if name != "epoch":
-                self._writer.add_scalar(name, value, int(epoch["epoch"]))  # type: ignore[no-untyped-call]
-        self._writer.flush()  # type: ignore[no-untyped-call]
+                self._writer.add_scalar(name, value, int(epoch["epoch"]))
+        self._writer.flush()
 
     def __enter__(self) -> TensorBoardLog:
         return self
@@ -44,4 +44,4 @@ class TensorBoardLog:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.close()  # type: ignore[no-untyped-call]
+        self._writer.close()

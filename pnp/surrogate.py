@@ -182,4 +182,5 @@ def _principal_directions(features: Tensor, jacobian: Tensor, rank: int | None) 
     if rank is None:
         held = values.flip(0).clamp(min=0).cumsum(0) / values.clamp(min=0).sum()
         rank = min(int((held < 1 - 1e-4).sum()) + 1, len(values))
-    return vectors[:, -rank:]
+    basis: Tensor = vectors[:, -rank:]
+    return basis

@@ -75,9 +75,9 @@ def section(results: dict[str, Any]) -> list[str]:
         f"{results['environment']['cpu']}. Transforms, where not said as in `pnp.setups`: {described}.",
         "",
         f"Searched: learning rate {', '.join(map(str, results['search']['learning_rate']))};",
-        f"λ {', '.join(map(str, results['search']['damping']))}. Rates marked by an asterisk were searched, on one run",
-        "of a seed that is not used again; damping at the rate found for PNP without it; a rate of a loss not marked is",
-        "that, or 0.003 unsearched.",
+        f"λ {', '.join(map(str, results['search']['damping']))}. Rates marked by an asterisk were searched, on one",
+        "run of a seed that is not used again; damping at the rate found for PNP without it; a rate of a loss not",
+        "marked is that, or 0.003 unsearched.",
         "",
         "| loss | metric | runs | lr | λ | epochs | "
         + " | ".join(f"{name}, % of range" for name in first["parameters"])
@@ -196,9 +196,9 @@ def main() -> None:
     lines = [
         "# Evidence",
         "",
-        "When does PNP loss beat P-loss? Made by `scripts/reproduce_training.py` and `scripts/evidence_page.py`; do",
-        "not edit, run them again. Every loss trains the same encoder on the same sounds for the same time. Errors are on",
-        "test sounds: in percent of each parameter's range, and as distances between the sounds of predicted and true",
+        "When does PNP loss beat P-loss? Made by `scripts/reproduce_training.py` and `scripts/evidence_page.py`;",
+        "do not edit, run them again. Every loss trains the same encoder on the same sounds for the same time. Errors",
+        "are on test sounds: in percent of each parameter's range, and as distances between the sounds of predicted and true",
         "parameters under each scattering transform and in auraloss's multiscale spectrograms.",
         "",
         "The experiments at full size, `chirp` (4096 sounds) and `drum` (2048), with 1200 s a run, have not been run",

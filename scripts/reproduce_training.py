@@ -229,8 +229,8 @@ class Runner:
     def candidates(self, condition: str, transform: str) -> list[Run]:
         """The search space."""
         kind = CONDITIONS[condition]
-        rates = LEARNING_RATES
-        dampings = DAMPINGS if kind.damped else (0.0,)
+        rates: tuple[float, ...] = LEARNING_RATES
+        dampings: tuple[float, ...] = DAMPINGS if kind.damped else (0.0,)
         if (kind.damped or kind.schedule) and not self.options.full_search:
             # At the learning rate that is best for the undamped metric.
             rates = (self.best("PNP", transform).learning_rate,)
