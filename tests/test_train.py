@@ -41,7 +41,7 @@ def _deterministic(history):
     return [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in history]
 
 
-@pytest.mark.parametrize("loss", ["p", "pnp", "spectral"])
+@pytest.mark.parametrize("loss", ["p", "pnp", "surrogate", "spectral"])
 def test_every_loss_teaches_the_encoder(cache, loss):
     features = Energies() if loss == "spectral" else None
     result = _train(cache, loss=loss, features=features, epochs=25, learning_rate=1e-2)
