@@ -335,8 +335,8 @@ class _Problem:
         self, catalogue: _Catalogue, recording: Recording, onset: int | None, fit_gain: bool
     ) -> None:
         self.catalogue, self.recording, self.onset, self.fit_gain = catalogue, recording, onset, fit_gain
-        self.engine: Any = catalogue.synth
-        rate, n_samples = self.engine.sample_rate, self.engine.n_samples
+        inner: Any = catalogue.synth
+        rate, n_samples = inner.sample_rate, inner.n_samples
         self.recorded, self.notes = fit_recording(recording, rate, n_samples, onset=onset)
         norm = float(torch.linalg.vector_norm(self.recorded))
         if not norm:
@@ -347,6 +347,7 @@ class _Problem:
         # From the recording's level to that of the comparison.
         self.scale = catalogue.level / norm if fit_gain else 1.0
         self.norm = norm * self.scale
+        self.engine: Any = inner
         if fit_gain:
             low, high = catalogue.level / catalogue.high, catalogue.level / catalogue.low
             self.engine = WithGain(catalogue.synth, low / _GAIN_MARGIN, high * _GAIN_MARGIN)
@@ -387,7 +388,8 @@ class _Problem:
         return sounds[0].double()
 
     def residual(self, u: np.ndarray) -> np.ndarray:
-        return self._analyse(self.sound(u)[None].float())[0] - self.phi
+        difference: np.ndarray = self._analyse(self.sound(u)[None].float())[0] - self.phi
+        return difference
 
     def jacobian(self, u: np.ndarray) -> np.ndarray:
         _, J = value_and_jacobian(self.engine, self.catalogue.features, torch.from_numpy(u)[None].float())
@@ -423,12 +425,13 @@ class _Problem:
             raise ValueError(
                 "the encoder predicts other parameters, or other ranges of them, than the cache is about"
             )
-        point = encoder.eval()(self.target[None]).double().clamp(-1.0, 1.0)
+        point: Tensor = encoder.eval()(self.target[None]).double().clamp(-1.0, 1.0)
+        coordinates: np.ndarray = point.numpy()
         if not self.fit_gain:
-            return point.numpy()
+            return coordinates
         made: Tensor = self.catalogue.synth(self.catalogue.synth.space.from_unit(point.float()))  # type: ignore[operator, union-attr]
         own = float(torch.linalg.vector_norm(made.double()))
-        return self._with_gain(point.numpy(), np.array([self.norm / own if own else 1.0]))
+        return self._with_gain(coordinates, np.array([self.norm / own if own else 1.0]))
 
     def _with_gain(self, points: np.ndarray, gains: np.ndarray) -> np.ndarray:
         gain = ParameterSpace([self.space["gain"]])

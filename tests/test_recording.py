@@ -89,7 +89,7 @@ def test_bad_files_are_refused_by_name_and_reason(tmp_path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path) -> None:
-    with pytest.raises(FileNotFoundError, match="no sound file at .*gone.wav"):
+    with pytest.raises(FileNotFoundError, match=r"no sound file at .*gone\.wav"):
         load_recording(tmp_path / "gone.wav")
 
 

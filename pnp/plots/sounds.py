@@ -44,22 +44,23 @@ def sound_comparison(
     low, high = sample_rate / 2 ** (octaves + 1), sample_rate / 2
     drawn, frequencies = [], np.empty(0)
     for x in sounds.values():
-        moduli, centres = scalogram(x.double(), sample_rate, low, high, bins_per_octave=24)
-        drawn.append(_strongest(moduli, -(-n_samples // most_columns)))
+        # The convolutions are circular: silence after the end keeps it from running into the beginning.
+        padded = torch.nn.functional.pad(x.double(), (0, n_samples))
+        moduli, centres = scalogram(padded, sample_rate, low, high, bins_per_octave=24)
+        drawn.append(_strongest(moduli[:, :n_samples], -(-n_samples // most_columns)))
         frequencies = centres.numpy()
     reference = drawn[0].max()
     if not reference > 0:
         raise ValueError("the first sound is silent: there is no level to compare the others with")
     # Bands that none of them reaches are left out.
-    reached = np.any([moduli.max(1) > reference * 10 ** (floor / 20) for moduli in drawn], axis=0).nonzero()[
-        0
-    ]
+    audible = reference * 10 ** (floor / 20)
+    reached = np.any([strongest.max(1) > audible for strongest in drawn], axis=0).nonzero()[0]
     bands = slice(reached[0], reached[-1] + 1)
     figure = Figure(figsize=(4.2 * len(sounds), 3.8), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(sounds), sharex=True, sharey=True))
     seconds = np.linspace(0.0, n_samples / sample_rate, drawn[0].shape[1])
-    for ax, title, moduli in zip(axes, sounds, drawn, strict=True):
-        levels = 20 * np.log10(np.maximum(moduli[bands] / reference, 10 ** (floor / 20)))
+    for ax, title, strongest in zip(axes, sounds, drawn, strict=True):
+        levels = 20 * np.log10(np.maximum(strongest[bands] / reference, 10 ** (floor / 20)))
         image = ax.pcolormesh(
             seconds,
             frequencies[bands],
