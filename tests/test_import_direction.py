@@ -11,7 +11,17 @@ import pnp
 ROOT = Path(pnp.__file__).parent
 ONLINE = ("pnp.losses", "pnp.damping", "pnp.metric", "pnp.data", "pnp.parameters")
 # What people call; it may import everything, and nothing below may import it.
-SURFACE = ("pnp.cli", "pnp.verbs", "pnp.demo", "pnp.report", "pnp.terminal", "pnp.__main__", "pnp.bench", "pnp.page")
+SURFACE = (
+    "pnp.cli",
+    "pnp.verbs",
+    "pnp.demo",
+    "pnp.figures",
+    "pnp.report",
+    "pnp.terminal",
+    "pnp.__main__",
+    "pnp.bench",
+    "pnp.page",
+)
 ONLY_IMPORTER = {
     "kymatio": "pnp.scattering.filterbank",
     "h5py": "pnp.store",

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pnp.landscape import Landscape
 from pnp.parameters import Parameter, ParameterSpace
-from pnp.plots import PALETTE
+from pnp.plots.axes import PALETTE
 
 __all__ = ["landscapes", "quadratic", "scalograms"]
 
@@ -128,6 +128,8 @@ def quadratic(
         right.plot(distances, ratios, style, color=PALETTE[i % len(PALETTE)], marker=".", label=name)
     right.axhspan(1 - tolerance, 1 + tolerance, color="0.85", label=f"within {100 * tolerance:.0f} %")
     right.set_xscale("log")
+    right.set_xticks([0.02, 0.05, 0.1, 0.2, 0.5], ["0.02", "0.05", "0.1", "0.2", "0.5"])
+    right.minorticks_off()
     right.set_yscale("log")
     right.set_xlabel("distance from the target, in units of the cube (its side is 2)")
     right.set_ylabel("quadratic form / true loss")
