@@ -6,16 +6,16 @@ inaudible, M is singular, and that is a finding rather than an accident.
 Functions with one result per sound give NaN at a point without a metric; those over all sounds leave it out.
 """
 
-from pnp.diagnostics.eigenvectors import composition, describe_eigenvectors
-from pnp.diagnostics.geodesic import Geodesic, geodesic, path_length
-from pnp.diagnostics.identifiability import (
+from pnp.diagnostics.confusion import (
     JustNoticeableSteps,
     correlation,
     identifiability,
     just_noticeable_steps,
 )
+from pnp.diagnostics.eigenvectors import composition, describe_eigenvectors
+from pnp.diagnostics.field import FieldSmoothness, smoothness
 from pnp.diagnostics.linearization import LinearizationError, linearization_error
-from pnp.diagnostics.smoothness import FieldSmoothness, smoothness
+from pnp.diagnostics.paths import Geodesic, geodesic, path_length
 from pnp.diagnostics.spectral import outliers, rank, require_sounds, spectrum
 
 __all__ = [

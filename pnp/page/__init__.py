@@ -40,8 +40,8 @@ def write_page(
         path: File to write.
         sounds: How many settings can be listened to, spread over the cube.
         rows: Sounds of the cache to be listened to in place of those.
-        distance: Metric distance of the steps around them; by default such that the second most audible
-            direction takes a quarter of the cube.
+        distance: Metric distance of the steps around them; by default, for each setting, such that the second
+            most audible direction takes a tenth of the cube.
         synth: Synthesizer that the cache was made with; by default the one that it names.
         features: Feature map that it was made with; likewise.
 

@@ -10,8 +10,8 @@ from torch import nn
 
 from pnp import diagnostics, plots
 from pnp.metric import RiemannianMetric
-from pnp.page.elements import facts, figure, listed, number, setting, table
-from pnp.page.steps import audible_distance, listen, spread_out
+from pnp.page.elements import facts, figure, listed, setting, table
+from pnp.page.steps import listen, spread_out
 from pnp.store import FOLDS, MetricCache, Status
 from pnp.terminal import cache_facts, parameter_table, spectrum_table
 
@@ -155,19 +155,18 @@ def _sounds(
     synth: nn.Module | None,
     features: nn.Module | None,
 ) -> Iterator[str]:
-    length = audible_distance(metric[torch.tensor(rows)]) if distance is None else distance
     yield "<h2>Hear the metric</h2>"
     yield (
-        f"<p>Each step below is {number(length)} long by the metric, along one eigenvector, from the most audible "
-        "to the least: if the metric is right, all differ from the sound itself by the same amount, but for those "
+        "<p>From each sound, steps of the same metric distance along every eigenvector, from the most audible to "
+        "the least: if the metric is right, all differ from the sound itself by the same amount, but for those "
         "that the edge of the cube cuts off. What the features themselves say stands beside it.</p>"
     )
     if synth is None:
         yield "<p>The synthesizer cannot be rebuilt here, so there is nothing to play.</p>"
     rate = float(getattr(synth, "sample_rate", 0.0))
     dtype = getattr(torch, cache.config["precision"])
-    for listening in listen(rows, metric, cache.u, cache.space.names, length, synth, features, dtype):
-        yield setting(listening, cache.space, rate, length)
+    for listening in listen(rows, metric, cache.u, cache.space.names, distance, synth, features, dtype):
+        yield setting(listening, cache.space, rate)
 
 
 def _table_of_sounds(cache: MetricCache, metric: RiemannianMetric) -> Iterator[str]:

@@ -85,7 +85,7 @@ def figure(drawn: Any, name: str, label: str, caption: str) -> str:
     return f"<figure>\n{svg}\n<figcaption>{escape(caption)}</figcaption>\n</figure>"
 
 
-def setting(listening: Listening, space: ParameterSpace, sample_rate: float, distance: float) -> str:
+def setting(listening: Listening, space: ParameterSpace, sample_rate: float) -> str:
     """A setting, its sound, and the steps around it with theirs."""
     known = [listening.sound, *(step.sound for step in listening.steps)]
     heard = [sound for sound in known if sound is not None]
@@ -95,9 +95,12 @@ def setting(listening: Listening, space: ParameterSpace, sample_rate: float, dis
     items = [_item("the sound itself", _at(listening.u, space), own, name, compare=False)]
     for k, (step, address) in enumerate(zip(listening.steps, others, strict=True)):
         title = f"λ{k + 1}: {step.words}"
-        items.append(_item(title, _about(step, space, distance), address, f"{name}, {title}", compare=True))
+        items.append(
+            _item(title, _about(step, space, listening.distance), address, f"{name}, {title}", compare=True)
+        )
     return (
-        f'<section class="setting" aria-label="{name}">\n<h3>Sound {listening.row}</h3>\n'
+        f'<section class="setting" aria-label="{name}">\n'
+        f"<h3>Sound {listening.row}, steps of distance {number(listening.distance)}</h3>\n"
         f'<ul class="sounds">\n{"".join(items)}</ul>\n</section>'
     )
 

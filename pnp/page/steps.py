@@ -49,12 +49,14 @@ class Listening:
     Attributes:
         row: Row of the cache.
         u: Setting, (P,), in the unit cube.
+        distance: Metric distance that each step is meant to have.
         sound: Samples, (N,); None if it cannot be synthesized.
         steps: One per eigenvector, most audible first.
     """
 
     row: int
     u: Tensor
+    distance: float
     sound: Tensor | None
     steps: tuple[Step, ...]
 
@@ -85,22 +87,20 @@ def spread_out(metric: RiemannianMetric, u: Tensor, count: int) -> list[int]:
 
 
 def audible_distance(metric: RiemannianMetric) -> float:
-    """A distance at which steps are large enough to be heard and mostly stay in the cube.
+    """A distance at which steps can be heard, yet mostly stay in the cube and near where the metric holds.
 
-    With it the second most audible eigenvector (the only one, for one parameter) takes a quarter of the
-    cube's side, at the median sound; rounded to one digit.
+    With it the second most audible eigenvector (the only one, for one parameter) takes a tenth of the cube's
+    side; rounded to one digit.
 
     Args:
-        metric: Metrics of the sounds to be heard.
+        metric: Metric at one setting.
 
     Returns:
-        The distance; 1 where nothing is audible.
+        The distance; 1 where that direction is inaudible.
     """
     values = metric.singular_values
-    distance = 0.5 * float(values[:, min(1, values.shape[1] - 1)].median())
-    if not distance > 0:
-        return 1.0
-    return float(f"{distance:.0e}")
+    distance = 0.2 * float(values[min(1, len(values) - 1)])
+    return float(f"{distance:.0e}") if distance > 0 else 1.0
 
 
 def listen(
@@ -108,7 +108,7 @@ def listen(
     metric: RiemannianMetric,
     u: Tensor,
     names: Sequence[str],
-    distance: float,
+    distance: float | None,
     synth: nn.Module | None,
     features: nn.Module | None,
     dtype: torch.dtype = torch.float32,
@@ -120,7 +120,7 @@ def listen(
         metric: Metrics of all B sounds.
         u: Their positions in the unit cube, shape (B, P).
         names: The P parameters' names.
-        distance: Metric distance of each step.
+        distance: Metric distance of each step; None to choose one for each setting.
         synth: Synthesizer, or None.
         features: Feature map, or None; used with a synthesizer only.
         dtype: Type in which both compute.
@@ -140,11 +140,12 @@ def _around(
     metric: RiemannianMetric,
     centre: Tensor,
     names: Sequence[str],
-    distance: float,
+    distance: float | None,
     synth: nn.Module | None,
     features: nn.Module | None,
     dtype: torch.dtype,
 ) -> Listening:
+    distance = audible_distance(metric) if distance is None else distance
     values = metric.singular_values
     directions, lengths, wanted = [], [], []
     for vector, value in zip(metric.eigenvectors.mT, values, strict=True):
@@ -169,7 +170,7 @@ def _around(
         )
         for k, (vector, end, length, aim) in enumerate(zip(directions, ends, lengths, wanted, strict=True))
     )
-    return Listening(row, centre, None if sounds is None else sounds[0], steps)
+    return Listening(row, centre, distance, None if sounds is None else sounds[0], steps)
 
 
 def _heard(

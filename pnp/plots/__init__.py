@@ -5,11 +5,11 @@ built without pyplot: nothing global changes, no window opens, and they can be d
 """
 
 from pnp.plots.axes import PALETTE
-from pnp.plots.curves import costs, curves
-from pnp.plots.linearization import linearization
+from pnp.plots.error import linearization
 from pnp.plots.maps import condition_map, metric_ellipses
-from pnp.plots.overview import overview
+from pnp.plots.series import costs, curves
 from pnp.plots.spectrum import eigenvalue_distributions, eigenvector_composition
+from pnp.plots.summary import overview
 from pnp.plots.svg import as_svg
 from pnp.plots.tensor import metric_heatmap
 
