@@ -306,7 +306,9 @@ class Runner:
 
     def train_in_peer(self, run: Run) -> None:
         """Train in the other interpreter; the checkpoint that it leaves is picked up here."""
-        command = [self.options.peer, __file__, self.name, "--work", self.options.work]
+        # scrapl first: it brings the only Kymatio that there is in its environment.
+        start = "import runpy, scrapl, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
+        command = [self.options.peer, "-c", start, __file__, self.name, "--work", self.options.work]
         command += ["--single", json.dumps(vars(run)), "--size", str(self.experiment.size)]
         environment = {**os.environ, "PYTHONPATH": str(Path(pnp.__file__).parents[1])}
         subprocess.run(command, check=True, env=environment)
@@ -497,7 +499,7 @@ def main() -> None:
     add("--jobs", type=int, default=1, help="processes of the offline stage")
     add("--threads", type=int, default=1, help="PyTorch threads")
     add("--time-limit", type=float, metavar="SECONDS", help="start no run after this time")
-    add("--peer", help="interpreter that has scrapl-loss, h5py, jaxtyping and tqdm beside PyTorch")
+    add("--peer", help="interpreter with scrapl-loss, h5py, jaxtyping, joblib, cloudpickle and tqdm")
     add("--report", action="store_true", help="run nothing; write down what is there")
     add("--single", help=argparse.SUPPRESS)
     add("--quiet", action="store_true", help="no progress bars")
