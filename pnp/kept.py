@@ -36,7 +36,8 @@ def kept(
     """
     described = canonical_json(settings)
     try:
-        with np.load(path) as stored:
+        # Opened here, since NumPy leaves a file open that turns out not to be an archive.
+        with path.open("rb") as file, np.load(file) as stored:
             if str(stored[_SETTINGS]) == described:
                 return {name: torch.from_numpy(stored[name]) for name in stored.files if name != _SETTINGS}
     except (FileNotFoundError, KeyError, ValueError, EOFError, zipfile.BadZipFile):

@@ -34,7 +34,7 @@ class MultiscaleSpectrogram(nn.Module):
 
     Example:
         >>> MultiscaleSpectrogram((64, 32))(torch.ones(2, 128)).shape
-        torch.Size([2, 570])
+        torch.Size([2, 586])
     """
 
     def __init__(self, windows: Sequence[int] = (1024, 512, 256, 128, 64, 32)) -> None:

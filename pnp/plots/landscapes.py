@@ -53,7 +53,14 @@ def scalograms(
         level = 20.0 * torch.log10((moduli[:, ::step] / moduli.max()).clamp_min(10.0 ** (-_DECIBELS / 20.0)))
         t = torch.arange(level.shape[1]) * step / sample_rate
         image = ax.pcolormesh(
-            t, frequencies, level, cmap=_SHADES, vmin=-_DECIBELS, vmax=0.0, rasterized=True, shading="nearest"
+            t.numpy(),
+            frequencies.numpy(),
+            level.numpy(),
+            cmap=_SHADES,
+            vmin=-_DECIBELS,
+            vmax=0.0,
+            rasterized=True,
+            shading="nearest",
         )
         ax.set_yscale("log", base=2)
         ax.set_title(title, fontsize="medium")
