@@ -24,11 +24,22 @@ import pytest
 import torch
 from toy import ToyFeatures, ToySynth
 
+from pnp import synths
 from pnp.errors import CacheBusy, CacheConfigMismatch, CacheCorrupt, CacheError
 from pnp.metric import RiemannianMetric
 from pnp.precompute import precompute
-from pnp.store import CacheHeader, CacheWriter, MetricCache, Status, check_integrity, merge, writer
+from pnp.store import (
+    CacheHeader,
+    CacheWriter,
+    MetricCache,
+    Status,
+    cache_bytes,
+    check_integrity,
+    merge,
+    writer,
+)
 from pnp.store.lock import WriterLock
+from pnp.store.schema import STORE_LEVELS
 
 SIZE, BLOCK = 70, 8
 
@@ -948,3 +959,28 @@ def test_ctrl_c_ends_with_one_line_and_a_resumable_file(path: Path, tmp_path: Pa
     assert "toy.h5.lock" not in {file.name for file in tmp_path.iterdir()}
     make(target)
     assert target.read_bytes() == path.read_bytes()
+
+
+# -- sizes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "P", "C"), [("chirp", 3, 520), ("drum", 5, 5305)])
+def test_the_sizes_that_the_documentation_gives_are_those_of_the_file(name: str, P: int, C: int) -> None:
+    columns = (
+        ("metric", "float32"),
+        ("features", "float32"),
+        ("jacobian", "float32"),
+        ("jacobian", "float16"),
+    )
+    space = synths.make(name).space
+    sizes = []
+    for store, dtype in columns:
+        header = CacheHeader(space, 100_000, C, 16, STORE_LEVELS[store], dtype, {}, {}, "")
+        sizes.append(f"{cache_bytes(header) / 1e6:.0f} MB")
+    page = (Path(__file__).parents[1] / "docs" / "cache-format.md").read_text(encoding="utf-8")
+    assert f"| {name}, P = {P}, C = {C} | {' | '.join(sizes)} |" in page
+
+
+def test_the_size_that_is_announced_is_that_of_the_file(path: Path) -> None:
+    with MetricCache(path) as cache:
+        assert 0 <= path.stat().st_size - cache_bytes(cache.header) < 2**15

@@ -5,14 +5,10 @@ from __future__ import annotations
 import math
 import os
 import re
+import sys
 from pathlib import Path
 
 import h5py
-
-try:
-    import resource
-except ImportError:  # there is none on Windows
-    resource = None  # type: ignore[assignment]
 
 from pnp.errors import CacheCorrupt, CacheError
 from pnp.store.schema import DAMAGE, SCHEMA_NAME, SCHEMA_VERSION
@@ -21,6 +17,9 @@ from pnp.store.schema import DAMAGE, SCHEMA_NAME, SCHEMA_VERSION
 # part.
 _CHUNK_CACHE_BYTES = 0
 
+
+if sys.platform != "win32":
+    import resource
 
 # What a training process has open beside the shards: libraries, pipes, memory shared with its workers.
 _OTHER_FILES = 200
@@ -97,7 +96,7 @@ def _check_sources(file: h5py.File, path: Path) -> None:
 
 
 def _most_open_files() -> float:
-    if resource is None:
+    if sys.platform == "win32":
         return math.inf
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return math.inf if limit == resource.RLIM_INFINITY else limit
