@@ -26,6 +26,7 @@ from pnp.jacobian import value_and_jacobian
 from pnp.kept import kept
 from pnp.landscape import Landscape, SmoothGrid, compare, grid, streamed
 from pnp.metric import RiemannianMetric
+from pnp.parameters import ParameterSpace
 from pnp.plots.landscapes import landscapes, quadratic, scalograms
 from pnp.precompute import precompute
 from pnp.provenance import describe
@@ -58,7 +59,7 @@ class Scene:
     options: Mapping[str, Any]
     fixed: Mapping[str, float]
 
-    def synth(self, shift: float = 0.0, **options: Any) -> nn.Module:
+    def synth(self, shift: float = 0.0, **options: Any) -> Any:
         """The synthesizer, its sounds delayed by `shift` samples."""
         made: Any = synths.make(self.name, shift=shift, **{**self.options, **options})
         return synths.Restriction(made, self.fixed) if self.fixed else made
@@ -187,8 +188,8 @@ class _Study:
         self.scene, self.folder, self.n, self.steps = scene, folder, n, steps
         self.seed, self.jobs, self.progress = seed, jobs, progress
         self.options = {"n_samples": n_samples}
-        self.synth: Any = scene.synth(**self.options)
-        self.space = self.synth.space
+        self.synth = scene.synth(**self.options)
+        self.space: ParameterSpace = self.synth.space
         self.features: dict[str, nn.Module] = {
             "JTFS": standard_features(synths.make(scene.name, **self.options)),
             "MSS": MultiscaleSpectrogram(),

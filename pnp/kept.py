@@ -47,6 +47,6 @@ def kept(
     # Written aside and moved, so that a file that is there is whole.
     partial = path.with_suffix(".partial.npz")
     arrays: dict[str, Any] = {name: tensor.numpy(force=True) for name, tensor in results.items()}
-    np.savez(partial, **{_SETTINGS: np.array(described)}, **arrays)
+    np.savez(partial, **(arrays | {_SETTINGS: np.array(described)}))
     partial.replace(path)
     return results

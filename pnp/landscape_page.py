@@ -122,7 +122,7 @@ def _scene(name: str, result: Mapping[str, Any], n: int) -> str:
 
 def _rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     units = [p["unit"] for p in result["parameters"]]
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for kind, conditions in result["claims"].items():
         for title, claim in conditions.items():
             lowest = ", ".join(f"{v:.3g} {u}" for v, u in zip(claim["minimum"], units, strict=True))

@@ -201,10 +201,8 @@ def _handles() -> list[Line2D]:
 
 
 def _label(ax: Axes, space: ParameterSpace) -> None:
-    for parameter, setters in zip(
-        space, ((ax.set_xticks, ax.set_xlabel), (ax.set_yticks, ax.set_ylabel)), strict=True
-    ):
-        set_ticks, set_label = setters
+    axes: tuple[tuple[Any, Any], ...] = ((ax.set_xticks, ax.set_xlabel), (ax.set_yticks, ax.set_ylabel))
+    for parameter, (set_ticks, set_label) in zip(space, axes, strict=True):
         values = _octaves(parameter)
         column = torch.tensor(values, dtype=torch.float64)
         ticks = ParameterSpace([parameter]).to_unit(column[:, None])[:, 0].tolist()
