@@ -228,7 +228,7 @@ def as_markdown(results: dict[str, Any]) -> str:
         lines += [
             "SCRAPL (`scrapl-loss`, the same JTFS, one path of it a step) runs in a process of its own,",
             f"{_range(scrapl['loss'], 1e3, 0)} ms of the time, and synthesis and its gradient here; the",
-            "encoder's step is not added. Its first order is computed in full, by Kymatio, whatever the path.",
+            "encoder's step is not added.",
         ]
     lines += [
         "",
