@@ -69,7 +69,7 @@ def grid(space: ParameterSpace, n: int) -> Float[Tensor, "n n 2"]:
 def compare(
     S: Shaped[Tensor, "*batch C"],
     J: Shaped[Tensor, "*batch C P"],
-    target: Shaped[Tensor, "*batch C"],
+    target: Shaped[Tensor, "*target C"],
     distance: str = "squares",
 ) -> tuple[Float[Tensor, "*batch"], Float[Tensor, "*batch P"]]:
     """Loss of candidates against targets, and its gradient.
