@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -225,10 +226,7 @@ class _Study:
             "JTFS": self._surfaces(self._against(S, J, targets["JTFS"])),
             "MSS": self._surfaces(self._mss(targets["MSS"])),
         }
-        ends = {
-            "JTFS": self._descents(targets["JTFS"], model.value_and_jacobian, "JTFS"),
-            "MSS": self._kept_descents("MSS", targets["MSS"]),
-        }
+        ends = {kind: self._descents(kind, targets[kind], model) for kind in _LOSSES}
         figures = {
             f"{name}-{kind.lower()}": landscapes(
                 surfaces[kind], _UNITS[kind], f"{name.capitalize()}: {_TITLES[kind]}"
@@ -314,14 +312,20 @@ class _Study:
         far = (self.points[rows] - self.target).abs().amax(-1) > 2.0 / (self.n - 1)
         return rows[far]
 
-    def _descents(
-        self, targets: Tensor, evaluate: Callable[[Tensor], tuple[Tensor, Tensor]], kind: str
-    ) -> dict[str, Tensor]:
-        """Where descents end under each condition, the target being delayed as drawn for the starting point."""
+    def _descents(self, kind: str, targets: Tensor, model: SmoothGrid) -> dict[str, Tensor]:
+        """Where descents end under each condition, the target being delayed as drawn for the starting point.
+
+        On spectrograms, which no model follows, they take long, and are kept.
+        """
         ends = {}
-        for title, draws in self.draws.items():
+        for number, (title, draws) in enumerate(self.draws.items()):
             chosen = targets[draws[self.starts]]
-            ends[title] = self._descend(evaluate, chosen, self.starts, kind, title)
+            if kind == "JTFS":
+                ends[title] = self._descend(model.value_and_jacobian, chosen, self.starts, kind, title)
+                continue
+            descents = partial(self._descend, self._true(kind), chosen, self.starts, kind, title)
+            settings = {"steps": self.steps, "starts": self.starts.tolist(), "condition": title}
+            ends[title] = self._kept(f"descents-{number}", settings, partial(_as_end, descents))["end"]
         return ends
 
     def _descend(
@@ -343,10 +347,6 @@ class _Study:
 
         shown = f"{self.scene.name}, {kind} descents, {title}" if self.progress else ""
         return descend(loss, self.points[starts], steps=self.steps, progress=shown).end
-
-    def _kept_descents(self, kind: str, targets: Tensor) -> dict[str, Tensor]:
-        settings = {"steps": self.steps, "starts": self.starts.tolist()}
-        return self._kept("descents", settings, lambda: self._descents(targets, self._true(kind), kind))
 
     def _true(self, kind: str) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
         def evaluate(u: Tensor) -> tuple[Tensor, Tensor]:
@@ -455,6 +455,10 @@ class _Study:
         }
         path = self.folder / f"{self.scene.name}-{stage}.npz"
         return kept(path, common | dict(settings), compute)
+
+
+def _as_end(descents: Callable[[], Tensor]) -> dict[str, Tensor]:
+    return {"end": descents()}
 
 
 def _direction(ray: Sequence[int], names: Sequence[str]) -> str:

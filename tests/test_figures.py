@@ -31,7 +31,7 @@ def test_what_cannot_be_made_is_said(options, message, tmp_path) -> None:
 @pytest.mark.slow
 def test_all_figures_numbers_and_the_page(tmp_path, capsys) -> None:
     out, docs = tmp_path / "out", tmp_path / "docs"
-    call = ["figures", "--quiet", "--grid", "4", "--samples", "4096", "--steps", "3", "--jobs", "1"]
+    call = ["figures", "--quiet", "--grid", "4", "--samples", "4096", "--steps", "2", "--jobs", "1"]
     call += ["--out", str(out), "--docs", str(docs)]
     assert main(call) == 0
     names = {"chirp-scalograms"} | {f"{s}-{k}" for s in ("chirp", "ripple") for k in ("jtfs", "mss", "pnp")}
