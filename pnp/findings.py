@@ -69,7 +69,7 @@ def _trust(report: dict[str, Any], numbers: dict[str, Any]) -> str:
     if deficient:
         doubts.append(f"rank deficient at {deficient} of {sounds['ok']} sounds")
     if numbers["outliers"]:
-        doubts.append(f"{len(numbers['outliers'])} outliers")
+        doubts.append(_counted(len(numbers["outliers"]), "outlier"))
     field = numbers["smoothness"]
     if field["strangers"] > 0:
         share = field["change"] / field["strangers"]
@@ -125,7 +125,9 @@ def warnings(report: dict[str, Any]) -> list[str]:
     odd = numbers["outliers"]
     if odd:
         rows = ", ".join(map(str, odd[:8])) + (" and others" if len(odd) > 8 else "")
-        found.append(f"{len(odd)} outliers: the metric is far larger or smaller than elsewhere at {rows}")
+        found.append(
+            f"{_counted(len(odd), 'outlier')}: the metric is far larger or smaller than elsewhere at {rows}"
+        )
     field = numbers["smoothness"]
     if field["strangers"] > 0 and field["change"] >= field["strangers"]:
         found.append(
@@ -133,3 +135,7 @@ def warnings(report: dict[str, Any]) -> list[str]:
             "interpolate it"
         )
     return found
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
