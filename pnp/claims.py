@@ -13,6 +13,9 @@ from pnp.metric import RiemannianMetric
 
 __all__ = ["Claims", "agreement_radius", "claims", "reached"]
 
+# Points of the cube that are closer than this are the same.
+_SAME = 1e-9
+
 
 @dataclass(frozen=True)
 class Claims:
@@ -22,6 +25,7 @@ class Claims:
         minimum: Physical parameters of the grid point with the lowest loss.
         offset: Cells from the target to that point, along each parameter.
         downhill: Share of the grid points whose negative gradient points towards the target: cosine above 0.
+        each: The same for each parameter alone: share of the grid points at which its slope falls towards the target.
         cosine: Mean cosine between negative gradient and direction to the target, in the unit cube.
         sensitivity: Mean of the absolute slope along the first parameter, over that along the second, both in units of
             the cube.
@@ -34,6 +38,7 @@ class Claims:
     minimum: tuple[float, ...]
     offset: tuple[float, ...]
     downhill: float
+    each: tuple[float, ...]
     cosine: float
     sensitivity: float
     relief: float
@@ -63,6 +68,10 @@ def claims(landscape: Landscape, ends: Shaped[Tensor, "B P"]) -> Claims:
     points = landscape.u.reshape(-1, 2)
     lowest = int(landscape.loss.argmin())
     cosine = _cosines(landscape)
+    towards = landscape.target - landscape.u
+    falls = (landscape.gradient * towards < 0).double().sum((0, 1))
+    # Points that are on a level with the target have no side to fall to.
+    each = falls / (towards.abs() > _SAME).sum((0, 1))
     slopes = landscape.gradient.abs().mean((0, 1))
     nearest = ((landscape.target + 1.0) / landscape.cell).round().long()
     along_first = landscape.loss[:, nearest[1]]
@@ -71,6 +80,7 @@ def claims(landscape: Landscape, ends: Shaped[Tensor, "B P"]) -> Claims:
         minimum=tuple(landscape.space.from_unit(points[lowest]).tolist()),
         offset=tuple(((points[lowest] - landscape.target) / landscape.cell).tolist()),
         downhill=float((cosine > 0).double().mean()),
+        each=tuple(each.tolist()),
         cosine=float(cosine.mean()),
         sensitivity=float(slopes[0] / slopes[1]),
         relief=float(_range(along_first) / _range(along_second)),
@@ -120,7 +130,7 @@ def _cosines(landscape: Landscape) -> Tensor:
     """Cosine between negative gradient and direction to the target; 0 where there is no gradient."""
     towards = landscape.target - landscape.u
     # A grid point that is the target has no direction to it, and is left out.
-    away = towards.norm(dim=-1) > 1e-9
+    away = towards.norm(dim=-1) > _SAME
     return torch.cosine_similarity(-landscape.gradient[away], towards[away], dim=-1, eps=1e-300)
 
 

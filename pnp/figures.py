@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -138,11 +137,9 @@ def run_figures(
     if "scalograms" in only:
         figures["chirp-scalograms"] = _draw_scalograms(n_samples)
     for name in (part for part in PARTS if part in only and part in SCENES):
-        began = time.perf_counter()
         study = _Study(SCENES[name], out / "kept", n, n_samples, steps, seed, jobs, progress)
         yield f"{name}: {n} × {n} sounds around {study.describe_target()}"
         result, drawn = study.run()
-        result["seconds"] = time.perf_counter() - began
         results["scenes"][name] = result
         figures |= drawn
         yield landscape_page.as_text(result)

@@ -25,6 +25,7 @@ def test_a_round_bowl_points_to_its_target_from_everywhere() -> None:
     assert found.offset == pytest.approx((-0.4, 0.0))
     assert found.minimum_at_target
     assert found.downhill == 1.0
+    assert found.each == (1.0, 1.0)
     assert found.cosine == pytest.approx(1.0)
     assert found.reached == 0.5
 
@@ -34,6 +35,8 @@ def test_a_bowl_elsewhere_does_not() -> None:
     assert not found.minimum_at_target
     assert found.offset == pytest.approx((-6.0, -6.0))
     assert found.downhill < 0.5
+    # Between the two slopes lead away: they fall towards the target on 2 grid lines of 8.
+    assert found.each == pytest.approx((2 / 8, 2 / 8))
     assert found.reached == 0.0
 
 
