@@ -7,6 +7,9 @@ from typing import Any
 
 __all__ = ["as_markdown", "as_text"]
 
+# A model whose loss is further off than this is said not to follow it.
+_ROUGH = 0.05
+
 _HEADINGS = (
     "loss",
     "target",
@@ -67,6 +70,11 @@ def _scene(name: str, result: Mapping[str, Any], n: int) -> str:
         f"of 2¹⁰ samples, {_percent(model['true_reached'])} reach the target, and their ends lie at most "
         f"{model['end_distance_cells']:.2g} cells from the model's. Descents on spectrograms are true ones throughout."
     )
+    if model["loss_error"] > _ROUGH:
+        method += (
+            " This loss varies between grid points more than such a model can follow: the shares that descents "
+            "reach on it are rough, and the true descents are the ones to believe."
+        )
     form = (
         "The quadratic form ½ Δuᵀ M Δu, with the metric M that the cache keeps for the target, against the true JTFS "
         "loss, along rays from the target. Lengths are in units of the cube, whose side is 2."
@@ -242,5 +250,5 @@ Without a shift any loss vanishes at the target, so that its lowest point there 
 **What was published, and what is found here.** MSS was found to be insensitive to event rate. It has slopes along that
 parameter, and next to those along the chirp rate they are no smaller than JTFS's, as the column *slopes* tells. But
 they point either way: *each* says at how many points the slope along a parameter falls towards the target, and a half
-is what chance would give. What is flat is not the loss but what is left of it once its ripples are smoothed away.
+is what chance would give.
 """

@@ -15,6 +15,7 @@ from jaxtyping import Shaped
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from pnp.landscape import Landscape
@@ -165,7 +166,9 @@ def _surface(ax: Axes, landscape: Landscape, unit: str) -> None:
 def _contour(ax: Axes, landscape: Landscape, figure: Figure, unit: str) -> None:
     x, y = landscape.u[..., 0].numpy(), landscape.u[..., 1].numpy()
     filled = ax.contourf(x, y, landscape.loss.numpy(), levels=16, cmap=_SHADES)
-    figure.colorbar(filled, ax=ax, orientation="horizontal", label=unit, shrink=0.9, pad=0.02)
+    figure.colorbar(
+        filled, ax=ax, orientation="horizontal", label=unit, shrink=0.9, pad=0.02, ticks=MaxNLocator(4)
+    )
     descent = -landscape.gradient
     arrows = torch.nn.functional.normalize(descent, dim=-1).numpy()
     # Twenty arrows a side are told apart, more are not.
