@@ -119,7 +119,7 @@ def _demo(verbs: _Verbs) -> None:
         "the whole story in about two minutes: a cache of chirps, its metric, two networks, a table",
     )
     parser.add_argument("--out", default="pnp-demo", metavar="DIR", help="where everything is put")
-    parser.add_argument("--size", type=_positive, default=160, metavar="N", help="number of sounds")
+    parser.add_argument("--size", type=_positive, default=200, metavar="N", help="number of sounds")
     parser.add_argument("--epochs", type=_positive, default=40, metavar="N", help="passes over them")
     parser.add_argument("--seed", type=int, default=0, help="seed of sounds, weights and their order")
     _add_jobs(parser)

@@ -23,7 +23,7 @@ _SPLIT = (0.7, 0.1, 0.2)
 def run_demo(
     out: Path,
     *,
-    size: int = 160,
+    size: int = 200,
     epochs: int = 40,
     seed: int = 0,
     jobs: int = 1,
