@@ -305,6 +305,36 @@ def test_results_do_not_depend_on_the_number_of_threads():
     assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
 
 
+def test_gradients_do_not_depend_on_the_number_of_threads():
+    jtfs = TimeFrequencyScattering(**SMALL, T="global", F="global")
+    x = torch.randn(2, 1024, requires_grad=True)
+    threads = torch.get_num_threads()
+    gradients = []
+    try:
+        for n_threads in (1, 2):
+            torch.set_num_threads(n_threads)
+            gradients += torch.autograd.grad(jtfs(x).square().sum(), x)
+            assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*gradients)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("settings", [{"T": "global", "F": "global"}, {"T": 50, "F": 4}], ids=str)
+def test_cuda_agrees_with_cpu(settings):
+    jtfs = TimeFrequencyScattering(**SMALL, **settings)
+    x, dx = torch.randn(2, 1024), torch.randn(2, 3, 1024)
+
+    def everything(device):
+        y = x.to(device).requires_grad_()
+        S, dS = jtfs.value_and_tangents(y.detach(), dx.to(device))
+        return S, dS, *torch.autograd.grad(jtfs(y).square().sum(), y)
+
+    for a, b in zip(everything("cpu"), everything("cuda"), strict=True):
+        assert relative_error(b.cpu(), a) < 1e-4
+
+
 def test_copies_pickles_and_dtypes():
     jtfs = TimeFrequencyScattering(**SMALL, T="global", F="global")
     x = torch.randn(1024)
