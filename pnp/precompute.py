@@ -406,13 +406,26 @@ def _results(
                 warnings.simplefilter("ignore")
                 outputs.close()
 
-    yield from _surviving_deaths(run, blocks, task.block)
+    yield from _surviving_deaths(run, blocks, task.block, _deaths(backend))
 
 
 _Run = Callable[[list[int], set[int]], Iterator[tuple[int, Block]]]
 
 
-def _surviving_deaths(run: _Run, blocks: list[int], block: int) -> Iterator[tuple[int, Block]]:
+def _deaths(backend: str) -> tuple[type[Exception], ...]:
+    """What a run raises when a worker dies."""
+    if backend == "loky":
+        return (BrokenProcessPool,)
+    from distributed import CancelledError, KilledWorker
+
+    # dask starts tasks of a dead worker again by itself. But what had been scattered to that worker alone is lost, and
+    # the tasks that need it are cancelled.
+    return KilledWorker, CancelledError
+
+
+def _surviving_deaths(
+    run: _Run, blocks: list[int], block: int, deaths: tuple[type[Exception], ...]
+) -> Iterator[tuple[int, Block]]:
     """Results of all blocks, though workers may die.
 
     A worker that dies takes the whole pool along, and which block killed it is not known. So the blocks that
@@ -426,14 +439,14 @@ def _surviving_deaths(run: _Run, blocks: list[int], block: int) -> Iterator[tupl
             for number, columns in run(remaining, sent):
                 returned.add(number)
                 yield number, columns
-        except BrokenProcessPool:
+        except deaths:
             suspects |= sent - returned
             _log.warning("a worker died; %d blocks are tried again, each alone", len(sent - returned))
         remaining = [number for number in remaining if number not in returned | suspects]
     for number in sorted(suspects):
         try:
             yield from run([number], set())
-        except BrokenProcessPool as error:  # noqa: PERF203  (each suspect has its own pool)
+        except deaths as error:  # noqa: PERF203  (each suspect has its own pool)
             raise SynthesisError(
                 f"the worker that computed rows {number * block} to {(number + 1) * block - 1} died twice, "
                 "the second time alone; it was probably out of memory, or a compiled library crashed. Every "
