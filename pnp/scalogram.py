@@ -40,7 +40,7 @@ def scalogram(
 
     Example:
         >>> t = torch.arange(1024) / 1024
-        >>> moduli, frequencies = scalogram(torch.sin(2 * torch.pi * 128 * t), 1024, 32, 512)
+        >>> moduli, frequencies = scalogram(torch.sin(2 * math.pi * 128 * t), 1024, 32, 512)
         >>> round(float(frequencies[moduli.mean(1).argmax()]))
         128
     """

@@ -1,5 +1,7 @@
 """A sound-matching task small enough to train on in a test, held in memory."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -31,7 +33,7 @@ class Tones(nn.Module):
 
     def forward(self, theta: Tensor) -> Tensor:
         t = torch.arange(self.n_samples, dtype=theta.dtype, device=theta.device) / self.sample_rate
-        return torch.exp(-theta[..., 1:2] * t) * torch.sin(2 * torch.pi * theta[..., :1] * t)
+        return torch.exp(-theta[..., 1:2] * t) * torch.sin(2 * math.pi * theta[..., :1] * t)
 
 
 class Energies(nn.Module):

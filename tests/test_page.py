@@ -81,7 +81,7 @@ def test_chosen_sounds_are_spread_out_and_have_a_metric() -> None:
 @pytest.mark.parametrize(("rate", "stored"), [(8192.0, 8192), (1000.0, 8000), (44100.0, 44100)])
 def test_sounds_are_stored_with_a_common_gain_at_a_rate_that_browsers_play(rate, stored, tmp_path) -> None:
     # Whole periods, so that resampling does not ring at the ends.
-    loud = torch.sin(2 * torch.pi * 50 * torch.arange(1600) / 1600)
+    loud = torch.sin(2 * math.pi * 50 * torch.arange(1600) / 1600)
     soft = loud / 4
     decoded = []
     for uri in data_uris([loud, soft], rate):

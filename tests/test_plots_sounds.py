@@ -1,5 +1,7 @@
 """Sounds beside each other in pictures."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from pnp.plots.sounds import sound_comparison
 
 
 def tone(frequency: float) -> torch.Tensor:
-    return torch.sin(2 * torch.pi * frequency * torch.arange(4096) / 4096)
+    return torch.sin(2 * math.pi * frequency * torch.arange(4096) / 4096)
 
 
 def test_levels_are_relative_to_the_first_sound_and_axes_are_labelled() -> None:

@@ -1,5 +1,6 @@
 """A tiny synthesizer and feature map, for tests of what lies around the real ones."""
 
+import math
 import os
 import signal
 import time
@@ -47,7 +48,7 @@ class ToySynth(nn.Module):
         self._disturb()
         f, decay = theta[..., 0:1], theta[..., 1:2]
         t = torch.arange(self.n_samples, dtype=theta.dtype, device=theta.device) / self.sample_rate
-        x = torch.exp(-decay * t) * torch.sin(2 * torch.pi * f * t)
+        x = torch.exp(-decay * t) * torch.sin(2 * math.pi * f * t)
         chosen = decay > 16.0
         if self.trouble == "nan":
             return torch.where(chosen, torch.nan, x)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from jaxtyping import Shaped
@@ -58,7 +60,7 @@ def metric_ellipses(
     pair = RiemannianMetric.from_jacobian(metric.factor[shown][..., [x, y]])
     axes = 1 / pair.singular_values.clamp(min=torch.finfo(torch.float64).tiny)
     # The square has an area of 4, an ellipse one of π times the product of its semi-axes.
-    radius = distance or float((1 / (torch.pi * len(shown)) / axes.prod(dim=-1).median()).sqrt())
+    radius = distance or float((1 / (math.pi * len(shown)) / axes.prod(dim=-1).median()).sqrt())
     # A million times the frame is as good as infinite, and harmless to draw.
     lengths = (2 * radius * axes).clamp(max=1e6).numpy(force=True)
     major = pair.eigenvectors[..., :, 0].numpy(force=True)

@@ -96,6 +96,6 @@ class Chirp(Synthesizer):
         t = (n - self.n_samples / 2 - self.shift) / self.sample_rate
         rate = math.log(2.0) * gamma
         scaled = t * (gamma / (_RELATIVE_WIDTH * self.bandwidth))
-        envelope = gamma * torch.exp(-0.5 * scaled.square()) * torch.sin(2.0 * torch.pi * f_m * t)
-        carrier = torch.sin(2.0 * torch.pi * f_c / rate * torch.expm1(rate * t))
+        envelope = gamma * torch.exp(-0.5 * scaled.square()) * torch.sin(2.0 * math.pi * f_m * t)
+        carrier = torch.sin(2.0 * math.pi * f_c / rate * torch.expm1(rate * t))
         return (envelope * carrier).to(theta.dtype)

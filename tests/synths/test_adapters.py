@@ -1,6 +1,7 @@
 """The adapters of the page "Bring your own synthesizer": each file as printed, from its sound to a verified cache."""
 
 import importlib.util
+import math
 import re
 import shutil
 import sys
@@ -50,7 +51,7 @@ def formula(theta):
     """What the Faust and Csound programs are written to play."""
     f0, decay = theta.unsqueeze(-2).unbind(-1)
     t = torch.arange(4096, dtype=torch.float64) / 8000
-    return 0.5 * torch.exp(-t / decay) * torch.sin(2 * torch.pi * f0 * t)
+    return 0.5 * torch.exp(-t / decay) * torch.sin(2 * math.pi * f0 * t)
 
 
 def test_sounds_and_derivatives_are_right(adapter):

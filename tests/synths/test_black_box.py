@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import pickle
 import sys
 import time
@@ -233,7 +234,7 @@ def test_impossible_options_are_refused_by_name(options, message):
 def expected(theta):
     f0, decay = theta.double().unsqueeze(-2).unbind(-1)
     t = torch.arange(2000) / 8000
-    return 0.5 * torch.exp(-t / decay) * torch.sin(2 * torch.pi * f0 * t)
+    return 0.5 * torch.exp(-t / decay) * torch.sin(2 * math.pi * f0 * t)
 
 
 def test_an_external_program_is_run_and_read():

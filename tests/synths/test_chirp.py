@@ -100,6 +100,15 @@ def test_the_amplitude_gamma_is_differentiated_too():
     assert float((tangent - without_amplitude).norm() / tangent.norm()) > 0.01
 
 
+def test_a_package_that_sets_the_constants_of_torch_does_not_change_the_sound(monkeypatch):
+    """torchsynth sets torch.pi to its float32 value: here, workers would not agree with their parent."""
+    chirp = Chirp(n_samples=2048)
+    theta = chirp.space.from_unit(torch.zeros(1, 3, dtype=torch.float64))
+    expected = chirp(theta)
+    monkeypatch.setattr(torch, "pi", 3.1415927410125732)
+    assert torch.equal(chirp(theta), expected)
+
+
 @pytest.mark.parametrize("option", [{"bandwidth": 0}, {"bandwidth": math.nan}, {"shift": math.inf}])
 def test_impossible_options_are_refused_by_name(option):
     with pytest.raises(ValueError, match=next(iter(option))):

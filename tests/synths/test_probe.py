@@ -1,5 +1,7 @@
 """The probe accepts correct synthesizers and names the defect of broken ones."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -12,7 +14,7 @@ N = 2048
 
 def tone(theta):
     t = torch.arange(N, dtype=theta.dtype, device=theta.device) / 8000
-    return theta[..., 1:] * torch.sin(2 * torch.pi * theta[..., :1] * t)
+    return theta[..., 1:] * torch.sin(2 * math.pi * theta[..., :1] * t)
 
 
 def swapped(theta, **columns):
