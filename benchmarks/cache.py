@@ -42,7 +42,7 @@ def main() -> None:
         "loading": loading,
         "slices": slices,
         "chirp": lambda folder: computing(folder, "chirp", 48),
-        "drum": lambda folder: computing(folder, "drum", 48),
+        "drum": lambda folder: computing(folder, "drum", 96),
     }
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--section", action="append", choices=sections, help="what to measure (all)")
