@@ -62,7 +62,6 @@ def errors(name: str, n_sounds: int) -> list[list[str]]:
             slope = (phi(u + offset) - phi(u - offset)) / (2 * step)
             error = (slope - exact[..., column]).norm(dim=-1) / exact[..., column].norm(dim=-1)
             difference[:, column] = torch.minimum(difference[:, column], error)
-    # Columns that are small beside the others are small differences of large numbers, in float32 most of all.
     rounding = (rounded - exact).norm(dim=1) / exact.norm(dim=1)
     whole = (rounded - exact).flatten(1).norm(dim=1) / exact.flatten(1).norm(dim=1)
     return [
