@@ -86,6 +86,11 @@ class LogFrequencySpectrogram(nn.Module):
         bank = log_frequency_bank(sample_rate, self.n_fft, n_bands, n_octaves)
         self.register_buffer("bank", bank.float(), persistent=False)
 
+    def config(self) -> dict[str, Any]:
+        """Options, JSON-able: front ends with the same ones make the same of a sound."""
+        names = ("sample_rate", "n_bands", "n_octaves", "frame_rate", "gain")
+        return {name: getattr(self, name) for name in names} | {"windows": list(self.windows)}
+
     def forward(self, x: Tensor) -> Float[Tensor, "B W K frames"]:
         """Compressed band magnitudes.
 

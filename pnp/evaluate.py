@@ -77,6 +77,8 @@ def evaluate(
     *,
     features: nn.Module | None = None,
     fold: str = "test",
+    n_sounds: int | None = None,
+    spectrograms: Spectrograms | None = None,
     device: str | torch.device = "cpu",
     progress: bool = True,
 ) -> Evaluation:
@@ -89,6 +91,8 @@ def evaluate(
         features: Features Φ that the cache was made with, for distances between sounds; None to leave them
             out. The features of the true sounds are read from the cache if it keeps them.
         fold: "train", "validation" or "test".
+        n_sounds: Evaluate on the first so many sounds of the fold alone; None for all.
+        spectrograms: Spectrograms of these sounds by the encoder's front end, if they are there already.
         device: Where to compute.
         progress: Show a progress bar.
 
@@ -96,10 +100,12 @@ def evaluate(
         Errors in parameters, and distances if `features` are given.
 
     Raises:
-        ValueError: If the fold is empty or unknown, or encoder, synthesizer and cache differ in their
-            parameter space.
+        ValueError: If the fold is empty or unknown, `n_sounds` is not positive, encoder, synthesizer and cache
+            differ in their parameter space, or `spectrograms` were made by another front end.
     """
-    rows = cache.rows(fold)
+    if n_sounds is not None and n_sounds < 1:
+        raise ValueError(f"n_sounds must be positive or None; got {n_sounds}.")
+    rows = cache.rows(fold)[:n_sounds]
     if not len(rows):
         raise ValueError(f"The {fold} fold of {cache.path} has no sound with a metric to evaluate on.")
     check_same_space(cache, synth)
@@ -110,7 +116,9 @@ def evaluate(
         )
     device = torch.device(device)
     encoder = encoder.to(device).eval()
-    spectrograms = Spectrograms(encoder, synth, cache.theta, rows, device, progress=progress)
+    if spectrograms is None:
+        spectrograms = Spectrograms(encoder.front_end, synth, cache.theta, rows, device, progress=progress)
+    spectrograms.check_serve(encoder.front_end, rows)
     u_hat = torch.cat([encoder.body(spectrograms(chunk)).cpu() for chunk in torch.split(rows, _CHUNK)])
     u = cache.u[rows]
     error = (u_hat - u).abs().mean(0)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from pnp import checkpoint
 from pnp.damping import LevenbergMarquardt
-from pnp.encoder import Encoder
+from pnp.encoder import Encoder, LogFrequencySpectrogram
 from pnp.errors import CacheError
 from pnp.logs import TensorBoardLog
 from pnp.losses import ParameterLoss, PNPLoss, SpectralLoss, SurrogateLoss
@@ -81,6 +81,7 @@ class _Settings:
     space: dict[str, Any]
     encoder: dict[str, Any]
     optimizer: str = "AdamW"
+    n_sounds: int | None = None
 
 
 @dataclass
@@ -104,12 +105,15 @@ def train(
     damping_schedule: Mapping[str, Any] | None = None,
     epochs: int | None = 40,
     time_budget: float | None = None,
+    clock: Callable[[], float] = time.perf_counter,
     patience: int | None = None,
+    n_sounds: int | None = None,
     batch_size: int = 16,
     learning_rate: float = 3e-3,
     weight_decay: float = 1e-2,
     optimizer: OptimizerFactory | None = None,
     encoder_options: Mapping[str, Any] | None = None,
+    spectrograms: Spectrograms | None = None,
     seed: int = 0,
     device: str | torch.device = "cpu",
     out: str | os.PathLike[str] | None = None,
@@ -143,13 +147,18 @@ def train(
         time_budget: Most seconds of training, synthesis and spectrograms of the network's input not counted;
             None for no limit. Looked at after every step, so that an epoch longer than that is cut short; one
             validation comes after it.
+        clock: What seconds are read from. `time.process_time` makes budgets fair on a machine that is shared.
         patience: Stop after this many epochs without a better validation loss; None for never.
+        n_sounds: Train on the first so many sounds of the training fold alone, for learning curves; None for
+            all.
         batch_size: Sounds a batch, B.
         learning_rate: Initial learning rate.
         weight_decay: Weight decay of AdamW.
         optimizer: Makes an optimizer from the parameters of the network, in place of AdamW. Its learning rate
             is `learning_rate`, whatever it was made with, falling along the same cosine.
         encoder_options: Options of `Encoder`.
+        spectrograms: Spectrograms of the same sounds by the same front end, so that several runs share them.
+            None: made here.
         seed: Seed of initial weights and of the order of sounds.
         device: Where to train.
         out: Directory for `last.pt`, `best.pt` and `log.csv`, written at the end of every epoch. None:
@@ -164,7 +173,8 @@ def train(
 
     Raises:
         ValueError: If an option is outside its range, synthesizer and cache have different parameter spaces,
-            the training or validation fold is empty, or a resumed run had other settings.
+            the training or validation fold is empty, a resumed run had other settings, or `spectrograms` were
+            made by another front end or without some of the sounds.
         ImportError: If `tensorboard`, or auraloss for `"multiscale"`, is asked for and not installed.
         FileExistsError: If `out` holds a run and neither `resume` nor `overwrite` is set.
         FloatingPointError: If the loss is NaN or infinite before a first epoch ends well.
@@ -173,7 +183,12 @@ def train(
         raise ValueError("A log for TensorBoard needs a directory; got out=None.")
     if epochs is None and time_budget is None:
         raise ValueError("Training needs an end: give epochs, time_budget, or both.")
-    for name, limit in (("epochs", epochs), ("time_budget", time_budget), ("patience", patience)):
+    for name, limit in (
+        ("epochs", epochs),
+        ("time_budget", time_budget),
+        ("patience", patience),
+        ("n_sounds", n_sounds),
+    ):
         if limit is not None and not limit > 0:
             raise ValueError(f"{name} must be positive or None; got {limit}.")
     for name, value in (("batch_size", batch_size), ("learning_rate", learning_rate)):
@@ -186,6 +201,7 @@ def train(
                 f"The {fold} fold of {cache.path} has no sound with a metric; training needs a training "
                 "and a validation fold. Likely cause: the cache is too small or unfinished."
             )
+    rows["train"] = rows["train"][:n_sounds]
     check_same_space(cache, synth)
     device = torch.device(device)
     criterion, loss_name = _make_loss(cache, synth, loss, dict(loss_options or {}), features)
@@ -212,8 +228,15 @@ def train(
         space=cache.space.to_dict(),
         encoder=encoder.config(),
         optimizer=type(updates).__name__,
+        n_sounds=n_sounds,
     )
-    run = _Run(cache, synth, encoder, updates, criterion, schedule, settings, rows, device, progress)
+    used = torch.cat(list(rows.values()))
+    if spectrograms is None:
+        spectrograms = Spectrograms(encoder.front_end, synth, cache.theta, used, device, progress=progress)
+    spectrograms.check_serve(encoder.front_end, used)
+    run = _Run(
+        cache, spectrograms, encoder, updates, criterion, schedule, settings, rows, device, clock, progress
+    )
     if out is not None:
         run.open(Path(out), resume=resume, overwrite=overwrite)
     with (
@@ -244,7 +267,7 @@ class _Run:
     def __init__(
         self,
         cache: MetricCache,
-        synth: nn.Module,
+        spectrograms: Spectrograms,
         encoder: Encoder,
         optimizer: torch.optim.Optimizer,
         criterion: nn.Module,
@@ -252,17 +275,17 @@ class _Run:
         settings: _Settings,
         rows: Mapping[str, Tensor],
         device: torch.device,
+        clock: Callable[[], float],
         progress: bool,
     ) -> None:
+        self.clock = clock
         self.encoder, self.optimizer = encoder, optimizer
         self.criterion, self.schedule, self.settings = criterion, schedule, settings
         # Damping changes from epoch to epoch; what epochs are compared by must not.
         self.validation_criterion = criterion.undamped() if isinstance(criterion, PNPLoss) else criterion
         self.rows, self.device, self.progress = rows, device, progress
         self.u = cache.u.float().to(device)
-        self.spectrograms = Spectrograms(
-            encoder, synth, cache.theta, torch.cat(list(rows.values())), device, progress=progress
-        )
+        self.spectrograms = spectrograms
         standardized = rows["train"][:_MOST_STANDARDIZED]
         encoder.standardize(self.spectrograms(standardized))
         self.state = _State()
@@ -345,13 +368,11 @@ class _Run:
                     return "time"
                 if patience is not None and state.epoch - state.best_epoch >= patience:
                     return "patience"
-                start, before = time.perf_counter(), state.seconds
+                start, before = self.clock(), state.seconds
                 train_loss = self._train_epoch(start - before, epochs, time_budget)
                 validation_loss, error = self._validate()
                 state.epoch += 1
-                improved = self._note(
-                    train_loss, validation_loss, error, before + time.perf_counter() - start
-                )
+                improved = self._note(train_loss, validation_loss, error, before + self.clock() - start)
                 self._save(improved)
                 if self.log is not None:
                     self.log.write(state.history[-1])
@@ -389,7 +410,7 @@ class _Run:
             if epochs is not None:
                 fractions.append((self.state.epoch + number / len(batches)) / epochs)
             if time_budget is not None:
-                fractions.append((time.perf_counter() - origin) / time_budget)
+                fractions.append((self.clock() - origin) / time_budget)
             self._set_learning_rate(min(max(fractions), 1.0))
             self.optimizer.zero_grad()
             loss = self.criterion(
@@ -399,7 +420,7 @@ class _Run:
             self.optimizer.step()
             total += loss.detach() * len(index)
             seen += len(index)
-            if time_budget is not None and time.perf_counter() - origin >= time_budget:
+            if time_budget is not None and self.clock() - origin >= time_budget:
                 break
         return float(total) / seen
 
@@ -446,7 +467,7 @@ class Spectrograms:
     """Input of an encoder for rows of a cache: kept if it fits into memory, made on demand if not.
 
     Args:
-        encoder: Encoder whose front end is used.
+        front_end: Front end of the encoder.
         synth: Synthesizer.
         theta: Physical parameters of all rows, shape (n, P).
         rows: Rows that will be asked for, shape (m,).
@@ -457,7 +478,7 @@ class Spectrograms:
 
     def __init__(
         self,
-        encoder: Encoder,
+        front_end: LogFrequencySpectrogram,
         synth: nn.Module,
         theta: Tensor,
         rows: Tensor,
@@ -466,7 +487,7 @@ class Spectrograms:
         most_bytes: int = _MOST_BYTES,
         progress: bool = False,
     ) -> None:
-        self.front_end, self.synth, self.device = encoder.front_end, synth, device
+        self.front_end, self.synth, self.device = front_end, synth, device
         self.theta = theta.float()
         self._place = torch.full((len(theta),), -1)
         self._kept: Tensor | None = None
@@ -485,6 +506,25 @@ class Spectrograms:
         if self._kept is None:
             return torch.cat([self._make(chunk) for chunk in torch.split(rows, _CHUNK)])
         return self._kept[self._place[rows].to(self._kept.device)]
+
+    def check_serve(self, front_end: LogFrequencySpectrogram, rows: Tensor) -> None:
+        """Check that these are what a front end would make of some rows.
+
+        Args:
+            front_end: Front end of the encoder that wants them.
+            rows: Rows that will be asked for, shape (m,).
+
+        Raises:
+            ValueError: If they were made by another front end, or without one of the rows.
+        """
+        ours, theirs = self.front_end.config(), front_end.config()
+        if ours != theirs:
+            raise ValueError(
+                f"Spectrograms were made with {ours}; the encoder takes those made with {theirs}."
+            )
+        missing = rows[self._place[rows] < 0] if self._kept is not None else rows[:0]
+        if len(missing):
+            raise ValueError(f"Spectrograms were made without row {int(missing[0])}, which is asked for.")
 
     @torch.no_grad()
     def _make(self, rows: Tensor) -> Tensor:

@@ -105,3 +105,11 @@ def test_bad_input_is_named(cache):
     other.space = other.space[::-1]
     with pytest.raises(ValueError, match="different parameter spaces"):
         evaluate(good, cache, other)
+
+
+def test_the_first_sounds_of_a_fold(cache):
+    rows = cache.rows("test")[:3]
+    result = _evaluate(cache, _Answers(cache, cache.u[rows]), n_sounds=3)
+    assert (result.n_sounds, result.rows.tolist()) == (3, rows.tolist())
+    with pytest.raises(ValueError, match="n_sounds must be positive or None; got 0"):
+        _evaluate(cache, _Answers(cache, cache.u[rows]), n_sounds=0)

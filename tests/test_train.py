@@ -4,6 +4,7 @@ import csv
 import itertools
 import math
 import sys
+from typing import ClassVar
 
 import pytest
 import torch
@@ -196,9 +197,54 @@ def test_failed_sounds_are_left_out():
 def test_spectrograms_on_demand_are_those_kept(cache):
     encoder = Encoder(cache.space, 1024.0, **SMALL)
     rows, asked = cache.rows(), torch.tensor([7, 0, 7])
-    kept = Spectrograms(encoder, cache.synth, cache.theta, rows, torch.device("cpu"))
-    on_demand = Spectrograms(encoder, cache.synth, cache.theta, rows, torch.device("cpu"), most_bytes=0)
+    kept = Spectrograms(encoder.front_end, cache.synth, cache.theta, rows, torch.device("cpu"))
+    on_demand = Spectrograms(
+        encoder.front_end, cache.synth, cache.theta, rows, torch.device("cpu"), most_bytes=0
+    )
     torch.testing.assert_close(kept(asked), on_demand(asked))
+
+
+def test_runs_that_share_spectrograms_are_those_that_make_their_own(cache):
+    front_end = Encoder(cache.space, 1024.0, **SMALL).front_end
+    shared = Spectrograms(front_end, cache.synth, cache.theta, cache.rows(), torch.device("cpu"))
+    ours = _train(cache, loss="pnp", epochs=2, spectrograms=shared)
+    theirs = _train(cache, loss="pnp", epochs=2)
+    assert [e["train_loss"] for e in ours.history] == [e["train_loss"] for e in theirs.history]
+
+
+def test_spectrograms_of_another_front_end_are_refused(cache):
+    other = Encoder(cache.space, 1024.0, **(SMALL | {"front_end": {"n_bands": 5}})).front_end
+    foreign = Spectrograms(other, cache.synth, cache.theta, cache.rows(), torch.device("cpu"))
+    with pytest.raises(ValueError, match="were made with .*'n_bands': 5.*; the encoder takes"):
+        _train(cache, spectrograms=foreign)
+
+
+def test_spectrograms_without_the_sounds_are_refused(cache):
+    rows = cache.rows()
+    front_end = Encoder(cache.space, 1024.0, **SMALL).front_end
+    some = Spectrograms(front_end, cache.synth, cache.theta, rows[rows != 2], torch.device("cpu"))
+    with pytest.raises(ValueError, match="without row 2"):
+        _train(cache, spectrograms=some)
+
+
+def test_a_time_budget_is_read_from_the_clock_given(cache):
+    ticks = itertools.count()
+    result = _train(cache, epochs=None, time_budget=100.0, clock=lambda: float(next(ticks)))
+    assert result.stopped == "time"
+    assert 100 <= result.seconds < 120
+
+
+def test_a_learning_curve_trains_on_the_first_sounds_of_the_fold(cache):
+    class Seen(ParameterLoss):
+        rows: ClassVar[set[int]] = set()
+
+        def forward(self, u_hat, u, index, **options):
+            if torch.is_grad_enabled():
+                self.rows.update(index.tolist())
+            return super().forward(u_hat, u, index, **options)
+
+    _train(cache, loss=Seen(), epochs=1, n_sounds=5)
+    assert Seen.rows == set(cache.rows("train")[:5].tolist())
 
 
 def test_bad_settings_are_named(cache, tmp_path):
@@ -207,6 +253,7 @@ def test_bad_settings_are_named(cache, tmp_path):
         ({"epochs": 0}, "epochs must be positive or None; got 0"),
         ({"time_budget": -1.0}, r"time_budget must be positive or None; got -1\.0"),
         ({"patience": 0}, "patience must be positive"),
+        ({"n_sounds": 0}, "n_sounds must be positive or None; got 0"),
         ({"batch_size": 0}, "batch_size must be positive; got 0"),
         ({"learning_rate": 0.0}, "learning_rate must be positive"),
         ({"loss": "mse"}, "pnp, p, surrogate, spectral, multiscale, or a module; got 'mse'"),
