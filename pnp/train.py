@@ -183,12 +183,8 @@ def train(
         raise ValueError("A log for TensorBoard needs a directory; got out=None.")
     if epochs is None and time_budget is None:
         raise ValueError("Training needs an end: give epochs, time_budget, or both.")
-    for name, limit in (
-        ("epochs", epochs),
-        ("time_budget", time_budget),
-        ("patience", patience),
-        ("n_sounds", n_sounds),
-    ):
+    limits = {"epochs": epochs, "time_budget": time_budget, "patience": patience, "n_sounds": n_sounds}
+    for name, limit in limits.items():
         if limit is not None and not limit > 0:
             raise ValueError(f"{name} must be positive or None; got {limit}.")
     for name, value in (("batch_size", batch_size), ("learning_rate", learning_rate)):

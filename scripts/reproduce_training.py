@@ -11,9 +11,9 @@ scripts/evidence_page.py writes docs/evidence.md.
 
 One encoder, one set of sounds and folds, one budget of time for all losses, on one thread, in seconds of the process,
 which are those of the wall clock where nothing else runs; synthesis, transforms and gradients of a loss count, the
-encoder's own spectrograms of the training sounds do not. Every loss is tuned over the same learning
-rates, damped ones over λ at the rate that is best without damping, on the validation fold by the distance that the
-metric is made of, with a seed of its own.
+encoder's own spectrograms of the training sounds do not. Every loss is tuned over the same learning rates, damped
+ones over λ at the rate that is best without damping, on the validation fold by the distance that the metric is made
+of, with a seed of its own.
 
 SCRAPL needs an interpreter with scrapl-loss, which carries a Kymatio of its own (see benchmarks/README.md); name it by
 --peer and its runs are made there.
@@ -77,14 +77,14 @@ class Condition:
 
 CONDITIONS = {
     "P": Condition("p", metric=False),
-    "P, norm": Condition("p", metric=False, norm=True),
     "PNP": Condition("pnp"),
-    "PNP, norm": Condition("pnp", norm=True),
     "PNP, identity": Condition("pnp", {"damping_kind": "identity"}, damped=True),
     "PNP, diagonal": Condition("pnp", {"damping_kind": "diagonal"}, damped=True),
     "PNP, mean": Condition("pnp", {"damping_kind": "mean"}, damped=True),
     "PNP, scheduled": Condition("pnp", schedule=True),
     "PNP, mean metric": Condition("pnp", {"mean_metric": True}),
+    "P, norm": Condition("p", metric=False, norm=True),
+    "PNP, norm": Condition("pnp", norm=True),
     "surrogate": Condition("surrogate"),
     "multiscale": Condition("multiscale", cheap=False, metric=False),
     "JTFS": Condition("spectral", cheap=False),
@@ -124,11 +124,10 @@ SMALL_ENCODER = {
 # A drum's partials lie close and last: finer bands, and fewer frames.
 DRUM_ENCODER = SMALL_ENCODER | {"front_end": {"n_bands": 64, "frame_rate": 43.0}}
 EXPERIMENTS = {
-    "chirp": Experiment("chirp", 4096, "grid", {"global": {}, "local": {"J_fr": 3, "F": 8}}, budget=1200.0),
-    "drum": Experiment("drum", 2048, "sobol", {"local": {}}, budget=1200.0),
-    "drum-short": Experiment(
-        "drum", 2048, "sobol", {"local": {}}, budget=80.0, encoder=DRUM_ENCODER, judged=128
+    "chirp": Experiment(
+        "chirp", 4096, "grid", {"global": {}}, budget=120.0, encoder=SMALL_ENCODER, judged=256
     ),
+    "drum": Experiment("drum", 2048, "sobol", {"local": {}}, budget=80.0, encoder=DRUM_ENCODER, judged=128),
     "chirp-reduced": Experiment(
         "chirp",
         512,
@@ -347,7 +346,8 @@ class Runner:
     def spectrograms(self, cache: pnp.MetricCache) -> Spectrograms:
         """Input of the encoder, made once for all runs."""
         if self._spectrograms is None:
-            encoder = Encoder(cache.space, float(self.synth.sample_rate), **self.experiment.encoder)
+            rate: Any = self.synth.sample_rate
+            encoder = Encoder(cache.space, float(rate), **self.experiment.encoder)
             self._spectrograms = Spectrograms(
                 encoder.front_end, self.synth, cache.theta, cache.rows(), torch.device("cpu")
             )

@@ -215,7 +215,7 @@ def test_runs_that_share_spectrograms_are_those_that_make_their_own(cache):
 def test_spectrograms_of_another_front_end_are_refused(cache):
     other = Encoder(cache.space, 1024.0, **(SMALL | {"front_end": {"n_bands": 5}})).front_end
     foreign = Spectrograms(other, cache.synth, cache.theta, cache.rows(), torch.device("cpu"))
-    with pytest.raises(ValueError, match="were made with .*'n_bands': 5.*; the encoder takes"):
+    with pytest.raises(ValueError, match=r"were made with .*'n_bands': 5.*; the encoder takes"):
         _train(cache, spectrograms=foreign)
 
 
