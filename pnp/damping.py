@@ -44,7 +44,8 @@ class LevenbergMarquardt:
         initial: λ₀. None takes it from the data, as `initial_damping` does.
         decrease: Factor on improvement, between 0 and 1.
         brake: Factor on failure, above 1.
-        patience: Steps without improvement to let pass before braking.
+        patience: Steps without improvement to let pass before braking. With few validation sounds their loss
+            rises by chance now and then; without patience, `revert` would then throw good epochs away.
         threshold: Relative improvement that counts: value < best · (1 − threshold).
         revert: Whether braking puts the best state back.
 
@@ -53,7 +54,7 @@ class LevenbergMarquardt:
 
     Example:
         >>> loss = PNPLoss(RiemannianMetric.from_factor(torch.eye(2)[None]))
-        >>> schedule = LevenbergMarquardt(loss, initial=1.0, decrease=0.1, brake=2.0, revert=False)
+        >>> schedule = LevenbergMarquardt(loss, initial=1.0, decrease=0.1, brake=2.0, patience=0, revert=False)
         >>> tuple(round(schedule.step(value) and loss.damping, 4) for value in (5.0, 4.0, 3.0))
         (0.1, 0.01, 0.001)
         >>> schedule.step(3.5), round(loss.damping, 4)
@@ -74,7 +75,7 @@ class LevenbergMarquardt:
         initial: float | None = None,
         decrease: float = 0.2,
         brake: float = 5.0,
-        patience: int = 0,
+        patience: int = 5,
         threshold: float = 1e-4,
         revert: bool = True,
     ) -> None:

@@ -57,7 +57,7 @@ def test_initial_damping_leaves_out_failed_sounds():
 
 def test_improvement_lowers_lambda_and_failure_raises_it():
     loss = _loss()
-    schedule = LevenbergMarquardt(loss, initial=8.0, decrease=0.5, brake=4.0, revert=False)
+    schedule = LevenbergMarquardt(loss, initial=8.0, decrease=0.5, brake=4.0, patience=0, revert=False)
     assert [schedule.step(value) for value in (3.0, 2.0, 2.0, 1.0)] == [True, True, False, True]
     assert loss.damping == pytest.approx(8.0 * 0.5 * 0.5 * 4.0 * 0.5)
 
@@ -89,7 +89,7 @@ def test_a_value_that_is_not_finite_brakes_at_once(value):
 
 def test_reverting_restores_model_and_optimizer_each_time():
     model, optimizer = _training()
-    schedule = LevenbergMarquardt(_loss(), model=model, optimizer=optimizer, initial=1.0)
+    schedule = LevenbergMarquardt(_loss(), model=model, optimizer=optimizer, initial=1.0, patience=0)
     _train(model, optimizer, 3)
     schedule.step(1.0)
     best = copy.deepcopy((model.state_dict(), optimizer.state_dict()))
@@ -105,7 +105,7 @@ def test_reverting_a_model_that_contains_the_loss_still_brakes():
     model, optimizer = _training()
     model.criterion = _loss()
     schedule = LevenbergMarquardt(
-        model.criterion, model=model, optimizer=optimizer, initial=1.0, decrease=0.5, brake=4.0
+        model.criterion, model=model, optimizer=optimizer, initial=1.0, decrease=0.5, brake=4.0, patience=0
     )
     for value in (3.0, 5.0, 5.0):
         schedule.step(value)

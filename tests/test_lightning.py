@@ -65,14 +65,14 @@ def _trainer(tmp_path, callback, epochs):
 
 def test_the_trainer_steps_the_schedule_once_an_epoch(tmp_path):
     module = _Module(values=[3.0, 2.0, 5.0, 1.0])
-    callback = DampingCallback("distance", initial=8.0, decrease=0.5, brake=4.0)
+    callback = DampingCallback("distance", initial=8.0, decrease=0.5, brake=4.0, patience=0)
     _trainer(tmp_path, callback, 4).fit(module)
     assert module.loss.damping == pytest.approx(8.0 * 0.5 * 0.5 * 4.0 * 0.5)
     assert callback.schedule.best == 1.0
 
 
 def test_the_schedule_resumes_with_the_trainer(tmp_path):
-    options = {"initial": 8.0, "decrease": 0.5, "brake": 4.0}
+    options = {"initial": 8.0, "decrease": 0.5, "brake": 4.0, "patience": 0}
     values = [3.0, 2.0, 2.5, 1.0]
     trainer = _trainer(tmp_path, DampingCallback("distance", **options), 2)
     trainer.fit(_Module(values))
