@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pnp.jacobian import value_and_jacobian
+from pnp.jacobian import sound_and_jacobian
 from pnp.metric import RiemannianMetric
 from pnp.store.schema import REASON_BYTES, Status
+from pnp.synths.clipping import is_clipped
 
-_Evaluate = Callable[[Tensor], tuple[Tensor, Tensor]]
+# Sounds, features and Jacobians.
+_Results = tuple[Tensor, Tensor, Tensor]
+_Evaluate = Callable[[Tensor], _Results]
 
 
 def compute_block(
@@ -53,24 +55,24 @@ def compute_block(
         status[row], reason[row] = kind, _cut(why)
         S[row] = J[row] = torch.nan
 
-    def evaluate(some: Tensor) -> tuple[Tensor, Tensor]:
-        value, jacobian = value_and_jacobian(synth, features, some)
+    def evaluate(some: Tensor) -> _Results:
+        sound, value, jacobian = sound_and_jacobian(synth, features, some)
         if value.shape[1:] != (n_features,):
             raise ValueError(
                 f"features returned {tuple(value.shape[1:])} coefficients, first sound had {n_features}"
             )
-        return value.detach().to("cpu", torch.float64), jacobian.detach().to("cpu", torch.float64)
+        return sound.cpu(), value.to("cpu", torch.float64), jacobian.to("cpu", torch.float64)
 
     with single_thread():
         for rows, outcome in _attempts(evaluate, points):
             if isinstance(outcome, Exception):
                 fail(rows.start, Status.EXCEPTION, f"{type(outcome).__name__}: {outcome}")
             else:
-                S[rows], J[rows] = outcome
-        for row in np.flatnonzero(status == Status.OK).tolist():
-            problem = _problem(synth, points[row], S[row], J[row], kept)
-            if problem is not None:
-                fail(row, *problem)
+                sounds, S[rows], J[rows] = outcome
+                for row, x in zip(range(n)[rows], sounds, strict=True):
+                    problem = _problem(x, S[row], J[row], kept)
+                    if problem is not None:
+                        fail(row, *problem)
         ok = torch.from_numpy(status == Status.OK)
         R = torch.full((n, p, p), torch.nan, dtype=torch.float64)
         sigma = torch.full((n, p), torch.nan, dtype=torch.float64)
@@ -97,9 +99,7 @@ def single_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _attempts(
-    evaluate: _Evaluate, points: Tensor
-) -> Iterator[tuple[slice, tuple[Tensor, Tensor] | Exception]]:
+def _attempts(evaluate: _Evaluate, points: Tensor) -> Iterator[tuple[slice, _Results | Exception]]:
     """Evaluate all points at once or, if that raises, one by one: a sound must not take others along."""
     try:
         yield slice(0, len(points)), evaluate(points)
@@ -112,7 +112,7 @@ def _attempts(
     for row in range(len(points)):
         rows = slice(row, row + 1)
         try:
-            outcome: tuple[Tensor, Tensor] | Exception = evaluate(points[rows])
+            outcome: _Results | Exception = evaluate(points[rows])
         except Exception as error:  # noqa: BLE001
             _let_out_of_memory_pass(error, alone=True)
             outcome = error
@@ -125,27 +125,27 @@ def _let_out_of_memory_pass(error: Exception, *, alone: bool) -> None:
         raise error
 
 
-def _problem(synth: Any, u: Tensor, S: Tensor, J: Tensor, kept: torch.dtype) -> tuple[Status, str] | None:
-    finite = bool(torch.isfinite(S).all()), bool(torch.isfinite(J).all())
-    if all(finite) and bool(J.any()):
-        unfit = [name for name, values in (("S", S), ("J", J)) if not _fits(values, kept)]
-        if not unfit:
-            return None
-        return Status.NOT_FINITE, f"{unfit[0]} is beyond the range of {str(kept).removeprefix('torch.')}"
-    # The sound itself is only looked at where something is wrong, to tell what.
-    x = synth(synth.space.from_unit(u[None]))[0].detach()
+def _problem(x: Tensor, S: Tensor, J: Tensor, kept: torch.dtype) -> tuple[Status, str] | None:
     if not bool(torch.isfinite(x).all()):
         first = int((~torch.isfinite(x)).nonzero()[0])
         return Status.NOT_FINITE, f"the sound is NaN or infinite, first at sample {first}"
     if not bool(x.any()):
         return Status.SILENT, "the sound is silent"
+    if is_clipped(x):
+        return Status.CLIPPED, "the sound is clipped, flat at full scale: lower the gain"
+    finite = bool(torch.isfinite(S).all()), bool(torch.isfinite(J).all())
     if not all(finite):
         what = "J is" if finite[0] else "S is" if finite[1] else "S and J are"
         return Status.NOT_FINITE, f"{what} NaN or infinite, though the sound is finite"
-    return (
-        Status.ZERO_JACOBIAN,
-        "J is zero though the sound is not: a gradient is dropped, or nothing is audible",
-    )
+    if not bool(J.any()):
+        return (
+            Status.ZERO_JACOBIAN,
+            "J is zero though the sound is not: a gradient is dropped, or nothing is audible",
+        )
+    unfit = [name for name, values in (("S", S), ("J", J)) if not _fits(values, kept)]
+    if unfit:
+        return Status.NOT_FINITE, f"{unfit[0]} is beyond the range of {str(kept).removeprefix('torch.')}"
+    return None
 
 
 def _fits(values: Tensor, kept: torch.dtype) -> bool:

@@ -16,7 +16,6 @@ __all__ = ["value_and_jacobian"]
 _STEP = 1e-3
 
 
-@torch.no_grad()
 def value_and_jacobian(
     synth: nn.Module, features: nn.Module, u: Tensor
 ) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C P"]]:
@@ -42,6 +41,27 @@ def value_and_jacobian(
 
     Source:
         Han, Lostanlen and Lagrange, "Perceptual-neural-physical sound matching", ICASSP 2023, equation 5.
+    """
+    return sound_and_jacobian(synth, features, u)[1:]
+
+
+@torch.no_grad()
+def sound_and_jacobian(
+    synth: nn.Module, features: nn.Module, u: Tensor
+) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B C"], Float[Tensor, "B C P"]]:
+    """What `value_and_jacobian` returns, and the sounds before it.
+
+    Args:
+        synth: Synthesizer.
+        features: Feature map.
+        u: Scaled parameters, shape (B, P).
+
+    Returns:
+        Sounds x, shape (B, N); features S, shape (B, C); Jacobian J, shape (B, C, P).
+
+    Raises:
+        TypeError: As `value_and_jacobian`.
+        ValueError: As `value_and_jacobian`.
     """
     _check_interface(synth)
     # What a user hands in is a module with more attributes than nn.Module declares.
@@ -69,7 +89,7 @@ def value_and_jacobian(
         S, dS = phi.value_and_tangents(x, dx)
     else:
         S, dS = pushforward(features, x, dx)
-    return S.reshape(len(u), -1), dS.reshape(*u.shape, -1).mT
+    return x, S.reshape(len(u), -1), dS.reshape(*u.shape, -1).mT
 
 
 def _check_interface(synth: nn.Module) -> None:

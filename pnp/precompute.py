@@ -33,6 +33,7 @@ from pnp.parameters import ParameterSpace
 from pnp.provenance import describe, library_versions
 from pnp.store import CacheHeader, CacheWriter, MetricCache
 from pnp.store.schema import DTYPES, stored_columns
+from pnp.synths.clipping import is_clipped
 from pnp.synths.probe import probe as probe_synthesizer
 from pnp.synths.registry import check_interface
 
@@ -314,7 +315,7 @@ def _probe(synth: Any, design: Tensor, device: str) -> None:
         except Exception as error:  # noqa: BLE001  (whatever a user's synthesizer raises is a property of the sound)
             _log.debug("the probe passes over a sound that fails: %s", error)
             continue
-        if torch.isfinite(x).all() and x.any():
+        if torch.isfinite(x).all() and x.any() and not is_clipped(x[0]):
             sounding.append(theta)
     if sounding:
         probe_synthesizer(synth, torch.stack(sounding[:2]))

@@ -13,7 +13,7 @@ from toy import ToyFeatures, ToySynth
 import pnp._block
 from pnp._block import compute_block
 from pnp.errors import CacheConfigMismatch, SynthesisError
-from pnp.jacobian import value_and_jacobian
+from pnp.jacobian import sound_and_jacobian, value_and_jacobian
 from pnp.precompute import PrecomputeSummary, precompute
 from pnp.provenance import canonical_json, describe, differences, fingerprint
 from pnp.store import MetricCache, Status
@@ -142,6 +142,7 @@ def test_shard_of_another_run_is_refused(tmp_path: Path) -> None:
     [
         ("nan", Status.NOT_FINITE, "the sound is NaN or infinite, first at sample 0"),
         ("silence", Status.SILENT, "the sound is silent"),
+        ("clipped", Status.CLIPPED, "the sound is clipped, flat at full scale"),
         ("detached", Status.ZERO_JACOBIAN, "J is zero though the sound is not"),
     ],
 )
@@ -170,12 +171,12 @@ def test_neighbours_of_a_failed_sound_are_what_they_would_have_been(tmp_path: Pa
 
 
 def test_exception_of_one_sound_does_not_take_its_block_along(monkeypatch: pytest.MonkeyPatch) -> None:
-    def picky(synth: nn.Module, features: nn.Module, u: Tensor) -> tuple[Tensor, Tensor]:
+    def picky(synth: nn.Module, features: nn.Module, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if bool((u[:, 0] > 0.9).any()):
             raise ArithmeticError("too high\nfor me")
-        return value_and_jacobian(synth, features, u)
+        return sound_and_jacobian(synth, features, u)
 
-    monkeypatch.setattr(pnp._block, "value_and_jacobian", picky)
+    monkeypatch.setattr(pnp._block, "sound_and_jacobian", picky)
     u = np.array([[0.0, 0.0], [0.95, 0.0], [0.5, 0.5]])
     columns = compute_block(ToySynth(), ToyFeatures(), u, 7, torch.float32, "cpu")
     assert columns["status"].tolist() == [Status.OK, Status.EXCEPTION, Status.OK]
@@ -186,19 +187,19 @@ def test_exception_of_one_sound_does_not_take_its_block_along(monkeypatch: pytes
 
 
 def test_lack_of_memory_is_not_blamed_on_the_sound(monkeypatch: pytest.MonkeyPatch) -> None:
-    def greedy(synth: nn.Module, features: nn.Module, u: Tensor) -> tuple[Tensor, Tensor]:
+    def greedy(synth: nn.Module, features: nn.Module, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(pnp._block, "value_and_jacobian", greedy)
+    monkeypatch.setattr(pnp._block, "sound_and_jacobian", greedy)
     with pytest.raises(MemoryError, match="no room"):
         compute_block(ToySynth(), ToyFeatures(), np.zeros((2, 2)), 7, torch.float32, "cpu")
 
 
 def test_long_reasons_are_cut_between_characters(monkeypatch: pytest.MonkeyPatch) -> None:
-    def verbose(synth: nn.Module, features: nn.Module, u: Tensor) -> tuple[Tensor, Tensor]:
+    def verbose(synth: nn.Module, features: nn.Module, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         raise ValueError("é" * 300)
 
-    monkeypatch.setattr(pnp._block, "value_and_jacobian", verbose)
+    monkeypatch.setattr(pnp._block, "sound_and_jacobian", verbose)
     columns = compute_block(ToySynth(), ToyFeatures(), np.zeros((1, 2)), 7, torch.float32, "cpu")
     assert set(columns["reason"][0].decode().removeprefix("ValueError: ")) == {"é"}
 

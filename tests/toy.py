@@ -18,7 +18,8 @@ class ToySynth(nn.Module):
 
     Args:
         n_samples: Length of a sound.
-        trouble: What happens to sounds with a decay above 16/s: "nan", "silence" or "detached" (no gradient).
+        trouble: What happens to sounds with a decay above 16/s: "nan", "silence", "clipped" or "detached" (no
+            gradient).
         seconds: Duration of a call, to leave time for being interrupted.
         deadly: File that makes a call in another process than this one die; it is removed first if `once`.
         once: Whether to die once only.
@@ -54,6 +55,8 @@ class ToySynth(nn.Module):
             return torch.where(chosen, torch.nan, x)
         if self.trouble == "silence":
             return torch.where(chosen, 0.0, x)
+        if self.trouble == "clipped":
+            return torch.where(chosen, (20 * x + 15).clamp(-1, 1), x)
         if self.trouble == "detached":
             return torch.where(chosen, x.detach(), x)
         return x

@@ -46,6 +46,7 @@ class Status(IntEnum):
     NOT_FINITE = 3
     SILENT = 4
     ZERO_JACOBIAN = 5
+    CLIPPED = 6
 
 
 @dataclass(frozen=True)

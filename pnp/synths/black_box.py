@@ -17,6 +17,7 @@ from pnp._concrete import is_concrete
 from pnp.errors import SynthesisError
 from pnp.parameters import ParameterSpace
 from pnp.synths.base import Synthesizer
+from pnp.synths.clipping import is_clipped
 from pnp.synths.command import CommandLine
 
 __all__ = ["BlackBox"]
@@ -37,6 +38,11 @@ _PILOT_REACH = 0.75
 # Derivatives at neighbouring steps that disagree by more than this at every step are not derivatives.
 _DISCONTINUOUS = 0.1
 
+# A quarter of a step changes a smooth sound by a quarter as much; beyond these bounds it jumps, or turns its phase too
+# far within the step. Changes below this part of the sound may be its noise, which does not shrink with the step.
+_QUARTER_BOUNDS = (0.05, 0.75)
+_NOTABLE = 0.01
+
 # Step for a parameter that does not change the sound anywhere it was tried: its derivative is 0 at any step.
 _INAUDIBLE_STEP = 1e-3
 
@@ -55,7 +61,8 @@ class BlackBox(Synthesizer):
     The step h of each parameter is chosen by measurement. Along a ladder of steps, neighbouring
     extrapolations disagree at long steps by truncation (the sound's curvature) and at short ones by rounding
     (its noise: float64 in a Python function, 2⁻¹⁵ in a 16-bit file). The step where they disagree least is
-    taken. A parameter for which they disagree at every step has no derivative, and is named.
+    taken. A parameter for which they disagree at every step has no derivative, and is named; so is one that has
+    none at some sounds alone, where the sound jumps between the four points.
 
     Args:
         program: A function called with one float for each parameter, by name, that returns N samples; or a
@@ -142,7 +149,8 @@ class BlackBox(Synthesizer):
             Sounds, shape (..., N).
 
         Raises:
-            SynthesisError: If the program fails or returns something else than N finite samples.
+            SynthesisError: If the program fails, or returns something else than N finite samples that are not
+                clipped.
             RuntimeError: If a derivative is asked of automatic differentiation.
         """
         if not is_concrete(theta) or (theta.requires_grad and torch.is_grad_enabled()):
@@ -205,7 +213,7 @@ class BlackBox(Synthesizer):
 
         Raises:
             ValueError: If the program is not deterministic, or a parameter has no derivative.
-            SynthesisError: If the program fails.
+            SynthesisError: If the program fails, or a parameter has no derivative at one of these sounds.
         """
         steps = self._calibrated or self.calibrate()
         step = torch.tensor([steps[name] for name in self.space.names], dtype=torch.float64)
@@ -220,11 +228,36 @@ class BlackBox(Synthesizer):
         flat = torch.cat([exact, self.space.from_unit(points).reshape(-1, len(self.space))])
         sounds = self._run(flat)
         x, around = sounds[: len(exact)], sounds[len(exact) :].reshape(*along.shape, -1)
+        self._check_smooth(x, around, flat)
         weights = _derivative_weights(along - u[..., None])
         # The weights sum to 0 but for rounding: with the sound itself taken off, no change gives exactly 0.
         tangents = torch.einsum("bpi,bpin->bpn", weights, around - x[:, None, None])
         slope = torch.func.jvp(self.space.from_unit, (u,), (torch.ones_like(u),))[1]
         return x.to(theta), (tangents / slope[..., None]).to(theta)
+
+    def _check_smooth(self, x: Tensor, around: Tensor, theta: Tensor) -> None:
+        """Refuse sounds, (B, N), that jump between those around them, (B, P, 4, N)."""
+        step = (around[:, :, 3] - around[:, :, 0]).norm(dim=-1)
+        quarter = (around[:, :, 2] - around[:, :, 1]).norm(dim=-1)
+        low, high = _QUARTER_BOUNDS
+        # Who gives a step may want the slope across a jump.
+        measured = torch.tensor([name not in self.steps for name in self.space.names])
+        jumps = (
+            measured
+            & ((quarter < low * step) | (quarter > high * step))
+            & (step > _NOTABLE * x.norm(dim=-1)[:, None])
+        )
+        for row, column in jumps.nonzero()[:1].tolist():
+            where = self._where(theta[row].tolist())
+            raise SynthesisError(
+                f"parameter {self.space.names[column]!r} of {self._label} has no derivative here: a quarter of a step "
+                f"changes the sound by {float(quarter[row, column] / step[row, column]):.0%} of what the step does, "
+                f"25 % expected; it switches, or its step is too long ({where})"
+            )
+
+    def _where(self, row: list[float]) -> str:
+        """Parameters, for messages."""
+        return ", ".join(f"{name} = {value:g}" for name, value in zip(self.space.names, row, strict=True))
 
     def _pilots(self) -> list[Tensor]:
         """Points in unit coordinates where the program sounds, and the same twice."""
@@ -303,7 +336,7 @@ class BlackBox(Synthesizer):
 
     def _run_once(self, row: list[float]) -> Tensor:
         parameters = dict(zip(self.space.names, row, strict=True))
-        where = ", ".join(f"{name} = {value:g}" for name, value in parameters.items())
+        where = self._where(row)
         try:
             x = np.asarray(self.program(**parameters), dtype=np.float64)
         except SynthesisError as error:
@@ -318,7 +351,13 @@ class BlackBox(Synthesizer):
             )
         if not np.isfinite(x).all():
             raise SynthesisError(f"{self._label} returned NaN or infinite samples ({where})")
-        return torch.from_numpy(x.copy())
+        sound = torch.from_numpy(x.copy())
+        # Of the sounds that derivatives are made of, a caller never sees but the one in the middle.
+        if is_clipped(sound):
+            raise SynthesisError(
+                f"{self._label} returned a clipped sound, flat at full scale; lower its gain ({where})"
+            )
+        return sound
 
 
 def _derivative_weights(offsets: Float[Tensor, "*batch K"]) -> Float[Tensor, "*batch K"]:

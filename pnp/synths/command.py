@@ -18,9 +18,6 @@ from pnp.synths.wav import read_wav
 
 __all__ = ["CommandLine"]
 
-# In 16 bits the largest positive sample is one step short of 1.
-_FULL_SCALE = 1.0 - 2.0**-15
-
 
 class CommandLine:
     """A program on the command line, as a function of its parameters.
@@ -63,8 +60,7 @@ class CommandLine:
             Samples, float64.
 
         Raises:
-            SynthesisError: If the program fails, hangs, writes no readable mono file at the sampling rate, or
-                a clipped sound.
+            SynthesisError: If the program fails, hangs, or writes no readable mono file at the sampling rate.
         """
         with tempfile.TemporaryDirectory(prefix="pnp-") as folder:
             output = Path(folder) / "sound.wav"
@@ -81,7 +77,6 @@ class CommandLine:
             raise SynthesisError(f"{self._label} wrote {samples.shape[1]} channels, expected 1")
         if rate != self.sample_rate:
             raise SynthesisError(f"{self._label} wrote {rate} Hz, expected {self.sample_rate:g} Hz")
-        _refuse_clipping(samples[:, 0], self._label)
         return samples[:, 0]
 
     @property
@@ -112,11 +107,3 @@ class CommandLine:
         if process.returncode != 0:
             last = said.decode(errors="replace").strip().splitlines()[-1:] or ["nothing"]
             raise SynthesisError(f"{self._label} failed with status {process.returncode}, saying: {last[0]}")
-
-
-def _refuse_clipping(samples: np.ndarray, label: str) -> None:
-    full = np.abs(samples) >= _FULL_SCALE
-    # Flat only: a floating-point file may exceed full scale and stay smooth.
-    flat = full[1:] & full[:-1] & (samples[1:] == samples[:-1])
-    if (flat[1:] & flat[:-1]).any():
-        raise SynthesisError(f"{label} wrote a clipped sound (flat at full scale); lower its gain")

@@ -10,6 +10,10 @@ import numpy as np
 
 def main() -> None:
     output, f0, decay, mode = sys.argv[1], float(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
+    # "MODE@X" goes wrong for decays above X alone.
+    mode, _, above = mode.partition("@")
+    if above and decay <= float(above):
+        mode = "plain"
     t = np.arange(2000) / 8000
     x = 0.5 * np.exp(-t / decay) * np.sin(2 * np.pi * f0 * t)
     if mode == "fail":

@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from task import Energies
 
 from pnp import Features, MetricCache, Parameter, ParameterSpace, TimeFrequencyScattering, precompute
 from pnp.errors import SynthesisError
+from pnp.store import Status
 from pnp.synths import BlackBox, Chirp, probe
 from pnp.verify import verify
 
@@ -179,6 +181,50 @@ def test_a_cache_is_made_of_it_and_failing_sounds_cost_only_their_rows(tmp_path)
     assert verify(paths[0]).ok
 
 
+def _spoiled(fault):
+    """The chirp, spoiled above 3.2 octaves a second: beyond where steps are measured."""
+
+    def program(f_c, f_m, gamma):
+        x = chirp(f_c, f_m, gamma)
+        return fault(x, f_c) if gamma > 3.2 else x
+
+    return program
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "reason"),
+    [
+        (lambda x, _: 0 * x, Status.SILENT, "the sound is silent"),
+        (lambda x, _: x * np.nan, Status.EXCEPTION, "returned NaN or infinite samples (f_c = "),
+        (lambda x, _: (50 * x / abs(x).max()).clip(-1, 1), Status.EXCEPTION, "returned a clipped sound"),
+        (lambda x, _: x[:-1], Status.EXCEPTION, "shape (4095,), expected (4096,) (f_c = "),
+        # A chatter so fast that every step crosses some of it.
+        (
+            lambda x, f_c: np.roll(x, np.float64(f_c).view(np.int64) % 2000),
+            Status.EXCEPTION,
+            "parameter 'f_c' of the program 'program' has no derivative here",
+        ),
+        (lambda x, _: 1 // 0 * x, Status.EXCEPTION, "raised ZeroDivisionError"),
+    ],
+    ids=["silent", "nan", "clipped", "short", "jumping", "raising"],
+)
+def test_a_sound_that_goes_wrong_is_recorded_and_the_run_goes_on(tmp_path, fault, status, reason):
+    energies = Energies().double()
+    options = {"size": 16, "block": 4, "progress": False, "store": "metric"}
+    precompute(boxed(chirp), energies, tmp_path / "good.h5", **options)
+    summary = precompute(boxed(_spoiled(fault)), energies, tmp_path / "bad.h5", **options)
+    assert summary.n_done == 16
+    with MetricCache(tmp_path / "good.h5") as good, MetricCache(tmp_path / "bad.h5") as bad:
+        spoiled = bad.theta[:, 2] > 3.2
+        assert torch.equal(~bad.ok, spoiled)
+        assert summary.n_failed == int(spoiled.sum()) > 0
+        assert set(bad.status[spoiled].tolist()) == {status}
+        assert all(reason in told for told in bad.failures.values()), bad.failures
+        # Steps are measured elsewhere where a long one would reach a sound that fails.
+        M, expected = (cache.metrics().matrix[bad.ok] for cache in (bad, good))
+        assert ((M - expected).norm(dim=(1, 2)) < 1e-4 * expected.norm(dim=(1, 2))).all()
+
+
 def test_automatic_differentiation_is_refused_with_the_way_out(theta):
     box = boxed(chirp)
     for attempt in (
@@ -282,6 +328,27 @@ def test_a_program_that_hangs_is_stopped():
     with pytest.raises(SynthesisError, match="was stopped after 1 s"):
         external("hang", timeout=1.0)(torch.tensor([300.0, 0.1]))
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"),
+    [
+        ("fail", "failed with status 1, saying: error: no such instrument"),
+        ("hang", "was stopped after 2 s"),
+        ("garbage", "wrote garbage: not a WAV file"),
+        ("clipped", "returned a clipped sound"),
+        ("short", "shape (1999,), expected (2000,)"),
+    ],
+)
+def test_an_external_program_that_goes_wrong_costs_only_its_sounds(tmp_path, mode, reason):
+    box = external(f"{mode}@0.14", timeout=2.0, steps={"f0": 0.01, "decay": 0.01})
+    u = torch.tensor([[-0.5, -0.5], [0.3, 0.9], [0.1, 0.0]], dtype=torch.float64)
+    path = tmp_path / "cache.h5"
+    summary = precompute(box, Energies().double(), path, u=u, split=(1, 0, 0), block=3, progress=False)
+    assert (summary.n_done, summary.n_failed) == (3, 1)
+    with MetricCache(path) as cache:
+        assert cache.ok.tolist() == [True, False, True]
+        assert reason in cache.failures[1]
 
 
 def test_a_program_that_does_not_exist_is_named():
