@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 REDUCTIONS = ("mean", "sum", "none")
 
+# Sounds whose features are compared for the distance between any two.
+_MOST_COMPARED = 1024
+
 
 class _Loss(nn.Module):
     """What the losses share: checks of the pair of parameter batches, and the reduction."""
@@ -125,6 +128,7 @@ class PNPLoss(_Loss):
         scale: Factor μ.
         normalize: Divide all metrics by their mean eigenvalue, mean(tr M) / P, before λ is added. PNP loss is
             then as large as P-loss on average, and the same learning rates suit both.
+        ceiling: Ceiling κ of the eigenvalues of M before all else, as in `RiemannianMetric.saturated`; None for none.
         volume_weighting: Exponent a ≥ 0 of the weights wᵢ = vᵢᵃ / mean(vᵃ) with vᵢ = √det Mᵢ, the volume that
             a unit of the cube takes up in perceptual space. 0: all sounds count alike; 1: as if the sounds
             had been drawn uniformly in perceptual space.
@@ -160,6 +164,7 @@ class PNPLoss(_Loss):
         damping_kind: str = "identity",
         scale: float = 1.0,
         normalize: bool = False,
+        ceiling: float | None = None,
         volume_weighting: float = 0.0,
         reference: RiemannianMetric | None = None,
         reduction: str = "mean",
@@ -170,9 +175,9 @@ class PNPLoss(_Loss):
             raise ValueError(f"Damping kind must be one of {', '.join(DAMPING_KINDS)}; got {damping_kind!r}.")
         if not 0 <= volume_weighting < float("inf"):
             raise ValueError(f"Volume weighting must be finite and at least 0; got {volume_weighting}.")
-        if metric is None and (normalize or volume_weighting or damping_kind == "mean"):
+        if metric is None and (normalize or volume_weighting or ceiling or damping_kind == "mean"):
             raise ValueError(
-                "Normalization, volume weighting and mean damping need the metrics of all sounds; "
+                "Normalization, volume weighting, a ceiling and mean damping need the metrics of all sounds; "
                 "got metric=None."
             )
         if metric is not None and len(metric.batch_shape) > 1:
@@ -182,6 +187,9 @@ class PNPLoss(_Loss):
         self.damping_kind = damping_kind
         factor = mean_factor = weight = None
         if metric is not None:
+            if ceiling is not None:
+                metric = metric.saturated(ceiling)
+                reference = None if reference is None else reference.saturated(ceiling)
             reference = metric if reference is None else reference
             normalization = float(reference.mean().trace) / metric.n_parameters if normalize else 1.0
             if normalization == 0:
@@ -198,7 +206,9 @@ class PNPLoss(_Loss):
         self.damping = damping
 
     @classmethod
-    def from_cache(cls, cache: MetricCache, *, mean_metric: bool = False, **options: Any) -> PNPLoss:
+    def from_cache(
+        cls, cache: MetricCache, *, mean_metric: bool = False, reach: float | None = None, **options: Any
+    ) -> PNPLoss:
         """Loss over the sounds of a cache; the batch's `index` is the row in the cache.
 
         Means (for `normalize`, `damping_kind="mean"`, `volume_weighting` and `mean_metric`) are taken over
@@ -208,6 +218,11 @@ class PNPLoss(_Loss):
             cache: Open metric cache.
             mean_metric: Use the mean metric for every sound: L = μ/2 Δuᵀ (mean M + λD) Δu, which weighs and
                 mixes parameters as the ear does on average, the same everywhere.
+            reach: Size r of the differences Δu for which the loss is to stand for the distance, in units of the
+                cube. Sets the ceiling κ = d²/r², with d the root mean square distance between the features of two
+                sounds of the training fold: no direction then counts as if a difference of r along it changed the
+                sound by more than d. Take the error that a network is expected to reach, such as 0.1; None leaves
+                the metric as it is, which is right for differences that are small enough.
             **options: Options of the loss.
 
         Returns:
@@ -215,8 +230,19 @@ class PNPLoss(_Loss):
 
         Raises:
             ValueError: If no sound of the training fold has a metric, or an option is outside its range.
+            CacheError: If `reach` is asked for and the cache keeps no features.
         """
+        if reach is not None:
+            if not 0 < reach < math.inf:
+                raise ValueError(f"The reach r must be finite and positive; got {reach}.")
+            if options.get("ceiling") is not None:
+                raise ValueError("The reach sets the ceiling; give one of both.")
+            options["ceiling"] = _mean_squared_distance(cache) / reach**2
         metrics = cache.metrics()
+        ceiling = options.pop("ceiling", None)
+        if ceiling is not None:
+            # Here and not in the loss, for a mean metric is to be the mean of saturated ones.
+            metrics = metrics.saturated(ceiling)
         training = metrics.valid & (cache.fold == 0)
         if not training.any():
             raise ValueError(
@@ -574,6 +600,14 @@ def _apply(factor: Tensor, du: Tensor) -> Tensor:
 def _squared_norm(x: Tensor) -> Tensor:
     """Sum of squares over the last axis, in operations that autocast leaves in full precision."""
     return x.square().sum(-1)
+
+
+def _mean_squared_distance(cache: MetricCache) -> float:
+    """Mean over pairs of sounds of the training fold of the squared distance between their features."""
+    rows = cache.rows("train")
+    # A mean is known well enough from a thousand sounds, and features of all may not fit into memory.
+    features = cache.features(rows[:: max(1, len(rows) // _MOST_COMPARED)]).double()
+    return 2 * float(features.var(0).sum())
 
 
 def _volume_weights(metric: RiemannianMetric, reference: RiemannianMetric, exponent: float) -> Tensor:

@@ -372,6 +372,31 @@ class RiemannianMetric:
             raise ValueError(f"Damping overflows: λ = {largest:.3g} is too large for this metric in float64.")
         return type(self)(_with_missing(missing, damped))
 
+    def saturated(self, ceiling: float) -> RiemannianMetric:
+        """Metric whose eigenvalues stay below a ceiling κ: every σ² becomes κσ²/(κ + σ²).
+
+        This is (M⁻¹ + I/κ)⁻¹: where damping is a metric in parallel, which holds small eigenvalues up, this is one in
+        series, which holds large ones down. It is for differences beyond the reach of the expansion: distances between
+        features are bounded, so a slope above the largest distance over the size of the difference cannot last.
+
+        Args:
+            ceiling: Ceiling κ > 0, in the unit of an eigenvalue.
+
+        Returns:
+            Metric with the same batch shape.
+
+        Raises:
+            ValueError: If κ is not finite and positive.
+        """
+        if not 0 < ceiling < math.inf:
+            raise ValueError(f"The ceiling κ of eigenvalues must be finite and positive; got {ceiling}.")
+        missing = ~self.valid
+        sigma, vectors = (part.masked_fill(part.isnan(), 0.0) for part in self._spectrum)
+        root = math.sqrt(ceiling)
+        # hypot, for σ² may overflow where σ does not.
+        low = sigma * (root / torch.hypot(sigma, torch.full_like(sigma, root)))
+        return type(self)(_with_missing(missing, _triangular(low[..., None] * vectors.mT)))
+
     def _non_negative(self, name: str, value: float | Tensor) -> Tensor:
         tensor = torch.as_tensor(value, dtype=self.factor.dtype, device=self.factor.device)
         if not (torch.isfinite(tensor) & (tensor >= 0)).all():

@@ -50,6 +50,7 @@ _log = logging.getLogger("reproduce_training")
 TUNING_SEED = 1000
 LEARNING_RATES = (1e-3, 3e-3, 1e-2)
 DAMPINGS = (0.01, 0.1, 1.0)
+REACHES = (0.03, 0.1, 0.3, 1.0)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Condition:
         loss: Loss as `pnp.train.train` names it, or "scrapl".
         options: Its options.
         damped: Whether λ is tuned.
+        saturated: Whether eigenvalues of the metric are held down, with a reach that is tuned.
         schedule: Whether λ follows Levenberg and Marquardt.
         cheap: Whether it costs no more than parameter loss: such are repeated with all seeds.
         metric: Whether it depends on the cache's metric or features.
@@ -69,6 +71,7 @@ class Condition:
     loss: str
     options: dict[str, Any] = field(default_factory=dict)
     damped: bool = False
+    saturated: bool = False
     schedule: bool = False
     cheap: bool = True
     metric: bool = True
@@ -82,6 +85,8 @@ CONDITIONS = {
     "PNP, diagonal": Condition("pnp", {"damping_kind": "diagonal"}, damped=True),
     "PNP, mean": Condition("pnp", {"damping_kind": "mean"}, damped=True),
     "PNP, scheduled": Condition("pnp", schedule=True),
+    "PNP, saturated": Condition("pnp", saturated=True),
+    "PNP, saturated, identity": Condition("pnp", saturated=True, damped=True),
     "PNP, mean metric": Condition("pnp", {"mean_metric": True}),
     "P, norm": Condition("p", metric=False, norm=True),
     "PNP, norm": Condition("pnp", norm=True),
@@ -155,6 +160,7 @@ class Run:
         seed: Seed of weights and of the order of sounds.
         budget: Seconds of training.
         sounds: Sounds of the training fold that it learns from; None for all.
+        reach: Reach for which the metric is saturated; None if it is not.
     """
 
     condition: str
@@ -164,6 +170,7 @@ class Run:
     seed: int
     budget: float
     sounds: int | None = None
+    reach: float | None = None
 
     @property
     def name(self) -> str:
@@ -171,7 +178,9 @@ class Run:
         condition = self.condition.replace(", ", "-").replace(" ", "-")
         return (
             f"{condition}_{self.transform}_lr{self.learning_rate:g}_lambda{self.damping:g}_"
-            f"{self.budget:g}s_seed{self.seed}" + (f"_{self.sounds}sounds" if self.sounds else "")
+            f"{self.budget:g}s_seed{self.seed}"
+            + (f"_{self.sounds}sounds" if self.sounds else "")
+            + (f"_reach{self.reach:g}" if self.reach else "")
         )
 
 
@@ -261,14 +270,22 @@ class Runner:
         kind = CONDITIONS[condition]
         rates: tuple[float, ...] = LEARNING_RATES
         dampings: tuple[float, ...] = DAMPINGS if kind.damped else (0.0,)
-        if (kind.damped or kind.schedule) and not self.options.full_search:
+        reaches: tuple[float | None, ...] = REACHES if kind.saturated else (None,)
+        if kind.saturated and kind.damped:
+            found = self.best("PNP, saturated", transform)
+            rates, reaches = (found.learning_rate,), (found.reach,)
+        elif kind.saturated:
+            # Its gradients are as large as those of P-loss, and spread as little.
+            rates = (self.best("P", "-").learning_rate,)
+        elif (kind.damped or kind.schedule) and not self.options.full_search:
             # At the learning rate that is best for the undamped metric.
             rates = (self.best("PNP", transform).learning_rate,)
         elif self.options.learning_rate:
             rates = (self.options.learning_rate,)
+        budget, sounds = self.experiment.budget, self.options.sounds
         return [
-            Run(condition, transform, rate, damping, TUNING_SEED, self.experiment.budget, self.options.sounds)
-            for rate, damping in product(rates, dampings)
+            Run(condition, transform, rate, damping, TUNING_SEED, budget, sounds, reach)
+            for rate, damping, reach in product(rates, dampings, reaches)
         ]
 
     def best(self, condition: str, transform: str) -> Run:
@@ -362,6 +379,8 @@ class Runner:
             options: dict[str, Any] = dict(condition.options)
             if condition.loss == "pnp" and run.damping:
                 options["damping"] = run.damping
+            if run.reach:
+                options["reach"] = run.reach
             loss: Any = condition.loss
             if condition.norm:
                 loss = Norm(
@@ -481,7 +500,7 @@ class Runner:
                 {
                     "experiment": {"name": self.name, **vars(self.experiment)},
                     "full_size": EXPERIMENTS[self.name].size,
-                    "search": {"learning_rate": LEARNING_RATES, "damping": DAMPINGS},
+                    "search": {"learning_rate": LEARNING_RATES, "damping": DAMPINGS, "reach": REACHES},
                     "full_search": self.options.full_search,
                     "fixed_learning_rate": self.options.learning_rate,
                     "environment": _environment(),

@@ -11,9 +11,11 @@ from types import SimpleNamespace
 import jaxtyping
 import pytest
 import torch
+from task import MemoryCache
 from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
+from pnp.errors import CacheError
 from pnp.losses import ParameterLoss, PNPLoss, SpectralLoss
 from pnp.metric import RiemannianMetric
 from pnp.parameters import Parameter, ParameterSpace
@@ -113,6 +115,38 @@ def test_normalized_metric_has_mean_eigenvalue_one(metric):
         loss = PNPLoss(metric.scaled(gain), normalize=True, dtype=torch.float64)
         eigenvalues = RiemannianMetric.from_factor(loss.factor).eigenvalues
         torch.testing.assert_close(eigenvalues.mean(), torch.tensor(1.0, dtype=torch.float64))
+
+
+def test_the_reach_sets_the_ceiling_by_the_distance_between_sounds_for_training():
+    cache = MemoryCache()
+    features = cache.features(cache.rows("train")).double()
+    squared = torch.cdist(features, features).square()
+    n = len(features)
+    ceiling = float(squared.sum() / (n * (n - 1))) / 0.3**2
+    rows = cache.rows()[:10]
+    u = cache.u[rows].float()
+    for options in ({}, {"mean_metric": True}, {"normalize": True, "damping": 0.1}):
+        by_reach = PNPLoss.from_cache(cache, reach=0.3, **options)
+        by_ceiling = PNPLoss.from_cache(cache, ceiling=ceiling, **options)
+        torch.testing.assert_close(by_reach(0.9 * u, u, rows), by_ceiling(0.9 * u, u, rows))
+    saturated = cache.metrics()[cache.rows("train")].saturated(ceiling).mean()
+    mean = PNPLoss.from_cache(cache, reach=0.3, mean_metric=True)
+    torch.testing.assert_close(mean.factor.double(), saturated.factor, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match=r"reach r must be finite and positive; got 0\.0"):
+        PNPLoss.from_cache(cache, reach=0.0)
+    with pytest.raises(ValueError, match="give one of both"):
+        PNPLoss.from_cache(cache, reach=0.3, ceiling=1.0)
+    with pytest.raises(CacheError):
+        PNPLoss.from_cache(MemoryCache(keeps_features=False), reach=0.3)
+
+
+def test_a_ceiling_in_the_loss_is_one_of_the_metric(metric, batch):
+    saturated = metric.saturated(0.7)
+    for options in ({}, {"normalize": True}, {"damping": 0.2, "damping_kind": "mean"}):
+        torch.testing.assert_close(
+            PNPLoss(metric, ceiling=0.7, reference=metric, **options)(*batch),
+            PNPLoss(saturated, **options)(*batch),
+        )
 
 
 def test_volume_weights_follow_the_volume_and_average_one(metric, batch):

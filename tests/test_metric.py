@@ -247,3 +247,25 @@ def test_bad_input_is_named():
         len(metric[0])
     with pytest.raises(ValueError, match="none of 2"):
         RiemannianMetric.from_factor(torch.full((2, 3, 3), math.nan)).mean()
+
+
+def test_saturated_is_a_metric_in_series():
+    metric = RiemannianMetric.from_jacobian(_jacobian(6, 20, 3))
+    for ceiling in (0.1, 10.0, 1e6):
+        expected = (metric.matrix.inverse() + torch.eye(3, dtype=torch.float64) / ceiling).inverse()
+        torch.testing.assert_close(metric.saturated(ceiling).matrix, expected)
+
+
+def test_saturated_metric_is_safe_over_all_eigenvalues():
+    diagonal = torch.tensor([1e200, 1e4, 1.0, 1e-17, 0.0], dtype=torch.float64)
+    factor = torch.stack([torch.diag(diagonal), torch.full((5, 5), math.nan, dtype=torch.float64)])
+    saturated = RiemannianMetric.from_factor(factor).saturated(4.0)
+    expected = torch.tensor([4.0, 4.0, 0.8, 1e-34, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(saturated.eigenvalues[0], expected, rtol=1e-6, atol=0)
+    assert saturated.valid.tolist() == [True, False]
+
+
+@pytest.mark.parametrize("ceiling", [0.0, -1.0, math.inf, math.nan])
+def test_impossible_ceilings_are_refused(ceiling):
+    with pytest.raises(ValueError, match="ceiling κ of eigenvalues must be finite and positive"):
+        RiemannianMetric.from_factor(torch.eye(2)[None]).saturated(ceiling)
