@@ -40,6 +40,7 @@ from torch import Tensor, nn
 
 import pnp
 from pnp.encoder import Encoder
+from pnp.errors import CacheBusy
 from pnp.evaluate import evaluate
 from pnp.precompute import precompute
 from pnp.setups import features_of, standard_features
@@ -322,17 +323,23 @@ class Runner:
         """Make a cache, or go on with it."""
         features = standard_features(self.synth, **self.experiment.transforms[transform])
         size: Any = self.experiment.size
-        summary = precompute(
-            self.synth,
-            features,
-            self.cache_path(transform),
-            size=size,
-            method=self.experiment.method,
-            seed=0,
-            split=SPLIT,
-            jobs=self.options.jobs,
-            progress=not self.options.quiet,
-        )
+        while True:
+            try:
+                summary = precompute(
+                    self.synth,
+                    features,
+                    self.cache_path(transform),
+                    size=size,
+                    method=self.experiment.method,
+                    seed=0,
+                    split=SPLIT,
+                    jobs=self.options.jobs,
+                    progress=not self.options.quiet,
+                )
+                break
+            except CacheBusy:
+                # Runs of several of these at once may share the caches.
+                time.sleep(5)
         _log.info("%s", summary)
 
     def result(self, run: Run) -> dict[str, Any]:
