@@ -21,6 +21,8 @@ ORDER = (
     "PNP, scheduled",
     "PNP, saturated",
     "PNP, saturated, identity",
+    "PNP, saturated, mean",
+    "PNP, saturated, mean metric",
     "PNP, mean metric",
     "P, norm",
     "PNP, norm",
