@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -10,7 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pnp.parameters import Parameter, ParameterSpace
-from pnp.synths.modal import ModalSynthesizer, fade_below_nyquist, shape_at
+from pnp.synths.modal import (
+    ModalSynthesizer,
+    decay_and_frequency,
+    fade_below_nyquist,
+    shape_at,
+    struck_parameters,
+)
 
 __all__ = ["Drum"]
 
@@ -82,15 +87,7 @@ class Drum(ModalSynthesizer):
         normalization: str = "peak",
         ranges: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
-        space = ParameterSpace(
-            [
-                Parameter("omega", 2 * math.pi * 40.0, 2 * math.pi * 1000.0, "log", "rad/s"),
-                Parameter("tau", 0.07, 0.8, "linear", "s"),
-                Parameter("p", 1e-5, 0.2, "log"),
-                Parameter("D", 1e-5, 0.3, "log"),
-                Parameter("alpha", 1.0 / 3.0, 1.0, "linear"),
-            ]
-        )
+        space = ParameterSpace([*struck_parameters(), Parameter("alpha", 1.0 / 3.0, 1.0, "linear")])
         super().__init__(
             space, sample_rate=sample_rate, n_samples=n_samples, normalization=normalization, ranges=ranges
         )
@@ -117,13 +114,8 @@ class Drum(ModalSynthesizer):
         fundamental, tau, p, dispersion, alpha = theta.unsqueeze(-2).unbind(-1)
         rows, columns = self._mode_numbers(theta)
         beta = alpha + 1.0 / alpha
-        damping, stiffness = p * beta, dispersion * beta
         ratio = (alpha.square() * rows.square() + columns.square()) / (alpha.square() + 1.0)
-        decay = (1.0 + damping * (ratio - 1.0)) / tau
-        omega = torch.sqrt(
-            fundamental.square() * ratio * (1.0 + stiffness.square() * (ratio - 1.0))
-            + ((1.0 - damping) / tau).square() * (ratio - 1.0)
-        )
+        decay, omega = decay_and_frequency(fundamental, tau, p * beta, dispersion * beta, ratio)
         shape = torch.ones_like(rows)
         for x1, x2 in (self.struck_at, self.heard_at):
             shape = shape * shape_at(x1, rows) * shape_at(x2, columns)

@@ -9,10 +9,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp.parameters import Parameter
 from pnp.pushforward import pushforward
 from pnp.synths.base import Synthesizer
 
-__all__ = ["ModalSynthesizer", "fade_below_nyquist", "modal_sum", "shape_at"]
+__all__ = [
+    "ModalSynthesizer",
+    "decay_and_frequency",
+    "fade_below_nyquist",
+    "modal_sum",
+    "shape_at",
+    "struck_parameters",
+]
 
 # Part of the band below the Nyquist frequency over which a mode fades out.
 _FADE = 0.2
@@ -129,6 +137,47 @@ def modal_sum(
     right = torch.cat([fine_cos, fine_sin], dim=-2)
     blocks = left.flatten(-3, -2) @ right
     return blocks.reshape(*sines.shape[:-1], -1)[..., :n_samples]
+
+
+def struck_parameters() -> list[Parameter]:
+    """Parameters that a struck string and a struck membrane share: ω, τ, p and D, with the published ranges."""
+    return [
+        Parameter("omega", 2 * math.pi * 40.0, 2 * math.pi * 1000.0, "log", "rad/s"),
+        Parameter("tau", 0.07, 0.8, "linear", "s"),
+        Parameter("p", 1e-5, 0.2, "log"),
+        Parameter("D", 1e-5, 0.3, "log"),
+    ]
+
+
+def decay_and_frequency(
+    fundamental: Float[Tensor, "*batch one"],
+    tau: Float[Tensor, "*batch one"],
+    damping: Float[Tensor, "*batch one"],
+    stiffness: Float[Tensor, "*batch one"],
+    ratio: Float[Tensor, "*#batch M"],
+) -> tuple[Float[Tensor, "*batch M"], Float[Tensor, "*batch M"]]:
+    r"""Decay rates and frequencies of the modes of a stiff, damped string or membrane.
+
+    $$\sigma = \frac{1 + p (r - 1)}{\tau}, \qquad
+    \omega_r^2 = \omega^2 r \big(1 + D^2 (r - 1)\big) + \frac{(1 - p)^2 (r - 1)}{\tau^2}$$
+
+    Args:
+        fundamental: Angular frequency ω of the fundamental in rad/s.
+        tau: Time τ in s in which the fundamental falls by e.
+        damping: p, how much faster higher modes fall.
+        stiffness: D, how far the partials are spread.
+        ratio: r, eigenvalue of each mode over that of the fundamental.
+
+    Returns:
+        Decay rates in 1/s and angular frequencies in rad/s.
+    """
+    excess = ratio - 1.0
+    decay = (1.0 + damping * excess) / tau
+    omega = torch.sqrt(
+        fundamental.square() * ratio * (1.0 + stiffness.square() * excess)
+        + ((1.0 - damping) / tau).square() * excess
+    )
+    return decay, omega
 
 
 def fade_below_nyquist(omega: Float[Tensor, "*batch M"], sample_rate: float) -> Float[Tensor, "*batch M"]:

@@ -10,7 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pnp.parameters import Parameter, ParameterSpace
-from pnp.synths.modal import ModalSynthesizer, fade_below_nyquist, shape_at
+from pnp.synths.modal import (
+    ModalSynthesizer,
+    decay_and_frequency,
+    fade_below_nyquist,
+    shape_at,
+    struck_parameters,
+)
 
 __all__ = ["String"]
 
@@ -65,15 +71,7 @@ class String(ModalSynthesizer):
         normalization: str = "peak",
         ranges: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
-        space = ParameterSpace(
-            [
-                Parameter("omega", 2 * math.pi * 40.0, 2 * math.pi * 1000.0, "log", "rad/s"),
-                Parameter("tau", 0.07, 0.8, "linear", "s"),
-                Parameter("p", 1e-5, 0.2, "log"),
-                Parameter("D", 1e-5, 0.3, "log"),
-                Parameter("position", 0.05, 0.5, "linear"),
-            ]
-        )
+        space = ParameterSpace([*struck_parameters(), Parameter("position", 0.05, 0.5, "linear")])
         super().__init__(
             space, sample_rate=sample_rate, n_samples=n_samples, normalization=normalization, ranges=ranges
         )
@@ -97,11 +95,6 @@ class String(ModalSynthesizer):
         """
         fundamental, tau, p, dispersion, position = theta.unsqueeze(-2).unbind(-1)
         m = torch.arange(1, self.order + 1, dtype=theta.dtype, device=theta.device)
-        excess = m.square() - 1.0
-        decay = (1.0 + p * excess) / tau
-        omega = torch.sqrt(
-            (fundamental * m).square() * (1.0 + dispersion.square() * excess)
-            + ((1.0 - p) / tau).square() * excess
-        )
+        decay, omega = decay_and_frequency(fundamental, tau, p, dispersion, m.square())
         shape = torch.sin(math.pi * position * m) * shape_at(self.heard_at, m)
         return shape * fundamental / omega * fade_below_nyquist(omega, self.sample_rate), decay, omega
