@@ -251,6 +251,13 @@ def _train(verbs: _Verbs) -> None:
         "--damping", type=float, default=0.0, metavar="LAMBDA", help="damping of the PNP loss"
     )
     parser.add_argument(
+        "--reach",
+        type=float,
+        metavar="R",
+        help="errors, in units of the cube, for which the PNP loss is to stand for the distance: holds down what "
+        "the metric says of smaller ones",
+    )
+    parser.add_argument(
         "--damping-schedule", action="store_true", help="adapt the damping as Levenberg and Marquardt do"
     )
     parser.add_argument("--out", metavar="DIR", help="checkpoints and log (runs/CACHE-LOSS if not given)")

@@ -119,12 +119,13 @@ def train(options: argparse.Namespace) -> int:
     from pnp.train import train as run
 
     out = Path(options.out or Path("runs") / f"{Path(options.cache).stem}-{options.loss}")
+    given = {name: getattr(options, name) for name in ("damping", "reach") if getattr(options, name)}
     with MetricCache(options.cache) as cache:
         result = run(
             cache,
             synthesizer_of(cache),
             loss=options.loss,
-            loss_options={"damping": options.damping} if options.damping else None,
+            loss_options=given or None,
             features=features_of(cache) if options.loss == "spectral" else None,
             damping_schedule={} if options.damping_schedule else None,
             epochs=options.epochs,
