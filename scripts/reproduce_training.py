@@ -51,7 +51,7 @@ _log = logging.getLogger("reproduce_training")
 TUNING_SEED = 1000
 LEARNING_RATES = (1e-3, 3e-3, 1e-2)
 DAMPINGS = (0.01, 0.1, 1.0)
-REACHES = (0.03, 0.1, 0.3, 1.0, 3.0)
+REACHES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
 
 
 @dataclass(frozen=True)
