@@ -7,7 +7,7 @@ import argparse
 import json
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,19 @@ def final_runs(results: dict[str, Any]) -> Groups:
     for run in results["runs"]:
         if run["seed"] != TUNING_SEED:
             groups[run["condition"], run["transform"]].append(run)
-    return dict(sorted(groups.items(), key=lambda item: (ORDER.index(item[0][0]), item[0][1])))
+    # A search that went on found something better: what was run with what it had found before is left out.
+    kept = {key: _most_common(runs) for key, runs in groups.items()}
+    return dict(sorted(kept.items(), key=lambda item: (ORDER.index(item[0][0]), item[0][1])))
+
+
+def _most_common(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs that share their settings with most others."""
+
+    def settings(run: dict[str, Any]) -> tuple[Any, ...]:
+        return run["learning_rate"], run["damping"], run.get("reach"), run["budget"], run.get("sounds")
+
+    counts = Counter(map(settings, runs))
+    return [run for run in runs if settings(run) == counts.most_common(1)[0][0]]
 
 
 def section(results: dict[str, Any]) -> list[str]:
@@ -70,6 +82,7 @@ def section(results: dict[str, Any]) -> list[str]:
     transforms = list(experiment["transforms"])
     folds = next(iter(results["caches"].values()))["folds"]
     reduced = experiment["name"].endswith("-reduced") or experiment["size"] < results["full_size"]
+    judged = f", distances on the first {experiment['judged']} of either" if experiment.get("judged") else ""
     described = "; ".join(
         f"*{name}*, {options or 'standard'}" for name, options in experiment["transforms"].items()
     )
@@ -77,20 +90,21 @@ def section(results: dict[str, Any]) -> list[str]:
         f"## {experiment['name']}" + (": a reduced experiment" if reduced else ""),
         "",
         f"{experiment['size']} sounds ({folds['train']} for training, {folds['validation']} for validation,",
-        f"{folds['test']} for test), {experiment['budget']:g} s of training a run, one thread of",
+        f"{folds['test']} for test{judged}), {experiment['budget']:g} s of training a run, one thread of",
         f"{results['environment']['cpu']}. Transforms, where not said as in `pnp.setups`: {described}.",
         "",
         f"Searched: learning rate {', '.join(map(str, results['search']['learning_rate']))};",
-        f"λ {', '.join(map(str, results['search']['damping']))}. Rates marked by an asterisk were searched, on one",
-        "run of a seed that is not used again; damping at the rate found for PNP without it; a rate of a loss not",
-        "marked is that, or 0.003 unsearched.",
+        f"λ {', '.join(map(str, results['search']['damping']))}; reach",
+        f"{', '.join(map(str, results['search']['reach']))}. Rates marked by an asterisk were searched, on one run of a",
+        "seed that is not used again; damping at the rate found for PNP without it, reach at that of P-loss, and both",
+        "together with the reach found without damping.",
         "",
-        "| loss | metric | runs | lr | λ | epochs | "
+        "| loss | metric | runs | lr | λ | reach | epochs | "
         + " | ".join(f"{name}, % of range" for name in first["parameters"])
         + " | "
         + " | ".join(f"JTFS {name}" for name in transforms)
         + " | multiscale |",
-        "|---|---|---:|---:|---:|---:|" + "---:|" * (len(first["parameters"]) + len(transforms) + 1),
+        "|---|---|---:|---:|---:|---:|---:|" + "---:|" * (len(first["parameters"]) + len(transforms) + 1),
     ]
     searched = defaultdict(set)
     for run in results["runs"]:
@@ -109,6 +123,7 @@ def section(results: dict[str, Any]) -> list[str]:
             str(len(runs)),
             f"{runs[0]['learning_rate']:g}{star}",
             f"{runs[0]['damping']:g}",
+            f"{runs[0]['reach']:g}" if runs[0].get("reach") else "-",
             f"{statistics.median(run['epochs'] for run in runs):g}",
             *errors,
             *distances,
@@ -207,8 +222,7 @@ def main() -> None:
         "are on test sounds: in percent of each parameter's range, and as distances between the sounds of predicted",
         "and true parameters under each scattering transform and in auraloss's multiscale spectrograms.",
         "",
-        "The experiments at full size, `chirp` (4096 sounds) and `drum` (2048), with 1200 s a run, have not been run",
-        "unless they have a section below.",
+        "The experiment `chirp` (4096 sounds) has not been run unless it has a section below.",
         "",
     ]
     for path in sorted(options.results.glob("training-*.json")):
