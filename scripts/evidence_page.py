@@ -95,9 +95,9 @@ def section(results: dict[str, Any]) -> list[str]:
         "",
         f"Searched: learning rate {', '.join(map(str, results['search']['learning_rate']))};",
         f"λ {', '.join(map(str, results['search']['damping']))}; reach",
-        f"{', '.join(map(str, results['search']['reach']))}. Rates marked by an asterisk were searched, on one run of a",
-        "seed that is not used again; damping at the rate found for PNP without it, reach at that of P-loss, and both",
-        "together with the reach found without damping.",
+        f"{', '.join(map(str, results['search']['reach']))}. Rates marked by an asterisk were searched, on one",
+        "run of a seed that is not used again; damping at the rate found for PNP without it, reach at that of P-loss,",
+        "and both together with the reach found without damping.",
         "",
         "| loss | metric | runs | lr | λ | reach | epochs | "
         + " | ".join(f"{name}, % of range" for name in first["parameters"])
@@ -181,6 +181,7 @@ def conditions(results: dict[str, Any]) -> list[str]:
 
 def draw(results: dict[str, Any], path: Path) -> None:
     """Parameter error against seconds of training; distance at the end."""
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     groups = final_runs(results)
@@ -188,19 +189,17 @@ def draw(results: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(5 * (1 + len(transforms)), 4.5), layout="constrained")
     axes = figure.subplots(1, 1 + len(transforms))
     labels = [f"{condition} ({transform})" for condition, transform in groups]
-    for (label, runs), colour in zip(
-        zip(labels, groups.values(), strict=True), range(len(labels)), strict=True
-    ):
-        for number, run in enumerate(runs):
+    colours = colormaps["tab20"].colors
+    for place, runs in enumerate(groups.values()):
+        colour = colours[place % len(colours)]
+        for run in runs:
             seconds, errors = zip(*run["course"], strict=True)
-            axes[0].plot(
-                seconds, errors, color=f"C{colour}", alpha=0.6, lw=1, label=label if not number else None
-            )
-        for place, name in enumerate(transforms, 1):
+            axes[0].plot(seconds, errors, color=colour, alpha=0.6, lw=1)
+        for axis, name in zip(axes[1:], transforms, strict=True):
             mean, half = interval([run["distance"][name] for run in runs])
-            axes[place].errorbar(mean, colour, xerr=half, fmt="o", color=f"C{colour}", capsize=3)
+            axis.errorbar(mean, place, xerr=half, fmt="o", color=colour, capsize=3)
     axes[0].set(xlabel="seconds of training", ylabel="validation mean |û − u|", xscale="log", yscale="log")
-    axes[0].legend(fontsize="x-small")
+    axes[0].set_title("colours as on the right", fontsize="small")
     for place, name in enumerate(transforms, 1):
         axes[place].set_yticks(range(len(labels)), labels if place == 1 else [""] * len(labels))
         axes[place].set(xlabel=f"test distance, JTFS {name}", xscale="log")
