@@ -189,7 +189,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
     figure = Figure(figsize=(5 * (1 + len(transforms)), 4.5), layout="constrained")
     axes = figure.subplots(1, 1 + len(transforms))
     labels = [f"{condition} ({transform})" for condition, transform in groups]
-    colours = colormaps["tab20"].colors
+    colours = [colormaps["tab20"](place) for place in range(20)]
     for place, runs in enumerate(groups.values()):
         colour = colours[place % len(colours)]
         for run in runs:
