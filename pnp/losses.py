@@ -175,7 +175,9 @@ class PNPLoss(_Loss):
             raise ValueError(f"Damping kind must be one of {', '.join(DAMPING_KINDS)}; got {damping_kind!r}.")
         if not 0 <= volume_weighting < float("inf"):
             raise ValueError(f"Volume weighting must be finite and at least 0; got {volume_weighting}.")
-        if metric is None and (normalize or volume_weighting or ceiling or damping_kind == "mean"):
+        if metric is None and (
+            normalize or volume_weighting or ceiling is not None or damping_kind == "mean"
+        ):
             raise ValueError(
                 "Normalization, volume weighting, a ceiling and mean damping need the metrics of all sounds; "
                 "got metric=None."
@@ -221,8 +223,8 @@ class PNPLoss(_Loss):
             reach: Size r of the differences Δu for which the loss is to stand for the distance, in units of the
                 cube. Sets the ceiling κ = d²/r², with d the root mean square distance between the features of two
                 sounds of the training fold: no direction then counts as if a difference of r along it changed the
-                sound by more than d. Take the error that a network is expected to reach, such as 0.1; None leaves
-                the metric as it is, which is right for differences that are small enough.
+                sound by more than d. None leaves the metric as it is, which is right for differences that are small
+                enough. Drums wanted 3 to 10, far more than the errors that were left (`docs/evidence.md`).
             **options: Options of the loss.
 
         Returns:

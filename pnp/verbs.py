@@ -119,7 +119,14 @@ def train(options: argparse.Namespace) -> int:
     from pnp.train import train as run
 
     out = Path(options.out or Path("runs") / f"{Path(options.cache).stem}-{options.loss}")
-    given = {name: getattr(options, name) for name in ("damping", "reach") if getattr(options, name)}
+    given = {"damping": options.damping} if options.damping else {}
+    if options.reach is not None:
+        given["reach"] = options.reach
+    if given and options.loss != "pnp":
+        raise ValueError(
+            f"Options of the PNP loss, {' and '.join(f'--{name}' for name in given)}, go with --loss pnp; "
+            f"got --loss {options.loss}."
+        )
     with MetricCache(options.cache) as cache:
         result = run(
             cache,

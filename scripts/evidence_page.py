@@ -202,7 +202,11 @@ def draw(results: dict[str, Any], path: Path) -> None:
     axes[0].set_title("colours as on the right", fontsize="small")
     for place, name in enumerate(transforms, 1):
         axes[place].set_yticks(range(len(labels)), labels if place == 1 else [""] * len(labels))
-        axes[place].set(xlabel=f"test distance, JTFS {name}", xscale="log")
+        axes[place].set(xlabel=f"test distance, JTFS {name}")
+        distances = [run["distance"][name] for runs in groups.values() for run in runs]
+        # Over less than that, the labels of a logarithmic axis run into each other.
+        if max(distances) > 4 * min(distances):
+            axes[place].set_xscale("log")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
 

@@ -255,3 +255,18 @@ def test_an_interrupted_run_says_so_and_goes_on(tmp_path: Path) -> None:
     assert "interrupted" in error
     assert "Traceback" not in error
     assert main(["verify", str(out)]) == EXIT_OK
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--reach", "0"], "reach r must be finite and positive; got 0.0"),
+        (["--loss", "p", "--reach", "1"], "--reach, go with --loss pnp; got --loss p"),
+        (["--loss", "surrogate", "--damping", "0.1"], "--damping, go with --loss pnp; got --loss surrogate"),
+    ],
+)
+def test_options_of_the_pnp_loss_are_not_passed_over(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert message in refused(["train", str(cache), "--out", str(tmp_path / "run"), *options], capsys)
+    assert not (tmp_path / "run").exists()
