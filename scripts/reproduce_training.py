@@ -4,6 +4,8 @@
     python scripts/reproduce_training.py chirp                    # 16³ = 4096 chirps, the published transform
     python scripts/reproduce_training.py drum                     # 2048 drums
     python scripts/reproduce_training.py chirp-reduced            # 512 chirps, a cheaper transform, minutes a run
+    python scripts/reproduce_training.py drum --sounds 256 --conditions P "PNP, saturated"         # fewer sounds
+    python scripts/reproduce_training.py drum --converge 320 --conditions P "PNP, saturated"       # longer runs
 
 Every cache, tuning run and final run is kept in --work, and what is there is not done again: interrupt it, or give it
 --time-limit, and the same command goes on. Results go to benchmarks/results/training-EXPERIMENT.json, from which
@@ -133,7 +135,7 @@ SMALL_ENCODER = {
 DRUM_ENCODER = SMALL_ENCODER | {"front_end": {"n_bands": 64, "frame_rate": 43.0}}
 EXPERIMENTS = {
     "chirp": Experiment(
-        "chirp", 4096, "grid", {"global": {}}, budget=120.0, encoder=SMALL_ENCODER, judged=256
+        "chirp", 4096, "grid", {"global": {}}, budget=80.0, encoder=SMALL_ENCODER, judged=256
     ),
     "drum": Experiment("drum", 2048, "sobol", {"local": {}}, budget=80.0, encoder=DRUM_ENCODER, judged=128),
     "chirp-reduced": Experiment(
@@ -310,8 +312,9 @@ class Runner:
         for condition, transform in self.pairs():
             chosen = self.best(condition, transform)
             seeds = self.options.seeds if CONDITIONS[condition].cheap else self.options.seeds_of_dear
+            budget = self.options.converge or chosen.budget
             for seed in range(seeds):
-                self.result(replace(chosen, seed=seed))
+                self.result(replace(chosen, seed=seed, budget=budget))
 
     def check_time(self) -> None:
         """End in time for --time-limit."""
@@ -567,6 +570,12 @@ def main() -> None:
     add("--seeds", type=int, default=5, help="runs of each cheap loss")
     add("--seeds-of-dear", type=int, default=2, help="runs of each loss that synthesizes at every step")
     add("--sounds", type=int, help="learn from so many sounds of the training fold, not from all")
+    add(
+        "--converge",
+        type=float,
+        metavar="SECONDS",
+        help="final runs of so long, with what the search found at the experiment's own budget",
+    )
     add("--conditions", nargs="+", choices=CONDITIONS, metavar="NAME", help=f"some of {list(CONDITIONS)}")
     add("--transforms", nargs="+", metavar="NAME", help="some of the experiment's transforms")
     add("--learning-rate", type=float, help="do not search for it")
