@@ -52,23 +52,28 @@ def shown(values: list[float], digits: int) -> str:
     return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if half is not None else "")
 
 
+def settings(run: dict[str, Any]) -> tuple[Any, ...]:
+    """What a search chooses."""
+    return run["learning_rate"], run["damping"], run.get("reach")
+
+
 def final_runs(results: dict[str, Any]) -> Groups:
-    """Final runs by condition and the transform of the metric, in the order of the first."""
+    """Final runs of the experiment's own budget on all sounds, by condition and the transform of the metric."""
     groups: Groups = defaultdict(list)
     for run in results["runs"]:
-        if run["seed"] != TUNING_SEED:
+        if run["seed"] != TUNING_SEED and _standard(run, results):
             groups[run["condition"], run["transform"]].append(run)
     # A search that went on found something better: what was run with what it had found before is left out.
     kept = {key: _most_common(runs) for key, runs in groups.items()}
     return dict(sorted(kept.items(), key=lambda item: (ORDER.index(item[0][0]), item[0][1])))
 
 
+def _standard(run: dict[str, Any], results: dict[str, Any]) -> bool:
+    return run["budget"] == results["experiment"]["budget"] and not run.get("sounds")
+
+
 def _most_common(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The runs that share their settings with most others."""
-
-    def settings(run: dict[str, Any]) -> tuple[Any, ...]:
-        return run["learning_rate"], run["damping"], run.get("reach"), run["budget"], run.get("sounds")
-
     counts = Counter(map(settings, runs))
     return [run for run in runs if settings(run) == counts.most_common(1)[0][0]]
 
@@ -108,7 +113,7 @@ def section(results: dict[str, Any]) -> list[str]:
     ]
     searched = defaultdict(set)
     for run in results["runs"]:
-        if run["seed"] == TUNING_SEED:
+        if run["seed"] == TUNING_SEED and _standard(run, results):
             searched[run["condition"], run["transform"]].add(run["learning_rate"])
     for (condition, transform), runs in groups.items():
         errors = [
@@ -117,48 +122,148 @@ def section(results: dict[str, Any]) -> list[str]:
         ]
         distances = [shown([run["distance"][name] for run in runs], 4) for name in transforms]
         star = "*" if len(searched[condition, transform]) > 1 else ""
+        rate, damping, reach = _settings(settings(runs[0]))
         cells = [
             condition,
             transform,
             str(len(runs)),
-            f"{runs[0]['learning_rate']:g}{star}",
-            f"{runs[0]['damping']:g}",
-            f"{runs[0]['reach']:g}" if runs[0].get("reach") else "-",
-            f"{statistics.median(run['epochs'] for run in runs):g}",
+            rate + star,
+            damping,
+            reach,
+            _median(runs, "epochs"),
             *errors,
             *distances,
             shown([run["distance"]["multiscale"] for run in runs], 4),
         ]
-        lines.append("| " + " | ".join(cells) + " |")
+        lines.append(_row(cells))
     lines += ["", "Mean ± half of the 95 % interval of the mean (Student's t over seeds).", ""]
     lines += [f"![Error against compute](assets/evidence-{experiment['name']}.png)", ""]
-    lines += answer(groups, transforms) + conditions(results)
-    return lines
+    lines += answer(groups, transforms) + variations(results) + last_weights(groups, transforms)
+    return lines + conditions(results)
+
+
+def relative(
+    runs: list[dict[str, Any]], baseline: list[dict[str, Any]], name: str, last: bool = False
+) -> str:
+    """Distance over that of P-loss, paired by seed, and whether its interval leaves out 1."""
+
+    def distance(run: dict[str, Any]) -> float:
+        return float((run["last"] if last else run)["distance"][name])
+
+    of_seed = {run["seed"]: distance(run) for run in baseline}
+    ratios = [distance(run) / of_seed[run["seed"]] for run in runs if run["seed"] in of_seed]
+    if not ratios:
+        return "-"
+    mean, half = interval(ratios)
+    verdict = ""
+    if half is not None and abs(mean - 1) > half:
+        verdict = " (better)" if mean < 1 else " (worse)"
+    return f"{mean:.3f}" + (f" ± {half:.3f}" if half is not None else "") + verdict
 
 
 def answer(groups: Groups, transforms: list[str]) -> list[str]:
     """Whether each loss beats P-loss in the distance that it was made for, seed by seed."""
     if ("P", "-") not in groups:
         return []
-    baseline = {run["seed"]: run["distance"] for run in groups["P", "-"]}
+    baseline = groups["P", "-"]
+    distances = [*transforms, "multiscale"]
     lines = ["Distance relative to P-loss, paired by seed (below 1: better than P-loss):", ""]
-    lines += [
-        "| loss | " + " | ".join(f"JTFS {name}" for name in transforms) + " |",
-        "|---|" + "---:|" * len(transforms),
-    ]
+    lines += [_row(["loss", *_headings(distances)]), "|---|" + "---:|" * len(distances)]
     for (condition, transform), runs in groups.items():
-        pairs = [run for run in runs if run["seed"] in baseline]
-        if condition == "P" or not pairs:
-            continue
-        cells = []
-        for name in transforms:
-            mean, half = interval([run["distance"][name] / baseline[run["seed"]][name] for run in pairs])
-            verdict = ""
-            if half is not None and abs(mean - 1) > half:
-                verdict = " (better)" if mean < 1 else " (worse)"
-            cells.append(f"{mean:.3f}" + (f" ± {half:.3f}" if half is not None else "") + verdict)
-        lines.append(f"| {condition}, {transform} | " + " | ".join(cells) + " |")
+        if condition != "P":
+            cells = [relative(runs, baseline, name) for name in distances]
+            lines.append(_row([f"{condition}, {transform}", *cells]))
     return [*lines, ""]
+
+
+def variations(results: dict[str, Any]) -> list[str]:
+    """Fewer sounds to learn from, and longer runs."""
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = defaultdict(list)
+    for run in results["runs"]:
+        if run["seed"] != TUNING_SEED and not _standard(run, results):
+            # Where every sound is learnt from, the number is that of the training fold.
+            sounds = run.get("sounds") or next(iter(results["caches"].values()))["folds"]["train"]
+            key = (sounds, run["budget"], ORDER.index(run["condition"]), run["transform"], settings(run))
+            groups[key].append(run)
+    if not groups:
+        return []
+    transforms = list(results["experiment"]["transforms"])
+    lines = [
+        "Fewer sounds to learn from, and longer runs; relative to the better P-loss of the same setting:",
+        "",
+    ]
+    lines += [
+        _row(
+            ["sounds", "seconds", "loss", "metric", "runs", "lr", "λ", "reach", "epochs", "best epoch"]
+            + [title for name in _headings(transforms) for title in (name, "relative")]
+        ),
+        "|---:|---:|---|---|" + "---:|" * (6 + 2 * len(transforms)),
+    ]
+    for (sounds, budget, place, transform, chosen), runs in sorted(
+        groups.items(), key=lambda item: item[0][:4]
+    ):
+        cells = [str(sounds), f"{budget:g}", ORDER[place], transform, str(len(runs)), *_settings(chosen)]
+        cells += [_median(runs, "epochs"), _median(runs, "best_epoch")]
+        for name in transforms:
+            rivals = [group for key, group in groups.items() if key[:3] == (sounds, budget, ORDER.index("P"))]
+            best = min(rivals, key=lambda group: _mean(group, name), default=[])
+            cells += [
+                shown([run["distance"][name] for run in runs], 4),
+                relative(runs, best, name) if runs is not best else "1",
+            ]
+        lines.append(_row(cells))
+    return [*lines, ""]
+
+
+def last_weights(groups: Groups, transforms: list[str]) -> list[str]:
+    """Whether what is kept, the weights that were best by each loss's own measure, decides who wins."""
+    judged = {key: [run for run in runs if "last" in run] for key, runs in groups.items()}
+    judged = {key: runs for key, runs in judged.items() if runs}
+    if ("P", "-") not in judged:
+        return []
+    lines = [
+        "The weights above are those of the epoch with the lowest validation loss, each loss by its own measure. With",
+        "the weights of the last epoch instead, in place of the best one:",
+        "",
+        _row(
+            ["loss", "runs", "best epoch", "epochs"]
+            + [title for name in _headings(transforms) for title in (name, "relative to P-loss, last")]
+        ),
+        "|---|---:|---:|---:|" + "---:|" * (2 * len(transforms)),
+    ]
+    for (condition, transform), runs in judged.items():
+        cells = [
+            f"{condition}, {transform}",
+            str(len(runs)),
+            _median(runs, "best_epoch"),
+            _median(runs, "epochs"),
+        ]
+        for name in transforms:
+            cells.append(shown([run["last"]["distance"][name] for run in runs], 4))
+            cells.append("1" if condition == "P" else relative(runs, judged["P", "-"], name, last=True))
+        lines.append(_row(cells))
+    return [*lines, ""]
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _headings(distances: list[str]) -> list[str]:
+    return [name if name == "multiscale" else f"JTFS {name}" for name in distances]
+
+
+def _settings(chosen: tuple[Any, ...]) -> list[str]:
+    rate, damping, reach = chosen
+    return [f"{rate:g}", f"{damping:g}", f"{reach:g}" if reach else "-"]
+
+
+def _median(runs: list[dict[str, Any]], name: str) -> str:
+    return f"{statistics.median(run[name] for run in runs):g}"
+
+
+def _mean(runs: list[dict[str, Any]], name: str) -> float:
+    return statistics.fmean(run["distance"][name] for run in runs)
 
 
 def conditions(results: dict[str, Any]) -> list[str]:
@@ -224,8 +329,6 @@ def main() -> None:
         "do not edit, run them again. Every loss trains the same encoder on the same sounds for the same time. Errors",
         "are on test sounds: in percent of each parameter's range, and as distances between the sounds of predicted",
         "and true parameters under each scattering transform and in auraloss's multiscale spectrograms.",
-        "",
-        "The experiment `chirp` (4096 sounds) has not been run unless it has a section below.",
         "",
     ]
     for path in sorted(options.results.glob("training-*.json")):

@@ -41,6 +41,7 @@ import torch
 from torch import Tensor, nn
 
 import pnp
+from pnp.checkpoint import LAST, load_encoder
 from pnp.encoder import Encoder
 from pnp.errors import CacheBusy
 from pnp.evaluate import evaluate
@@ -300,7 +301,7 @@ class Runner:
 
     def validation_distance(self, result: dict[str, Any], transform: str) -> float:
         """What is tuned for: distance under the transform of the metric, or the mean over all without one."""
-        distances = result["validation_distance"]
+        distances = result["distance"]
         return (
             distances[transform] if transform in distances else math.fsum(distances.values()) / len(distances)
         )
@@ -314,7 +315,10 @@ class Runner:
             seeds = self.options.seeds if CONDITIONS[condition].cheap else self.options.seeds_of_dear
             budget = self.options.converge or chosen.budget
             for seed in range(seeds):
-                self.result(replace(chosen, seed=seed, budget=budget))
+                run = replace(chosen, seed=seed, budget=budget)
+                self.result(run)
+                if self.options.last:
+                    self.judge_last(run)
 
     def check_time(self) -> None:
         """End in time for --time-limit."""
@@ -356,9 +360,7 @@ class Runner:
                 self.train_in_peer(run)
             trained = self.train(run)
             result = self.judge(run, trained)
-            temporary = path.with_suffix(".partial")
-            temporary.write_text(json.dumps(result))
-            temporary.replace(path)
+            self.keep(run, result)
             _log.info("%s: %s", run.name, result["distance"])
         loaded: dict[str, Any] = json.loads(path.read_text())
         return loaded
@@ -435,14 +437,40 @@ class Runner:
             return result
 
     def judge(self, run: Run, trained: TrainResult) -> dict[str, Any]:
-        """Held-out errors: on validation sounds for tuning, on test sounds else."""
-        fold = "validation" if run.seed == TUNING_SEED else "test"
+        """What is kept of a run: its settings, its course and its held-out errors."""
+        return {
+            **vars(run),
+            **self.errors(trained.encoder, "validation" if run.seed == TUNING_SEED else "test"),
+            "seconds": trained.seconds,
+            "epochs": len(trained.history),
+            "best_epoch": trained.best_epoch,
+            "course": [[epoch["seconds"], epoch["validation_error"]] for epoch in trained.history],
+        }
+
+    def judge_last(self, run: Run) -> None:
+        """Add to what is kept of a run the errors with the weights of its last epoch, not of its best one.
+
+        The best epoch is that of the lowest validation loss, which every loss measures with its own measure.
+        """
+        result = self.result(run)
+        if "last" not in result:
+            last = self.errors(load_encoder(self.runs / run.name / LAST), result["fold"])
+            self.keep(run, result | {"last": last})
+
+    def keep(self, run: Run, result: dict[str, Any]) -> None:
+        """Write down a result, whole or not at all."""
+        path = self.runs / f"{run.name}.json"
+        temporary = path.with_suffix(".partial")
+        temporary.write_text(json.dumps(result))
+        temporary.replace(path)
+
+    def errors(self, encoder: Encoder, fold: str) -> dict[str, Any]:
+        """Errors on the sounds of a fold: on validation sounds for tuning, on test sounds else."""
         distance: dict[str, float] = {}
-        error: tuple[float, ...] = ()
         for transform in self.experiment.transforms:
             with pnp.MetricCache(self.cache_path(transform)) as cache:
                 evaluation = evaluate(
-                    trained.encoder,
+                    encoder,
                     cache,
                     self.synth,
                     features=features_of(cache),
@@ -451,25 +479,19 @@ class Runner:
                     spectrograms=self.spectrograms(cache),
                     progress=False,
                 )
-            error = evaluation.parameter_error_percent
             distance[transform] = evaluation.feature_distance or 0.0
-            if not (math.isfinite(distance[transform])):
-                raise FloatingPointError(f"{run.name} predicts sounds that have no features")
-        result: dict[str, Any] = {
-            **vars(run),
+            if not math.isfinite(distance[transform]):
+                raise FloatingPointError(f"an encoder of {self.name} predicts sounds that have no features")
+        if fold == "test":
+            u = cache.u[evaluation.rows].float()
+            distance["multiscale"] = self.multiscale(evaluation.u_hat, u)
+        return {
             "fold": fold,
             "n_sounds": evaluation.n_sounds,
             "parameters": evaluation.parameters,
-            "parameter_error_percent": error,
-            "seconds": trained.seconds,
-            "epochs": len(trained.history),
-            "best_epoch": trained.best_epoch,
-            "course": [[epoch["seconds"], epoch["validation_error"]] for epoch in trained.history],
+            "parameter_error_percent": evaluation.parameter_error_percent,
+            "distance": distance,
         }
-        if fold == "validation":
-            return result | {"distance": distance, "validation_distance": distance}
-        u = cache.u[evaluation.rows].float()
-        return result | {"distance": distance | {"multiscale": self.multiscale(evaluation.u_hat, u)}}
 
     @torch.no_grad()
     def multiscale(self, u_hat: Tensor, u: Tensor) -> float:
@@ -503,7 +525,6 @@ class Runner:
             course = result["course"]
             step = max(1, len(course) // 40)
             result["course"] = [[round(x, 4) for x in point] for point in course[::step]]
-            result.pop("validation_distance", None)
             runs.append(result)
         out = Path(self.options.results) / f"training-{self.name}.json"
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -531,8 +552,6 @@ class Runner:
 def _finished(folder: Path) -> TrainResult:
     """What a finished run left on disk."""
     import csv
-
-    from pnp.checkpoint import load_encoder
 
     with (folder / "log.csv").open() as file:
         history = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
@@ -576,6 +595,7 @@ def main() -> None:
         metavar="SECONDS",
         help="final runs of so long, with what the search found at the experiment's own budget",
     )
+    add("--last", action="store_true", help="judge the weights of the last epoch too, not of the best alone")
     add("--conditions", nargs="+", choices=CONDITIONS, metavar="NAME", help=f"some of {list(CONDITIONS)}")
     add("--transforms", nargs="+", metavar="NAME", help="some of the experiment's transforms")
     add("--learning-rate", type=float, help="do not search for it")
