@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 # Shares beyond which a warning is given: a parameter that makes up nearly all of the mean metric drowns the
@@ -9,6 +10,9 @@ from typing import Any
 _DOMINANT, _HARDLY_IDENTIFIABLE = 0.99, 0.1
 # Cosine from which two parameters are said to be confused: half of the squared effect of one is the other's.
 _CONFUSED = 0.7
+# Median condition number from which the plain metric is warned of. That of drums, 6e7, taught an encoder less than
+# parameter loss did until it was saturated; that of chirps, 2e2, did no harm (docs/evidence.md).
+_ILL_CONDITIONED = 1e6
 # A step as long as the side of the cube is no step within a parameter's range.
 _WHOLE_RANGE = 2.0
 
@@ -109,6 +113,13 @@ def warnings(report: dict[str, Any]) -> list[str]:
         found.append(
             f"rank deficiency: at {deficient} of {sounds['ok']} sounds some combination of parameters is "
             "inaudible"
+        )
+    condition = numbers["condition"][numbers["quantiles"].index(0.5)]
+    # None stands for infinity: singular.
+    if condition is None or condition > _ILL_CONDITIONED:
+        found.append(
+            f"ill-conditioned: the median condition number is {math.inf if condition is None else condition:.1e}; "
+            "a loss with the plain metric follows few sounds and directions, so give it a reach (`reach=10`)"
         )
     names = [parameter["name"] for parameter in report["parameters"]]
     matrix = numbers["mean"]["matrix"]

@@ -79,6 +79,18 @@ def test_reports_are_strict_json(tmp_path: Path) -> None:
     assert reports[0]["metric"]["identifiability"][0][4] == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize("n_features", [1, 2])
+def test_a_reach_is_advised_where_the_metric_is_ill_conditioned(tmp_path: Path, n_features: int) -> None:
+    # One feature of two parameters is singular everywhere; two are not, and far better conditioned.
+    features = ToyFeatures(n_features=n_features)
+    pnp.precompute(ToySynth(), features, tmp_path / "toy.h5", size=8, progress=False)
+    with pnp.MetricCache(tmp_path / "toy.h5") as cache:
+        median = float(cache.metrics().condition.median())
+        advised = [warning for warning in cache_report(cache)["warnings"] if "reach=10" in warning]
+    assert len(advised) == (n_features == 1)
+    assert (median > 1e6) == (n_features == 1)
+
+
 def test_a_dominant_parameter_is_named(tmp_path: Path) -> None:
     cache = make_cache(tmp_path / "toy.h5")
     report = cache_report(cache)
