@@ -293,7 +293,10 @@ def draw(results: dict[str, Any], path: Path) -> None:
     transforms = list(results["experiment"]["transforms"])
     figure = Figure(figsize=(5 * (1 + len(transforms)), 4.5), layout="constrained")
     axes = figure.subplots(1, 1 + len(transforms))
-    labels = [f"{condition} ({transform})" for condition, transform in groups]
+    labels = [
+        condition if transform == "-" or len(transforms) == 1 else f"{condition} ({transform})"
+        for condition, transform in groups
+    ]
     colours = [colormaps["tab20"](place) for place in range(20)]
     for place, runs in enumerate(groups.values()):
         colour = colours[place % len(colours)]
