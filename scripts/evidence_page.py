@@ -302,7 +302,8 @@ def draw(results: dict[str, Any], path: Path) -> None:
         colour = colours[place % len(colours)]
         for run in runs:
             seconds, errors = zip(*run["course"], strict=True)
-            axes[0].plot(seconds, errors, color=colour, alpha=0.6, lw=1)
+            # Losses that synthesize at every step get no further than an epoch, a single point.
+            axes[0].plot(seconds, errors, ".-" if len(seconds) == 1 else "-", color=colour, alpha=0.6, lw=1)
         for axis, name in zip(axes[1:], transforms, strict=True):
             mean, half = interval([run["distance"][name] for run in runs])
             axis.errorbar(mean, place, xerr=half, fmt="o", color=colour, capsize=3)
