@@ -174,10 +174,10 @@ class TimeFrequencyScattering(nn.Module):
             floats NaN where they do not apply:
 
             - `order`: 0, 1 or 2.
-            - `n1`: Kymatio's index of the first-order wavelet, the first one of those averaged over; -1 in format "joint".
+            - `n1`: Kymatio's first-order index, the first of those averaged over; -1 in format "joint", see `n1_grid`.
             - `n2`, `n_fr`: Kymatio's indices of the second-order and of the frequential wavelet.
             - `spin`: 1, -1, or 0 for a low-pass frequential filter.
-            - `xi`, `sigma`: centre frequency and bandwidth of the wavelets of both orders, in cycles per sample, (C, 2).
+            - `xi`, `sigma`: centre frequency and bandwidth of both orders of wavelets, in cycles per sample, (C, 2).
             - `j`: log2 of their subsampling, (C, 2).
             - `xi_fr`, `sigma_fr`, `j_fr`: the same of the frequential wavelet, in cycles per first-order wavelet.
             - `position`: true place on the log-frequency axis, in first-order wavelets.
