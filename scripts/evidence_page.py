@@ -284,15 +284,43 @@ def conditions(results: dict[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
+def of_budgets(results: dict[str, Any], groups: Groups) -> dict[tuple[str, str], dict[float, list[float]]]:
+    """Distances under the first transform by seconds of training, of losses that were given more than one budget.
+
+    Where a loss was run with several settings for the same time, those with the lowest mean.
+    """
+    transforms = list(results["experiment"]["transforms"])
+    found: dict[tuple[str, str], dict[float, list[float]]] = {}
+    for condition, transform in groups:
+        by_settings: dict[float, dict[tuple[Any, ...], list[float]]] = defaultdict(lambda: defaultdict(list))
+        runs = groups[condition, transform] + [
+            run
+            for run in results["runs"]
+            if run["seed"] != TUNING_SEED
+            and (run["condition"], run["transform"]) == (condition, transform)
+            and not _standard(run, results)
+            and not run.get("sounds")
+        ]
+        for run in runs:
+            by_settings[run["budget"]][settings(run)].append(run["distance"][transforms[0]])
+        if len(by_settings) > 1:
+            found[condition, transform] = {
+                budget: min(of.values(), key=statistics.fmean) for budget, of in sorted(by_settings.items())
+            }
+    return found
+
+
 def draw(results: dict[str, Any], path: Path) -> None:
-    """Parameter error against seconds of training; distance at the end."""
+    """Parameter error against seconds of training; distance at the end, and against how long training was."""
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     groups = final_runs(results)
     transforms = list(results["experiment"]["transforms"])
-    figure = Figure(figsize=(5 * (1 + len(transforms)), 4.5), layout="constrained")
-    axes = figure.subplots(1, 1 + len(transforms))
+    budgets = of_budgets(results, groups)
+    n_axes = 1 + len(transforms) + bool(budgets)
+    figure = Figure(figsize=(5 * n_axes, 4.5), layout="constrained")
+    axes = figure.subplots(1, n_axes)
     labels = [
         condition if transform == "-" or len(transforms) == 1 else f"{condition} ({transform})"
         for condition, transform in groups
@@ -307,8 +335,22 @@ def draw(results: dict[str, Any], path: Path) -> None:
         for axis, name in zip(axes[1:], transforms, strict=True):
             mean, half = interval([run["distance"][name] for run in runs])
             axis.errorbar(mean, place, xerr=half, fmt="o", color=colour, capsize=3)
+    for place, key in enumerate(groups):
+        if key in budgets:
+            colour = colours[place % len(colours)]
+            means, halves = zip(*map(interval, budgets[key].values()), strict=True)
+            # A little apart along the axis of time, for the bars not to hide each other.
+            seconds = [budget * 1.012**place for budget in budgets[key]]
+            bars = [half or 0.0 for half in halves]
+            axes[-1].errorbar(seconds, means, yerr=bars, fmt="o-", color=colour, capsize=3, lw=1)
+    if budgets:
+        axes[-1].set(xlabel="seconds of training, all of a run", ylabel=f"test distance, JTFS {transforms[0]}")
+        axes[-1].set(xscale="log", yscale="log")
+        ticks = sorted({budget for of in budgets.values() for budget in of})
+        axes[-1].set_xticks(ticks, [f"{budget:g}" for budget in ticks])
+        axes[-1].minorticks_off()
     axes[0].set(xlabel="seconds of training", ylabel="validation mean |û − u|", xscale="log", yscale="log")
-    axes[0].set_title("colours as on the right", fontsize="small")
+    axes[0].set_title("colours as in the next panel", fontsize="small")
     for place, name in enumerate(transforms, 1):
         axes[place].set_yticks(range(len(labels)), labels if place == 1 else [""] * len(labels))
         axes[place].set(xlabel=f"test distance, JTFS {name}")
