@@ -332,7 +332,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
             seconds, errors = zip(*run["course"], strict=True)
             # Losses that synthesize at every step get no further than an epoch, a single point.
             axes[0].plot(seconds, errors, ".-" if len(seconds) == 1 else "-", color=colour, alpha=0.6, lw=1)
-        for axis, name in zip(axes[1:], transforms, strict=True):
+        for axis, name in zip(axes[1 : 1 + len(transforms)], transforms, strict=True):
             mean, half = interval([run["distance"][name] for run in runs])
             axis.errorbar(mean, place, xerr=half, fmt="o", color=colour, capsize=3)
     for place, key in enumerate(groups):
@@ -344,7 +344,9 @@ def draw(results: dict[str, Any], path: Path) -> None:
             bars = [half or 0.0 for half in halves]
             axes[-1].errorbar(seconds, means, yerr=bars, fmt="o-", color=colour, capsize=3, lw=1)
     if budgets:
-        axes[-1].set(xlabel="seconds of training, all of a run", ylabel=f"test distance, JTFS {transforms[0]}")
+        axes[-1].set(
+            xlabel="seconds of training, all of a run", ylabel=f"test distance, JTFS {transforms[0]}"
+        )
         axes[-1].set(xscale="log", yscale="log")
         ticks = sorted({budget for of in budgets.values() for budget in of})
         axes[-1].set_xticks(ticks, [f"{budget:g}" for budget in ticks])
