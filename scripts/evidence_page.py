@@ -340,9 +340,9 @@ def draw(results: dict[str, Any], path: Path) -> None:
             colour = colours[place % len(colours)]
             means, halves = zip(*map(interval, budgets[key].values()), strict=True)
             # A little apart along the axis of time, for the bars not to hide each other.
-            seconds = [budget * 1.012**place for budget in budgets[key]]
+            placed = [budget * 1.012**place for budget in budgets[key]]
             bars = [half or 0.0 for half in halves]
-            axes[-1].errorbar(seconds, means, yerr=bars, fmt="o-", color=colour, capsize=3, lw=1)
+            axes[-1].errorbar(placed, means, yerr=bars, fmt="o-", color=colour, capsize=3, lw=1)
     if budgets:
         axes[-1].set(
             xlabel="seconds of training, all of a run", ylabel=f"test distance, JTFS {transforms[0]}"
