@@ -268,12 +268,22 @@ def _train(verbs: _Verbs) -> None:
     existing.add_argument("--resume", action="store_true", help="go on where the run in DIR ends")
     existing.add_argument("--overwrite", action="store_true", help="begin anew though DIR holds a run")
     parser.add_argument(
-        "--epochs", type=_positive, default=40, metavar="N", help="most passes over the sounds"
+        "--epochs",
+        type=_positive,
+        metavar="N",
+        help="most passes over the sounds (40 if neither a time budget nor convergence is the end)",
     )
     parser.add_argument("--time-budget", type=float, metavar="SECONDS", help="most seconds of training")
     parser.add_argument("--patience", type=_positive, metavar="N", help="epochs to wait for a better one")
     parser.add_argument("--batch-size", type=_positive, default=16, metavar="N", help="sounds a batch")
     parser.add_argument("--learning-rate", type=float, default=3e-3, help="initial learning rate of AdamW")
+    parser.add_argument(
+        "--decay",
+        default="cosine",
+        choices=("cosine", "plateau"),
+        help="how the learning rate falls: to zero over the epochs or the time budget, or a step whenever nothing is "
+        "gained, which ends when training has converged",
+    )
     parser.add_argument("--weight-decay", type=float, default=1e-2, help="weight decay of AdamW")
     parser.add_argument("--seed", type=int, default=0, help="seed of weights and of the order of sounds")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")

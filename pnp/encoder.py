@@ -201,28 +201,38 @@ class Encoder(nn.Module):
         centred = spectrograms - self.offset
         self.deviation.copy_(centred.square().mean((0, 2, 3), keepdim=True)[0].sqrt().clamp(min=1e-6))
 
-    def body(self, spectrograms: Tensor) -> Float[Tensor, "B P"]:
+    def body(self, spectrograms: Tensor, rates: Tensor | None = None) -> Float[Tensor, "B P"]:
         """Predict parameters from spectrograms.
 
         Args:
             spectrograms: Output of `front_end`, shape (B, W, K, frames).
+            rates: What `rates` makes of them, where it is known already; it has nothing to learn either.
 
         Returns:
             û in (−1, 1), shape (B, P).
         """
         standardized = (spectrograms - self.offset) / self.deviation
+        if rates is None:
+            rates = self._rates(standardized)
         pooled = []
-        for maps, axis in (
-            (self.shapes(standardized), -1),
-            (self.modulations(self._rates(standardized)), -2),
-        ):
+        for maps, axis in ((self.shapes(standardized), -1), (self.modulations(rates), -2)):
             pooled += [maps.mean(axis).flatten(1), maps.amax(axis).flatten(1)]
         z: Tensor = self.dense(torch.cat(pooled, dim=1))
         return z * torch.rsqrt(1 + z.square())
 
-    def _rates(self, spectrograms: Tensor) -> Tensor:
-        """Compressed magnitude of modulations in each band, shape (B, W, K, n_modulations)."""
-        fluctuations = spectrograms - spectrograms.mean(-1, keepdim=True)
+    def rates(self, spectrograms: Tensor) -> Float[Tensor, "B W K n_modulations"]:
+        """Compressed magnitudes of the modulations in each band of standardized spectrograms.
+
+        Args:
+            spectrograms: Output of `front_end`, shape (B, W, K, frames).
+
+        Returns:
+            Magnitudes, shape (B, W, K, n_modulations).
+        """
+        return self._rates((spectrograms - self.offset) / self.deviation)
+
+    def _rates(self, standardized: Tensor) -> Tensor:
+        fluctuations = standardized - standardized.mean(-1, keepdim=True)
         n_frames = fluctuations.shape[-1]
         spectrum = torch.fft.rfft(fluctuations, norm="ortho").abs()
         rate = self.front_end.sample_rate / self.front_end.hop

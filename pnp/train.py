@@ -31,11 +31,16 @@ if TYPE_CHECKING:
 _LOGGER = logging.getLogger(__name__)
 
 LOSSES = ("pnp", "p", "surrogate", "spectral", "multiscale")
+DECAYS = ("cosine", "plateau")
+
+_DEFAULT_EPOCHS = 40
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 # Spectrograms up to this size are computed once and kept; beyond, they are made anew for each batch.
 _MOST_BYTES = 2 * 2**30
+# Below this part of the initial learning rate nothing is left to gain.
+_LEAST_RATE = 1e-2
 # Sounds synthesized at a time outside of training batches, and how many of them set offset and scale of the
 # input.
 _CHUNK, _MOST_STANDARDIZED = 32, 512
@@ -52,7 +57,7 @@ class TrainResult:
             `validation_loss`, `validation_error` (mean |û − u|, in units of the cube).
         best_epoch: Epoch of the weights kept.
         best_validation_loss: Its validation loss.
-        stopped: Why it ended: "epochs", "time", "patience" or "diverged".
+        stopped: Why it ended: "epochs", "time", "patience", "converged" or "diverged".
         seconds: Time spent training, over all sessions of a resumed run.
         out: Directory of checkpoints and log, if any.
     """
@@ -82,6 +87,7 @@ class _Settings:
     encoder: dict[str, Any]
     optimizer: str = "AdamW"
     n_sounds: int | None = None
+    decay: str = "cosine"
 
 
 @dataclass
@@ -103,13 +109,14 @@ def train(
     loss_options: Mapping[str, Any] | None = None,
     features: nn.Module | None = None,
     damping_schedule: Mapping[str, Any] | None = None,
-    epochs: int | None = 40,
+    epochs: int | None = None,
     time_budget: float | None = None,
     clock: Callable[[], float] = time.perf_counter,
     patience: int | None = None,
     n_sounds: int | None = None,
     batch_size: int = 16,
     learning_rate: float = 3e-3,
+    decay: str = "cosine",
     weight_decay: float = 1e-2,
     optimizer: OptimizerFactory | None = None,
     encoder_options: Mapping[str, Any] | None = None,
@@ -124,10 +131,9 @@ def train(
 ) -> TrainResult:
     """Train an encoder from sound to parameters on the training fold of a cache.
 
-    Sounds are synthesized and their spectrograms computed once, up front, where they fit into memory. AdamW,
-    with a learning rate that falls along a cosine from `learning_rate` to 0 over the epochs or the time
-    budget, whichever is nearer its end. The weights with the lowest validation loss are kept; for PNP loss
-    that is the loss without damping.
+    Sounds are synthesized and their spectrograms computed once, up front, where they fit into memory. The optimizer
+    is AdamW, and its learning rate falls as `decay` says. The weights with the lowest validation loss are kept; for
+    PNP loss that is the loss without damping.
 
     The result depends on the seed and not on what ran before. A run stopped at any time and resumed ends as
     an undisturbed one would, bit for bit on the same machine, unless it has a time budget.
@@ -143,7 +149,8 @@ def train(
         features: Features Φ, for the spectral loss.
         damping_schedule: For PNP loss, options of `LevenbergMarquardt` ({} for its defaults), stepped on the
             validation loss. None: damping stays as it is.
-        epochs: Most passes over the training fold; None for no limit.
+        epochs: Most passes over the training fold. None: 40 where nothing else, a time budget or convergence, would end
+            training; else no limit.
         time_budget: Most seconds of training, synthesis and spectrograms of the network's input not counted;
             None for no limit. Looked at after every step, so that an epoch longer than that is cut short; one
             validation comes after it.
@@ -153,9 +160,12 @@ def train(
             all.
         batch_size: Sounds a batch, B.
         learning_rate: Initial learning rate.
+        decay: How it falls. `"cosine"`: along a cosine to 0 over the epochs or the time budget, whichever is nearer its
+            end. `"plateau"`: to a third whenever more than eight epochs have brought no validation loss lower by a
+            thousandth; once it would fall below a hundredth of the initial one, training has converged and ends.
         weight_decay: Weight decay of AdamW.
         optimizer: Makes an optimizer from the parameters of the network, in place of AdamW. Its learning rate
-            is `learning_rate`, whatever it was made with, falling along the same cosine.
+            is `learning_rate`, whatever it was made with, and falls in the same way.
         encoder_options: Options of `Encoder`.
         spectrograms: Spectrograms of the same sounds by the same front end, so that several runs share them.
             None: made here.
@@ -181,8 +191,10 @@ def train(
     """
     if tensorboard and out is None:
         raise ValueError("A log for TensorBoard needs a directory; got out=None.")
-    if epochs is None and time_budget is None:
-        raise ValueError("Training needs an end: give epochs, time_budget, or both.")
+    if decay not in DECAYS:
+        raise ValueError(f"The decay of the learning rate must be one of {', '.join(DECAYS)}; got {decay!r}.")
+    if epochs is None and time_budget is None and decay != "plateau":
+        epochs = _DEFAULT_EPOCHS
     limits = {"epochs": epochs, "time_budget": time_budget, "patience": patience, "n_sounds": n_sounds}
     for name, limit in limits.items():
         if limit is not None and not limit > 0:
@@ -225,6 +237,7 @@ def train(
         encoder=encoder.config(),
         optimizer=type(updates).__name__,
         n_sounds=n_sounds,
+        decay=decay,
     )
     used = torch.cat(list(rows.values()))
     if spectrograms is None:
@@ -284,6 +297,15 @@ class _Run:
         self.spectrograms = spectrograms
         standardized = rows["train"][:_MOST_STANDARDIZED]
         encoder.standardize(self.spectrograms(standardized))
+        self.rates = self.spectrograms.derived(encoder.rates)
+        self.rate = settings.learning_rate
+        self.plateau = (
+            torch.optim.lr_scheduler.ReduceLROnPlateau(
+                optimizer, factor=1 / 3, patience=8, threshold=1e-3, eps=0.0
+            )
+            if settings.decay == "plateau"
+            else None
+        )
         self.state = _State()
         self.best_weights: dict[str, Tensor] = {}
         self.out: Path | None = None
@@ -306,12 +328,11 @@ class _Run:
             )
 
     def _restore(self, saved: dict[str, Any], path: Path) -> None:
-        ours, theirs = asdict(self.settings), saved["settings"]
-        differing = [name for name in ours if ours[name] != theirs.get(name)]
+        # Settings that are newer than the checkpoint had their default values.
+        ours, theirs = asdict(self.settings), asdict(_Settings(**saved["settings"]))
+        differing = [name for name in ours if ours[name] != theirs[name]]
         if differing:
-            details = "; ".join(
-                f"{name}: {theirs.get(name)!r} there, {ours[name]!r} now" for name in differing
-            )
+            details = "; ".join(f"{name}: {theirs[name]!r} there, {ours[name]!r} now" for name in differing)
             raise ValueError(
                 f"{path} was trained with other settings ({details}); resume it with the same ones."
             )
@@ -320,6 +341,9 @@ class _Run:
         self.best_weights = {name: tensor.to(self.device) for name, tensor in saved["best_weights"].items()}
         if self.schedule is not None:
             self.schedule.load_state_dict(saved["schedule"])
+        if self.plateau is not None:
+            self.plateau.load_state_dict(saved["plateau"])
+            self.rate = saved["rate"]
         self.state = _State(**saved["state"])
 
     def _save(self, improved: bool) -> None:
@@ -341,6 +365,8 @@ class _Run:
                 "optimizer": self.optimizer.state_dict(),
                 "best_weights": self.best_weights,
                 "schedule": None if self.schedule is None else self.schedule.state_dict(),
+                "plateau": None if self.plateau is None else self.plateau.state_dict(),
+                "rate": self.rate,
             },
         )
 
@@ -364,6 +390,8 @@ class _Run:
                     return "time"
                 if patience is not None and state.epoch - state.best_epoch >= patience:
                     return "patience"
+                if self.rate < _LEAST_RATE * self.settings.learning_rate:
+                    return "converged"
                 start, before = self.clock(), state.seconds
                 train_loss = self._train_epoch(start - before, epochs, time_budget)
                 validation_loss, error = self._validate()
@@ -409,9 +437,7 @@ class _Run:
                 fractions.append((self.clock() - origin) / time_budget)
             self._set_learning_rate(min(max(fractions), 1.0))
             self.optimizer.zero_grad()
-            loss = self.criterion(
-                self.encoder.body(self.spectrograms(index)), self.u[index], index.to(self.device)
-            )
+            loss = self.criterion(self._predict(index), self.u[index], index.to(self.device))
             loss.backward()
             self.optimizer.step()
             total += loss.detach() * len(index)
@@ -420,9 +446,14 @@ class _Run:
                 break
         return float(total) / seen
 
+    def _predict(self, index: Tensor) -> Tensor:
+        rates = None if self.rates is None else self.rates(index)
+        return self.encoder.body(self.spectrograms(index), rates)
+
     def _set_learning_rate(self, fraction: float) -> None:
+        rate = self.rate if self.plateau else self.rate * 0.5 * (1 + math.cos(math.pi * fraction))
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * 0.5 * (1 + math.cos(math.pi * fraction))
+            group["lr"] = rate
 
     @torch.no_grad()
     def _validate(self) -> tuple[float, float]:
@@ -430,7 +461,7 @@ class _Run:
         rows = self.rows["validation"]
         total = error = 0.0
         for index in torch.split(rows, self.settings.batch_size):
-            u_hat, u = self.encoder.body(self.spectrograms(index)), self.u[index]
+            u_hat, u = self._predict(index), self.u[index]
             total += float(self.validation_criterion(u_hat, u, index.to(self.device))) * len(index)
             error += float((u_hat - u).abs().mean()) * len(index)
         return total / len(rows), error / len(rows)
@@ -454,6 +485,10 @@ class _Run:
         if improved:
             state.best_epoch, state.best_validation_loss = state.epoch, validation_loss
             self.best_weights = copy.deepcopy(self.encoder.state_dict())
+        if self.plateau is not None:
+            self.plateau.step(validation_loss)
+            # Kept here: a schedule of damping that reverts puts an older rate back into the optimizer.
+            self.rate = self.optimizer.param_groups[0]["lr"]
         if self.schedule is not None:
             self.schedule.step(validation_loss)
         return improved
@@ -502,6 +537,14 @@ class Spectrograms:
         if self._kept is None:
             return torch.cat([self._make(chunk) for chunk in torch.split(rows, _CHUNK)])
         return self._kept[self._place[rows].to(self._kept.device)]
+
+    @torch.no_grad()
+    def derived(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor] | None:
+        """What a function makes of each spectrogram, computed once, as a function of rows; None if none is kept."""
+        if self._kept is None:
+            return None
+        made = torch.cat([function(part) for part in torch.split(self._kept, _CHUNK)])
+        return lambda rows: made[self._place[rows].to(made.device)]
 
     def check_serve(self, front_end: LogFrequencySpectrogram, rows: Tensor) -> None:
         """Check that these are what a front end would make of some rows.

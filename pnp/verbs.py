@@ -140,6 +140,7 @@ def train(options: argparse.Namespace) -> int:
             patience=options.patience,
             batch_size=options.batch_size,
             learning_rate=options.learning_rate,
+            decay=options.decay,
             weight_decay=options.weight_decay,
             seed=options.seed,
             device=options.device,

@@ -5,17 +5,23 @@
     python scripts/reproduce_training.py drum                     # 2048 drums
     python scripts/reproduce_training.py chirp-reduced            # 512 chirps, a cheaper transform, minutes a run
     python scripts/reproduce_training.py drum --sounds 256 --conditions P "PNP, saturated"         # fewer sounds
-    python scripts/reproduce_training.py drum --converge 320 --conditions P "PNP, saturated"       # longer runs
+    python scripts/reproduce_training.py drum --longer 320 --conditions P "PNP, saturated"         # longer runs
+    python scripts/reproduce_training.py drum --converge                   # every cheap loss until it gains no more
 
 Every cache, tuning run and final run is kept in --work, and what is there is not done again: interrupt it, or give it
 --time-limit, and the same command goes on. Results go to benchmarks/results/training-EXPERIMENT.json, from which
-scripts/evidence_page.py writes docs/evidence.md.
+scripts/evidence_page.py writes docs/evidence.md. --extend takes the runs that are in that file for done, so that an
+experiment can be added to where its runs are no longer at hand.
 
 One encoder, one set of sounds and folds, one budget of time for all losses, on one thread, in seconds of the process,
 which are those of the wall clock where nothing else runs; synthesis, transforms and gradients of a loss count, the
 encoder's own spectrograms of the training sounds do not. Every loss is tuned over the same learning rates, damped
 ones over λ at the rate that is best without damping, on the validation fold by the distance that the metric is made
 of, with a seed of its own.
+
+With --converge no time is set: the learning rate falls whenever the validation loss does not, and a run ends when that
+gains nothing any more (`decay="plateau"` in `pnp.train.train`). How long that takes each loss is a result. λ and reach
+are those of the search above; learning rates are searched once more.
 
 SCRAPL needs an interpreter with scrapl-loss, which carries a Kymatio of its own (see benchmarks/README.md); name it by
 --peer and its runs are made there.
@@ -31,8 +37,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -164,7 +170,7 @@ class Run:
         learning_rate: Initial learning rate.
         damping: λ, of normalized metrics.
         seed: Seed of weights and of the order of sounds.
-        budget: Seconds of training.
+        budget: Seconds of training; None until it has converged.
         sounds: Sounds of the training fold that it learns from; None for all.
         reach: Reach for which the metric is saturated; None if it is not.
     """
@@ -174,7 +180,7 @@ class Run:
     learning_rate: float
     damping: float
     seed: int
-    budget: float
+    budget: float | None
     sounds: int | None = None
     reach: float | None = None
 
@@ -184,7 +190,8 @@ class Run:
         condition = self.condition.replace(", ", "-").replace(" ", "-")
         return (
             f"{condition}_{self.transform}_lr{self.learning_rate:g}_lambda{self.damping:g}_"
-            f"{self.budget:g}s_seed{self.seed}"
+            + (f"{self.budget:g}s" if self.budget else "converged")
+            + f"_seed{self.seed}"
             + (f"_{self.sounds}sounds" if self.sounds else "")
             + (f"_reach{self.reach:g}" if self.reach else "")
         )
@@ -257,6 +264,8 @@ class Runner:
         self.runs.mkdir(parents=True, exist_ok=True)
         self.synth = pnp.synths.make(self.experiment.synth)
         self.started = time.monotonic()
+        if options.extend:
+            self.take_over()
         self._spectrograms: Spectrograms | None = None
 
     # -- what there is to do ---------------------------------------------------------------------------------
@@ -296,7 +305,11 @@ class Runner:
 
     def best(self, condition: str, transform: str) -> Run:
         """The candidate with the lowest distance on validation sounds."""
-        results = [(self.result(run), run) for run in self.candidates(condition, transform)]
+        return self.lowest(self.candidates(condition, transform), transform)
+
+    def lowest(self, candidates: Sequence[Run], transform: str) -> Run:
+        """The one of several runs with the lowest distance on validation sounds."""
+        results = [(self.result(run), run) for run in candidates]
         return min(results, key=lambda pair: self.validation_distance(pair[0], transform))[1]
 
     def validation_distance(self, result: dict[str, Any], transform: str) -> float:
@@ -306,19 +319,43 @@ class Runner:
             distances[transform] if transform in distances else math.fsum(distances.values()) / len(distances)
         )
 
+    def take_over(self) -> None:
+        """Take the runs of the results file for done."""
+        results = json.loads(self.results_path.read_text())
+        names = [item.name for item in fields(Run)]
+        for result in results["runs"]:
+            run = Run(**{name: result.get(name) for name in names})
+            if not (self.runs / f"{run.name}.json").exists():
+                self.keep(run, {"cpu": results["environment"]["cpu"]} | result)
+
+    @property
+    def results_path(self) -> Path:
+        """Where the results go."""
+        return Path(self.options.results) / f"training-{self.name}.json"
+
     def go(self) -> None:
         """Do everything that is not done."""
         for transform in self.experiment.transforms:
             self.precompute(transform)
         for condition, transform in self.pairs():
+            if self.options.converge and not CONDITIONS[condition].cheap:
+                continue
             chosen = self.best(condition, transform)
+            if self.options.converge:
+                chosen = self.best_converged(chosen)
+            elif self.options.longer:
+                chosen = replace(chosen, budget=self.options.longer)
             seeds = self.options.seeds if CONDITIONS[condition].cheap else self.options.seeds_of_dear
-            budget = self.options.converge or chosen.budget
             for seed in range(seeds):
-                run = replace(chosen, seed=seed, budget=budget)
+                run = replace(chosen, seed=seed)
                 self.result(run)
                 if self.options.last:
                     self.judge_last(run)
+
+    def best_converged(self, chosen: Run) -> Run:
+        """The learning rate with the lowest distance on validation sounds when runs end by themselves."""
+        candidates = [replace(chosen, learning_rate=rate, budget=None) for rate in LEARNING_RATES]
+        return self.lowest(candidates, chosen.transform)
 
     def check_time(self) -> None:
         """End in time for --time-limit."""
@@ -423,6 +460,7 @@ class Runner:
                 damping_schedule={} if condition.schedule else None,
                 epochs=None,
                 time_budget=run.budget,
+                decay="cosine" if run.budget else "plateau",
                 clock=time.process_time,
                 learning_rate=run.learning_rate,
                 n_sounds=run.sounds,
@@ -441,6 +479,8 @@ class Runner:
         return {
             **vars(run),
             **self.errors(trained.encoder, "validation" if run.seed == TUNING_SEED else "test"),
+            "cpu": _environment()["cpu"],
+            "stopped": trained.stopped,
             "seconds": trained.seconds,
             "epochs": len(trained.history),
             "best_epoch": trained.best_epoch,
@@ -526,7 +566,7 @@ class Runner:
             step = max(1, len(course) // 40)
             result["course"] = [[round(x, 4) for x in point] for point in course[::step]]
             runs.append(result)
-        out = Path(self.options.results) / f"training-{self.name}.json"
+        out = self.results_path
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(
             json.dumps(
@@ -589,12 +629,17 @@ def main() -> None:
     add("--seeds", type=int, default=5, help="runs of each cheap loss")
     add("--seeds-of-dear", type=int, default=2, help="runs of each loss that synthesizes at every step")
     add("--sounds", type=int, help="learn from so many sounds of the training fold, not from all")
-    add(
-        "--converge",
+    ending = parser.add_mutually_exclusive_group()
+    ending.add_argument(
+        "--longer",
         type=float,
         metavar="SECONDS",
         help="final runs of so long, with what the search found at the experiment's own budget",
     )
+    ending.add_argument(
+        "--converge", action="store_true", help="final runs of the cheap losses to convergence"
+    )
+    add("--extend", action="store_true", help="take the runs that the results file holds for done")
     add("--last", action="store_true", help="judge the weights of the last epoch too, not of the best alone")
     add("--conditions", nargs="+", choices=CONDITIONS, metavar="NAME", help=f"some of {list(CONDITIONS)}")
     add("--transforms", nargs="+", metavar="NAME", help="some of the experiment's transforms")

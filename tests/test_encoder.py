@@ -27,6 +27,16 @@ def _space():
     return ParameterSpace([Parameter("f_c", 512.0, 1024.0, "log", "Hz"), Parameter("pan", -1.0, 1.0)])
 
 
+def test_rates_known_already_change_nothing():
+    encoder = _encoder()
+    spectrograms = encoder.front_end(torch.randn(3, N, generator=torch.Generator().manual_seed(0)))
+    encoder.standardize(spectrograms)
+    rates = encoder.rates(spectrograms)
+    torch.testing.assert_close(encoder.body(spectrograms, rates), encoder.body(spectrograms))
+    # They are what half of the answer rests on.
+    assert (encoder.body(spectrograms, rates.flip(0)) - encoder.body(spectrograms)).abs().max() > 1e-3
+
+
 def test_a_pure_tone_lights_its_own_band_in_every_window():
     front_end = LogFrequencySpectrogram(RATE, n_bands=64, n_octaves=8.0)
     centres = RATE / 2 * 2.0 ** (torch.arange(-64, 0) / 8)

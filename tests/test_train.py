@@ -77,9 +77,10 @@ def test_training_leaves_the_global_generator_alone(cache):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("decay", ["cosine", "plateau"])
 @pytest.mark.parametrize("schedule", [None, {"brake": 3.0}])
-def test_a_resumed_run_ends_like_an_undisturbed_one(cache, tmp_path, schedule):
-    options = {"loss": "pnp", "damping_schedule": schedule, "epochs": 5}
+def test_a_resumed_run_ends_like_an_undisturbed_one(cache, tmp_path, schedule, decay):
+    options = {"loss": "pnp", "damping_schedule": schedule, "epochs": 5, "decay": decay}
     undisturbed = _train(cache, **options)
 
     class Killed(PNPLoss):
@@ -130,11 +131,80 @@ def test_learning_rate_falls_along_a_cosine(cache):
     assert rates[-1] < 1e-3
 
 
+class _Stagnant(nn.Module):
+    """A validation loss that falls for some epochs and then no more."""
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs, self.seen = epochs, 0
+
+    def forward(self, u_hat, u, index):
+        self.seen += torch.is_grad_enabled()
+        return 0 * u_hat.sum() + max(100 - self.seen, 100 - self.epochs)
+
+
+@pytest.mark.parametrize("learning_rate", [1e-2, 1e-7])
+def test_on_plateaus_the_rate_falls_in_thirds_until_it_has_converged(cache, learning_rate):
+    n_sounds = 8
+    result = _train(
+        cache,
+        loss=_Stagnant(3),
+        epochs=None,
+        decay="plateau",
+        n_sounds=n_sounds,
+        batch_size=n_sounds,
+        learning_rate=learning_rate,
+    )
+    rates = [epoch["learning_rate"] / learning_rate for epoch in result.history]
+    # Three epochs that gain, then five stretches of nine that do not.
+    expected = [1.0] * 3 + [3.0**-step for step in range(5) for _ in range(9)]
+    assert rates == pytest.approx(expected)
+    assert result.stopped == "converged"
+
+
+def test_training_that_gains_does_not_end_as_converged(cache):
+    result = _train(cache, loss=_Stagnant(99), decay="plateau", epochs=12, n_sounds=8)
+    assert result.stopped == "epochs"
+    assert {epoch["learning_rate"] for epoch in result.history} == {3e-3}
+
+
+def test_reverting_does_not_bring_an_older_learning_rate_back(cache):
+    class Stagnant(PNPLoss):
+        """PNP loss whose validation loss does not fall after the first epoch."""
+
+        def forward(self, u_hat, u, index=None, **options):
+            loss = super().forward(u_hat, u, index, **options)
+            return loss if torch.is_grad_enabled() else 0 * loss + 1
+
+    result = _train(
+        cache,
+        loss=Stagnant.from_cache(cache),
+        damping_schedule={"patience": 0},
+        decay="plateau",
+        epochs=25,
+        n_sounds=8,
+    )
+    rates = [epoch["learning_rate"] for epoch in result.history]
+    assert rates == pytest.approx([3e-3] * 10 + [1e-3] * 9 + [1e-3 / 3] * 6)
+
+
+def test_a_checkpoint_from_before_a_setting_was_there_can_be_resumed(cache, tmp_path):
+    _train(cache, out=tmp_path, epochs=1)
+    saved = checkpoint.load(tmp_path / "last.pt")
+    del saved["settings"]["decay"]
+    checkpoint.save(tmp_path / "last.pt", saved)
+    assert len(_train(cache, out=tmp_path, epochs=2, resume=True).history) == 2
+
+
 def test_stops_when_the_time_is_up(cache):
     result = _train(cache, epochs=None, time_budget=0.3)
     assert result.stopped == "time"
     assert result.seconds >= 0.3
     assert result.history[-2]["seconds"] < 0.3
+
+
+def test_without_any_end_given_there_is_one(cache):
+    assert len(_train(cache, epochs=None, n_sounds=8).history) == 40
 
 
 def test_stops_when_patience_is_out(cache):
@@ -249,7 +319,7 @@ def test_a_learning_curve_trains_on_the_first_sounds_of_the_fold(cache):
 
 def test_bad_settings_are_named(cache, tmp_path):
     for options, message in [
-        ({"epochs": None}, "give epochs, time_budget, or both"),
+        ({"decay": "linear"}, "must be one of cosine, plateau; got 'linear'"),
         ({"epochs": 0}, "epochs must be positive or None; got 0"),
         ({"time_budget": -1.0}, r"time_budget must be positive or None; got -1\.0"),
         ({"patience": 0}, "patience must be positive"),
