@@ -113,8 +113,9 @@ def section(results: dict[str, Any]) -> list[str]:
         lines += [
             "*To convergence.* The same losses with no limit of time: the learning rate falls to a third whenever more",
             "than eight epochs bring no lower validation loss, and training ends when it would fall below a hundredth",
-            "(`decay='plateau'`). λ and reach as above, rates searched anew. How many epochs that took is part of the",
-            "result; an epoch costs about the same under every loss.",
+            "(`decay='plateau'`). λ as above, learning rates searched anew, and at the best of them the reach, over",
+            f"{', '.join(map(str, results['search']['reach_to_convergence']))}. How many epochs that took is part",
+            "of the result; an epoch costs about the same under every loss.",
             "",
             *table(converged, results),
             *answer(converged, transforms),

@@ -20,8 +20,8 @@ ones over λ at the rate that is best without damping, on the validation fold by
 of, with a seed of its own.
 
 With --converge no time is set: the learning rate falls whenever the validation loss does not, and a run ends when that
-gains nothing any more (`decay="plateau"` in `pnp.train.train`). How long that takes each loss is a result. λ and reach
-are those of the search above; learning rates are searched once more.
+gains nothing any more (`decay="plateau"` in `pnp.train.train`). How long that takes each loss is a result. λ is that of
+the search above; learning rates, and then the reach, are searched once more.
 
 SCRAPL needs an interpreter with scrapl-loss, which carries a Kymatio of its own (see benchmarks/README.md); name it by
 --peer and its runs are made there.
@@ -61,6 +61,8 @@ TUNING_SEED = 1000
 LEARNING_RATES = (1e-3, 3e-3, 1e-2)
 DAMPINGS = (0.01, 0.1, 1.0)
 REACHES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+# Of runs to convergence: short ones preferred the longest reach above.
+LATE_REACHES = (3.0, 10.0, 30.0, 100.0)
 
 
 @dataclass(frozen=True)
@@ -340,10 +342,11 @@ class Runner:
         for condition, transform in self.pairs():
             if self.options.converge and not CONDITIONS[condition].cheap:
                 continue
-            chosen = self.best(condition, transform)
             if self.options.converge:
-                chosen = self.best_converged(chosen)
-            elif self.options.longer:
+                chosen = self.best_converged(condition, transform)
+            else:
+                chosen = self.best(condition, transform)
+            if self.options.longer:
                 chosen = replace(chosen, budget=self.options.longer)
             seeds = self.options.seeds if CONDITIONS[condition].cheap else self.options.seeds_of_dear
             for seed in range(seeds):
@@ -352,10 +355,15 @@ class Runner:
                 if self.options.last:
                     self.judge_last(run)
 
-    def best_converged(self, chosen: Run) -> Run:
-        """The learning rate with the lowest distance on validation sounds when runs end by themselves."""
-        candidates = [replace(chosen, learning_rate=rate, budget=None) for rate in LEARNING_RATES]
-        return self.lowest(candidates, chosen.transform)
+    def best_converged(self, condition: str, transform: str) -> Run:
+        """What is best when runs end by themselves: the learning rate, and then the reach."""
+        kind, chosen = CONDITIONS[condition], replace(self.best(condition, transform), budget=None)
+        if kind.saturated and kind.damped:
+            chosen = replace(chosen, reach=self.best_converged("PNP, saturated", transform).reach)
+        best = self.lowest([replace(chosen, learning_rate=rate) for rate in LEARNING_RATES], transform)
+        if kind.saturated and not kind.damped:
+            best = self.lowest([replace(best, reach=reach) for reach in LATE_REACHES], transform)
+        return best
 
     def check_time(self) -> None:
         """End in time for --time-limit."""
@@ -573,7 +581,12 @@ class Runner:
                 {
                     "experiment": {"name": self.name, **vars(self.experiment)},
                     "full_size": EXPERIMENTS[self.name].size,
-                    "search": {"learning_rate": LEARNING_RATES, "damping": DAMPINGS, "reach": REACHES},
+                    "search": {
+                        "learning_rate": LEARNING_RATES,
+                        "damping": DAMPINGS,
+                        "reach": REACHES,
+                        "reach_to_convergence": LATE_REACHES,
+                    },
                     "full_search": self.options.full_search,
                     "fixed_learning_rate": self.options.learning_rate,
                     "environment": _environment(),
