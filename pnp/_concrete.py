@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 
 def is_concrete(tensor: Tensor) -> bool:
@@ -17,3 +18,18 @@ def is_concrete(tensor: Tensor) -> bool:
         return False
     # torch.func has no public predicate for its wrappers; this one has been in place since torch 2.0.
     return not torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+
+
+def is_eager() -> bool:
+    """Whether operations run at once on plain numbers: nothing traces or transforms them, and none has a tangent.
+
+    Only then may a result come from outside of PyTorch, where no transform, mode or tracer would see how.
+    """
+    return not (
+        torch.compiler.is_compiling()
+        # These have no public predicates; they are what PyTorch itself asks, and have been in place since torch 2.1.
+        or torch._C._get_tracing_state()
+        or torch._C._are_functorch_transforms_active()
+        or torch._C._len_torch_dispatch_stack()
+        or forward_ad._current_level >= 0
+    )

@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pnp import quadratic_form
 from pnp._concrete import is_concrete
 from pnp.metric import DAMPING_KINDS, RiemannianMetric
 from pnp.surrogate import DistanceSurrogate
@@ -95,7 +96,13 @@ class ParameterLoss(_Loss):
             ValueError: If the shapes differ or are not (B, P).
         """
         del index, metric
-        return self._half(_squared_norm(_difference(u_hat, u, u_hat.dtype)))
+        _check_pair(u_hat, u)
+        dtype = u_hat.dtype
+        if self.reduction == "none" or dtype not in (torch.float32, torch.float64):
+            return self._half(quadratic_form.squared_norm(_difference(u_hat, u, dtype)))
+        # One operation where the same takes three; autocast would change the type of what has half precision.
+        error = nn.functional.mse_loss(u_hat, u.to(dtype), reduction=self.reduction)
+        return error * (0.5 * self.scale * (u_hat.shape[1] if self.reduction == "mean" else 1))
 
 
 class PNPLoss(_Loss):
@@ -116,6 +123,10 @@ class PNPLoss(_Loss):
     that holds one, or an index outside the cache, raises `IndexError`. On a GPU, and in compiled code,
     looking would stall every step, so the loss of such a sound comes out as NaN, and an index outside the
     cache trips PyTorch's own assertion; `check_index` looks on request.
+
+    On the CPU, where Numba is installed and parameters and factors are of one type, float32 or float64, value and
+    gradient come out of one compiled loop, for little more than the mean squared error costs. The first call of a
+    process takes half a second for it, and two when there is nothing compiled on disk yet.
 
     Args:
         metric: Metrics of all sounds, batch shape (n,), whose rows `index` selects; or one metric, batch
@@ -196,9 +207,9 @@ class PNPLoss(_Loss):
             normalization = float(reference.mean().trace) / metric.n_parameters if normalize else 1.0
             if normalization == 0:
                 raise ValueError("The metric cannot be normalized: it is zero at every sound.")
-            factor = metric.scaled(1 / normalization).factor.to(dtype, copy=True)
+            factor = metric.scaled(1 / normalization).factor.to(dtype, copy=True).contiguous()
             if damping_kind == "mean":
-                mean_factor = reference.mean().scaled(1 / normalization).factor.to(dtype)
+                mean_factor = reference.mean().scaled(1 / normalization).factor.to(dtype).contiguous()
             if volume_weighting:
                 weight = _volume_weights(metric, reference, volume_weighting).to(dtype)
         self.register_buffer("factor", factor)
@@ -302,9 +313,27 @@ class PNPLoss(_Loss):
             ValueError: If shapes or devices do not fit, or a metric is not symmetric positive semi-definite.
             IndexError: If `index` is outside the cache, or selects a sound without a metric (see the class).
         """
+        if metric is None:
+            # Steps are short enough for the look-up of an attribute to show.
+            buffers = self._buffers
+            damping = buffers["damping_lambda"]
+            assert damping is not None
+            loss = quadratic_form.fused(
+                u_hat,
+                u,
+                index,
+                buffers["factor"],
+                damping,
+                self.damping_kind,
+                buffers["mean_factor"],
+                buffers["weight"],
+                self.scale,
+                self.reduction,
+                self.check_index,
+            )
+            if loss is not None:
+                return loss
         factor = self._select(u_hat, index, metric)
-        # Elementwise products rather than a matrix product: P is small, and autocast leaves them in full
-        # precision.
         dtype = torch.promote_types(torch.promote_types(u_hat.dtype, factor.dtype), torch.float32)
         factor = factor.to(dtype)
         du = _difference(u_hat, u, dtype)
@@ -314,37 +343,27 @@ class PNPLoss(_Loss):
                 f"parameters and a metric of {factor.shape[-1]}. Likely cause: network and cache belong to "
                 "different synthesizers."
             )
-        heard = _apply(factor, du)
-        weighted = self.weight is not None and metric is None
-        # Steps are short enough for every operation to show: what is known to change nothing is left out.
+        weight = self.weight if metric is None else None
+        if weight is not None and weight.ndim and index is not None:
+            weight = weight.index_select(0, index)
+        # What is known to change nothing is left out.
         on_hand = du.device.type == "cpu" and is_concrete(du)
-        if on_hand and not weighted and self.reduction != "none" and len(du) and self.damping == 0:
-            flat = heard.reshape(-1)
+        if on_hand and weight is None and self.reduction != "none" and len(du) and self.damping == 0:
+            heard = quadratic_form.apply(factor, du).reshape(-1)
             items = len(du) if self.reduction == "mean" else 1
-            loss: Tensor = torch.dot(flat, flat) * (0.5 * self.scale / items)
+            loss = torch.dot(heard, heard) * (0.5 * self.scale / items)
         else:
-            loss = self._half(self._form(heard, factor, du, self.weight if weighted else None, index))
+            loss = self._half(
+                quadratic_form.form(
+                    du, factor, self.damping_lambda, self.damping_kind, self.mean_factor, weight
+                )
+            )
         # Only a sound without a metric, or a prediction of NaN, makes the loss NaN: no need to look at each before.
-        if on_hand and metric is None and index is not None and math.isnan(loss.detach().sum().item()):
+        chosen = metric is None and index is not None and factor.ndim == 3
+        if on_hand and chosen and math.isnan(loss.detach().sum().item()):
+            assert index is not None
             self.check_index(index)
         return loss
-
-    def _form(
-        self, heard: Tensor, factor: Tensor, du: Tensor, weight: Tensor | None, index: Tensor | None
-    ) -> Tensor:
-        """Damped and weighted quadratic form of each item, shape (B,)."""
-        form = _squared_norm(heard)
-        if self.damping_kind == "identity":
-            damping_form = _squared_norm(du)
-        elif self.damping_kind == "diagonal":
-            damping_form = (factor.square().sum(-2) * du.square()).sum(-1)
-        else:
-            assert self.mean_factor is not None
-            damping_form = _squared_norm(_apply(self.mean_factor.to(du.dtype), du))
-        form = torch.addcmul(form, self.damping_lambda.to(du.dtype), damping_form)
-        if weight is not None:
-            form = form * (weight if index is None else weight.index_select(0, index)).to(du.dtype)
-        return form
 
     def check_index(self, index: Tensor) -> None:
         """Check that every sound of a batch is in the cache and has a metric.
@@ -494,8 +513,8 @@ class SurrogateLoss(_Loss):
             ValueError: If the shapes differ or are not (B, P).
         """
         del index, metric
-        _difference(u_hat, u, u_hat.dtype)
-        return self._half(_squared_norm(self.surrogate(u_hat) - self.surrogate(u)))
+        _check_pair(u_hat, u)
+        return self._half(quadratic_form.squared_norm(self.surrogate(u_hat) - self.surrogate(u)))
 
 
 class SpectralLoss(_Loss):
@@ -559,7 +578,7 @@ class SpectralLoss(_Loss):
             ValueError: If shapes do not fit, or there are targets and no index.
         """
         del metric
-        _difference(u_hat, u, u_hat.dtype)
+        _check_pair(u_hat, u)
         if self.targets is None:
             with torch.no_grad():
                 target = self._analyse(u.to(u_hat.dtype))
@@ -572,15 +591,14 @@ class SpectralLoss(_Loss):
         difference = (self._analyse(u_hat) - target).flatten(1)
         if self.power == 1:
             return self._half(2 * difference.abs().sum(-1))
-        return self._half(_squared_norm(difference))
+        return self._half(quadratic_form.squared_norm(difference))
 
     def _analyse(self, u: Tensor) -> Tensor:
         features: Tensor = self.features(self.synth(self.space.from_unit(u)))
         return features
 
 
-def _difference(u_hat: Tensor, u: Tensor, dtype: torch.dtype) -> Tensor:
-    """Δu = û − u in the given type, after checking the pair."""
+def _check_pair(u_hat: Tensor, u: Tensor) -> None:
     for name, value in (("u_hat", u_hat), ("u", u)):
         if not isinstance(value, Tensor) or not value.is_floating_point():
             got = value.dtype if isinstance(value, Tensor) else type(value).__name__
@@ -591,17 +609,12 @@ def _difference(u_hat: Tensor, u: Tensor, dtype: torch.dtype) -> Tensor:
         raise ValueError(
             f"u_hat and u must have the same shape (B, P); got {tuple(u_hat.shape)} and {tuple(u.shape)}."
         )
+
+
+def _difference(u_hat: Tensor, u: Tensor, dtype: torch.dtype) -> Tensor:
+    """Δu = û − u in the given type, after checking the pair."""
+    _check_pair(u_hat, u)
     return u_hat.to(dtype) - u.to(dtype)
-
-
-def _apply(factor: Tensor, du: Tensor) -> Tensor:
-    """R Δu, shape (B, P), in operations that autocast leaves in full precision."""
-    return (factor * du.unsqueeze(-2)).sum(-1)
-
-
-def _squared_norm(x: Tensor) -> Tensor:
-    """Sum of squares over the last axis, in operations that autocast leaves in full precision."""
-    return x.square().sum(-1)
 
 
 def _mean_squared_distance(cache: MetricCache) -> float:

@@ -9,7 +9,7 @@ import pytest
 import pnp
 
 ROOT = Path(pnp.__file__).parent
-ONLINE = ("pnp.losses", "pnp.damping", "pnp.metric", "pnp.data", "pnp.parameters")
+ONLINE = ("pnp.losses", "pnp.quadratic_form", "pnp.damping", "pnp.metric", "pnp.data", "pnp.parameters")
 # What people call; it may import everything, and nothing below may import it.
 SURFACE = (
     "pnp.cli",
@@ -111,7 +111,16 @@ def test_scipy_is_imported_only_where_it_is_used() -> None:
 @pytest.mark.parametrize("module", ONLINE)
 def test_the_online_stage_reaches_no_synthesizer_and_no_scattering(module: str) -> None:
     loaded = reachable(module)
-    for forbidden in ("kymatio", "scipy", "matplotlib", "joblib", "sklearn", "pnp.synths", "pnp.scattering"):
+    for forbidden in (
+        "kymatio",
+        "scipy",
+        "matplotlib",
+        "joblib",
+        "sklearn",
+        "numba",
+        "pnp.synths",
+        "pnp.scattering",
+    ):
         assert not any(within(m, forbidden) for m in loaded), forbidden
 
 

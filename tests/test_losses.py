@@ -86,6 +86,13 @@ def test_parameter_loss_is_half_the_squared_error_per_sound(batch):
     torch.testing.assert_close(ParameterLoss()(u_hat, u, index), expected)
 
 
+def test_parameter_loss_keeps_the_type_of_the_prediction(batch):
+    u_hat, u, _ = batch
+    for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            assert ParameterLoss()(u_hat.to(dtype), u).dtype == dtype
+
+
 @pytest.mark.parametrize("kind", ["identity", "diagonal", "mean"])
 def test_damping_in_the_loss_is_damping_of_the_metric(metric, batch, kind):
     u_hat, u, index = batch
@@ -165,6 +172,16 @@ def test_one_metric_for_every_sound_needs_no_index(metric, batch):
     u_hat, u, _ = batch
     loss = PNPLoss(metric.mean(), reduction="none", dtype=torch.float64)
     torch.testing.assert_close(loss(u_hat, u), 0.5 * _form(metric.matrix.mean(0), u_hat - u))
+
+
+def test_one_metric_for_every_sound_takes_no_notice_of_the_index(metric, batch):
+    u_hat, u, index = batch
+    for dtype in (torch.float32, torch.float64):
+        loss = PNPLoss(metric.mean(), reference=metric, volume_weighting=1.0, reduction="none", dtype=dtype)
+        torch.testing.assert_close(loss(u_hat, u, index), loss(u_hat, u))
+        wrong = u_hat.clone()
+        wrong[1] = math.nan
+        assert torch.isnan(loss(wrong, u, index)).tolist() == [False, True] + 4 * [False]
 
 
 def test_metric_of_the_batch_takes_the_place_of_the_stored_one(metric, batch):
@@ -376,7 +393,7 @@ def test_cuda_agrees_with_cpu(metric, batch):
 def test_import_is_light():
     code = "import sys, pnp; pnp.PNPLoss; sys.stdout.write(' '.join(sys.modules))"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    heavy = {"h5py", "kymatio", "scipy", "matplotlib", "joblib", "sklearn"}
+    heavy = {"h5py", "numba", "kymatio", "scipy", "matplotlib", "joblib", "sklearn"}
     assert "pnp.losses" in modules
     assert not heavy & set(modules.split())
 

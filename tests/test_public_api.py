@@ -12,7 +12,7 @@ import pytest
 
 import pnp
 
-HEAVY = ("kymatio", "scipy", "matplotlib", "h5py", "joblib", "sklearn")
+HEAVY = ("kymatio", "scipy", "matplotlib", "h5py", "joblib", "sklearn", "numba")
 OBJECTS = [name for name in pnp.__all__ if not name.startswith("__")]
 CALLABLES = [name for name in OBJECTS if callable(getattr(pnp, name))]
 

@@ -7,27 +7,13 @@ it, which a loop with two stores defeats (four times slower). `fastmath` lets it
 
 # mypy: disable-error-code="misc, no-untyped-def, no-untyped-call"
 
-import inspect
 import math
-from typing import Any
 
-import numba
 import numpy as np
 
+from .._compiled import compiled
+
 EPSILON = 1e-12  # that of kernels.py; a global, so that Numba compiles it as a constant
-
-# Not "nnan" and "ninf": a NaN has to come out where one went in.
-_FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
-
-
-def compiled(function):
-    """Compile a function. Checkers of annotations may have wrapped it on import, and Numba wants it bare."""
-    function = inspect.unwrap(function)
-    options: dict[str, Any] = {"nogil": True, "fastmath": _FASTMATH, "error_model": "numpy"}
-    try:
-        return numba.njit(cache=True, **options)(function)
-    except RuntimeError:  # neither the package nor the user's cache directory can be written to
-        return numba.njit(**options)(function)
 
 
 @compiled

@@ -10,14 +10,14 @@ first; the others are Q = Im(W) Y. The spins are y+ = P + iQ and y- = P - iQ.
 
 from __future__ import annotations
 
-import importlib
-import os
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from .._compiled import available
 
 # Modulus below which a derivative is taken to be noise. Where a sub-band is silent its phase is noise, and so is the
 # derivative of its modulus. Kymatio's value, for signals of order one.
@@ -26,18 +26,7 @@ EPSILON = 1e-12
 
 def fused(tensor: Tensor) -> bool:
     """Whether the compiled kernels serve this tensor. Set PNP_NO_NUMBA=1 to do without them."""
-    return tensor.device.type == "cpu" and _numba_available()
-
-
-@cache
-def _numba_available() -> bool:
-    if os.environ.get("PNP_NO_NUMBA"):
-        return False
-    try:
-        importlib.import_module("pnp.scattering._numba_kernels")
-    except ImportError:  # not installed, or for another NumPy or Python
-        return False
-    return True
+    return tensor.device.type == "cpu" and available()
 
 
 def projection_sums(buffer: Tensor, low: int, out: Tensor) -> None:

@@ -18,7 +18,7 @@ def twins(monkeypatch):
     def run(function):
         results = []
         for available in (True, False):
-            monkeypatch.setattr(kernels, "_numba_available", lambda available=available: available)
+            monkeypatch.setattr(kernels, "available", lambda available=available: available)
             results.append(function())
         return results
 
