@@ -254,8 +254,8 @@ def _train(verbs: _Verbs) -> None:
         "--reach",
         type=float,
         metavar="R",
-        help="errors, in units of the cube, for which the PNP loss is to stand for the distance: holds down what "
-        "the metric says of smaller ones",
+        help="errors, in units of the cube, for which the metric of the PNP loss, or an expansion of the surrogate, is "
+        "to stand for the distance: holds down what is said of smaller ones",
     )
     parser.add_argument(
         "--damping-schedule", action="store_true", help="adapt the damping as Levenberg and Marquardt do"

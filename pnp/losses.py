@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from pnp import quadratic_form
 from pnp._concrete import is_concrete
 from pnp.metric import DAMPING_KINDS, RiemannianMetric
+from pnp.reach import ceiling_of_reach
 from pnp.surrogate import DistanceSurrogate
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from pnp.store import MetricCache
 
 REDUCTIONS = ("mean", "sum", "none")
-
-# Sounds whose features are compared for the distance between any two.
-_MOST_COMPARED = 1024
 
 
 class _Loss(nn.Module):
@@ -246,11 +244,9 @@ class PNPLoss(_Loss):
             CacheError: If `reach` is asked for and the cache keeps no features.
         """
         if reach is not None:
-            if not 0 < reach < math.inf:
-                raise ValueError(f"The reach r must be finite and positive; got {reach}.")
             if options.get("ceiling") is not None:
                 raise ValueError("The reach sets the ceiling; give one of both.")
-            options["ceiling"] = _mean_squared_distance(cache) / reach**2
+            options["ceiling"] = ceiling_of_reach(cache, reach)
         metrics = cache.metrics()
         ceiling = options.pop("ceiling", None)
         if ceiling is not None:
@@ -469,6 +465,7 @@ class SurrogateLoss(_Loss):
         *,
         rank: int | None = None,
         neighbours: int | None = None,
+        reach: float | None = None,
         normalize: bool = False,
         **options: Any,
     ) -> SurrogateLoss:
@@ -478,7 +475,9 @@ class SurrogateLoss(_Loss):
             cache: Open metric cache.
             rank: Dimensions of the features that are kept, as for `DistanceSurrogate`.
             neighbours: Sounds that are blended, likewise.
-            normalize: Divide by the mean eigenvalue of the metric over the training sounds, as `PNPLoss` does.
+            reach: Size of the differences for which expansions are to stand, as for `DistanceSurrogate.from_cache`.
+            normalize: Divide by the mean eigenvalue of the metric over the training sounds, saturated for the same
+                reach, as `PNPLoss` does.
             **options: Options of the loss.
 
         Returns:
@@ -488,9 +487,12 @@ class SurrogateLoss(_Loss):
             CacheError: If the cache does not keep features and Jacobians.
             ValueError: If there are too few sounds, or an option is outside its range.
         """
-        surrogate = DistanceSurrogate.from_cache(cache, rank=rank, neighbours=neighbours)
+        surrogate = DistanceSurrogate.from_cache(cache, rank=rank, neighbours=neighbours, reach=reach)
         if normalize:
-            mean = cache.metrics()[cache.rows("train")].mean()
+            metrics = cache.metrics()[cache.rows("train")]
+            if reach is not None:
+                metrics = metrics.saturated(ceiling_of_reach(cache, reach))
+            mean = metrics.mean()
             options["scale"] = options.get("scale", 1.0) * mean.n_parameters / float(mean.trace)
         return cls(surrogate, **options)
 
@@ -615,14 +617,6 @@ def _difference(u_hat: Tensor, u: Tensor, dtype: torch.dtype) -> Tensor:
     """Δu = û − u in the given type, after checking the pair."""
     _check_pair(u_hat, u)
     return u_hat.to(dtype) - u.to(dtype)
-
-
-def _mean_squared_distance(cache: MetricCache) -> float:
-    """Mean over pairs of sounds of the training fold of the squared distance between their features."""
-    rows = cache.rows("train")
-    # A mean is known well enough from a thousand sounds, and features of all may not fit into memory.
-    features = cache.features(rows[:: max(1, len(rows) // _MOST_COMPARED)]).double()
-    return 2 * float(features.var(0).sum())
 
 
 def _volume_weights(metric: RiemannianMetric, reference: RiemannianMetric, exponent: float) -> Tensor:

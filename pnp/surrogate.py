@@ -8,8 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pnp.metric import RiemannianMetric
+from pnp.reach import ceiling_of_reach
+
 if TYPE_CHECKING:
     from pnp.store import MetricCache
+
+# Directions that are kept if no rank is asked for, beyond those wanted for random projections to find these well, and
+# sounds that the directions are taken from.
+_MOST_DIRECTIONS, _OVERSAMPLED, _MOST_FOR_BASIS = 128, 16, 1024
 
 
 class DistanceSurrogate(nn.Module):
@@ -28,11 +35,15 @@ class DistanceSurrogate(nn.Module):
     and the columns of the Jᵢ, of which the leading `rank` principal directions are kept. Distances in that span can
     only be shorter than those in all features.
 
+    Where slopes are steep and soon over, as those of a drum, whose partials interfere, the expansions err by more than
+    sounds differ; the Jᵢ want to be held down first, which `from_cache` does for a given reach.
+
     Args:
         u: Points of the cache in the unit cube, shape (n, P).
         features: Features S of their sounds, shape (n, C).
         jacobian: Their Jacobians J, shape (n, C, P).
-        rank: Dimensions that are kept, at most C. None: as many as hold 1 − 1e-4 of the squared size.
+        rank: Dimensions that are kept, at most C. None: as many as hold 1 − 1e-4 of the squared size, and no more than
+            128.
         neighbours: Points that are blended. Default: 2P + 2, enough to surround a point.
         dtype: In which features and Jacobians are kept.
 
@@ -84,7 +95,7 @@ class DistanceSurrogate(nn.Module):
             raise ValueError(
                 f"Rank must be from 1 to the number of features, {features.shape[1]}; got {rank}."
             )
-        basis = _principal_directions(features.double(), jacobian.double(), rank)
+        basis = _principal_directions(features, jacobian, rank)
         self.register_buffer("u", u.to(dtype))
         # Only differences count: an offset common to all sounds would cost digits.
         self.register_buffer("features", ((features.double() - features.double().mean(0)) @ basis).to(dtype))
@@ -98,6 +109,7 @@ class DistanceSurrogate(nn.Module):
         fold: str | None = "train",
         rank: int | None = None,
         neighbours: int | None = None,
+        reach: float | None = None,
     ) -> DistanceSurrogate:
         """Surrogate through the sounds of a cache that keeps features and Jacobians.
 
@@ -106,18 +118,23 @@ class DistanceSurrogate(nn.Module):
             fold: Fold whose sounds are used; None for all.
             rank: As for the class.
             neighbours: As for the class.
+            reach: Size r of the differences for which the expansions are to stand, in units of the cube: about the
+                distance between neighbours, 0.3 to 1 for some thousand sounds of five parameters. Singular values σ
+                of every J become σ√(κ/(κ + σ²)), whose squares are the eigenvalues of `RiemannianMetric.saturated`,
+                with κ as in `ceiling_of_reach`. None leaves them as they are.
 
         Returns:
             The surrogate, on the CPU.
 
         Raises:
             CacheError: If the cache does not keep features and Jacobians.
-            ValueError: If there are too few sounds.
+            ValueError: If there are too few sounds, or the reach is not finite and positive.
         """
         rows = cache.rows(fold)
-        return cls(
-            cache.u[rows], cache.features(rows), cache.jacobian(rows), rank=rank, neighbours=neighbours
-        )
+        jacobian = cache.jacobian(rows)
+        if reach is not None:
+            jacobian = _saturated(jacobian, ceiling_of_reach(cache, reach))
+        return cls(cache.u[rows], cache.features(rows), jacobian, rank=rank, neighbours=neighbours)
 
     @property
     def rank(self) -> int:
@@ -173,14 +190,37 @@ def _franke_little(offset: Tensor) -> Tensor:
     return raw / raw.sum(-1, keepdim=True)
 
 
+def _saturated(jacobian: Tensor, ceiling: float) -> Tensor:
+    """J with the singular values whose squares are the eigenvalues of the saturated metric JᵀJ."""
+    metric = RiemannianMetric.from_jacobian(jacobian)
+    # J = Σ u σ vᵀ; scaling along the v alone needs no u, of which there are as many as features.
+    v = metric.eigenvectors
+    gain = (ceiling / (ceiling + metric.eigenvalues)).sqrt()
+    return jacobian @ ((v * gain.unsqueeze(-2)) @ v.mT).to(jacobian.dtype)
+
+
 def _principal_directions(features: Tensor, jacobian: Tensor, rank: int | None) -> Tensor:
-    """Orthonormal basis (C, K) of what differences of features are made of."""
-    centred = features - features.mean(0)
-    # A step of unit length in every parameter, beside the sounds themselves.
-    scatter = centred.T @ centred + torch.einsum("ncp,ndp->cd", jacobian, jacobian)
-    values, vectors = torch.linalg.eigh(scatter)
+    """Orthonormal basis (C, K), float64, of what differences of features are made of."""
+    # A step of unit length in every parameter, beside the sounds themselves; not of all, where there are very many.
+    kept = slice(None, None, max(1, len(features) // _MOST_FOR_BASIS))
+    centred = features[kept] - features[kept].mean(0)
+    spanning = torch.cat([centred, jacobian[kept].mT.flatten(0, 1)]).double()
+    limit = min(spanning.shape)
+    wanted = min(_MOST_DIRECTIONS, limit) if rank is None else rank
+    if 4 * wanted < limit:
+        # Of many dimensions few are wanted: by random projections, in a hundredth of the time.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            _, sigma, basis = torch.svd_lowrank(spanning, q=wanted + _OVERSAMPLED)
+    else:
+        sigma, basis = _right_singular(spanning)
     if rank is None:
-        held = values.flip(0).clamp(min=0).cumsum(0) / values.clamp(min=0).sum()
-        rank = min(int((held < 1 - 1e-4).sum()) + 1, len(values))
-    basis: Tensor = vectors[:, -rank:]
-    return basis
+        held = sigma[:wanted].square().cumsum(0) / spanning.square().sum()
+        wanted = min(int((held < 1 - 1e-4).sum()) + 1, wanted)
+    return basis[:, :wanted]
+
+
+def _right_singular(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """All singular values, descending, and right singular vectors of a matrix with many rows, by way of its square."""
+    values, vectors = torch.linalg.eigh(matrix.mT @ matrix)
+    return values.clamp(min=0).sqrt().flip(0), vectors.flip(1)

@@ -122,11 +122,9 @@ def train(options: argparse.Namespace) -> int:
     given = {"damping": options.damping} if options.damping else {}
     if options.reach is not None:
         given["reach"] = options.reach
-    if given and options.loss != "pnp":
-        raise ValueError(
-            f"Options of the PNP loss, {' and '.join(f'--{name}' for name in given)}, go with --loss pnp; "
-            f"got --loss {options.loss}."
-        )
+    for name, losses in (("damping", ("pnp",)), ("reach", ("pnp", "surrogate"))):
+        if name in given and options.loss not in losses:
+            raise ValueError(f"--{name} goes with --loss {' or '.join(losses)}; got --loss {options.loss}.")
     with MetricCache(options.cache) as cache:
         result = run(
             cache,

@@ -61,8 +61,8 @@ TUNING_SEED = 1000
 LEARNING_RATES = (1e-3, 3e-3, 1e-2)
 DAMPINGS = (0.01, 0.1, 1.0)
 REACHES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
-# Of runs to convergence: short ones preferred the longest reach above.
-LATE_REACHES = (3.0, 10.0, 30.0, 100.0)
+# Of runs to convergence: drums preferred the longest reach above.
+LADDER = (*REACHES, 30.0, 100.0)
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,7 @@ CONDITIONS = {
     "P, norm": Condition("p", metric=False, norm=True),
     "PNP, norm": Condition("pnp", norm=True),
     "surrogate": Condition("surrogate"),
+    "surrogate, saturated": Condition("surrogate", saturated=True),
     "multiscale": Condition("multiscale", cheap=False, metric=False),
     "JTFS": Condition("spectral", cheap=False),
     "SCRAPL": Condition("scrapl", cheap=False),
@@ -349,7 +350,7 @@ class Runner:
             if self.options.longer:
                 chosen = replace(chosen, budget=self.options.longer)
             seeds = self.options.seeds if CONDITIONS[condition].cheap else self.options.seeds_of_dear
-            for seed in range(seeds):
+            for seed in range(self.options.first_seed, self.options.first_seed + seeds):
                 run = replace(chosen, seed=seed)
                 self.result(run)
                 if self.options.last:
@@ -362,8 +363,18 @@ class Runner:
             chosen = replace(chosen, reach=self.best_converged("PNP, saturated", transform).reach)
         best = self.lowest([replace(chosen, learning_rate=rate) for rate in LEARNING_RATES], transform)
         if kind.saturated and not kind.damped:
-            best = self.lowest([replace(best, reach=reach) for reach in LATE_REACHES], transform)
+            best = self.climb(best)
         return best
+
+    def climb(self, run: Run) -> Run:
+        """From the reach of a run along the ladder of reaches to one with a worse neighbour on either side."""
+        while True:
+            place = LADDER.index(run.reach or 0.0)
+            neighbours = [replace(run, reach=reach) for reach in LADDER[max(0, place - 1) : place + 2]]
+            best = self.lowest(neighbours, run.transform)
+            if best == run:
+                return run
+            run = best
 
     def check_time(self) -> None:
         """End in time for --time-limit."""
@@ -585,7 +596,7 @@ class Runner:
                         "learning_rate": LEARNING_RATES,
                         "damping": DAMPINGS,
                         "reach": REACHES,
-                        "reach_to_convergence": LATE_REACHES,
+                        "reach_to_convergence": LADDER,
                     },
                     "full_search": self.options.full_search,
                     "fixed_learning_rate": self.options.learning_rate,
@@ -640,6 +651,7 @@ def main() -> None:
     add("--method", choices=("grid", "sobol"), help="design, likewise")
     add("--budget", type=float, metavar="SECONDS", help="training time of a run, likewise")
     add("--seeds", type=int, default=5, help="runs of each cheap loss")
+    add("--first-seed", type=int, default=0, help="their first seed")
     add("--seeds-of-dear", type=int, default=2, help="runs of each loss that synthesizes at every step")
     add("--sounds", type=int, help="learn from so many sounds of the training fold, not from all")
     ending = parser.add_mutually_exclusive_group()

@@ -6,6 +6,7 @@ from task import MemoryCache
 
 from pnp.losses import PNPLoss, SurrogateLoss
 from pnp.metric import RiemannianMetric
+from pnp.reach import ceiling_of_reach
 from pnp.surrogate import DistanceSurrogate
 
 N, P = 200, 2
@@ -94,7 +95,65 @@ def test_from_cache_takes_training_sounds_and_the_scale_of_the_metric():
     assert loss.scale == pytest.approx(2 / float(cache.metrics()[rows].mean().trace))
 
 
+def test_with_a_reach_the_slopes_at_points_of_the_cache_are_those_of_saturated_metrics():
+    cache = MemoryCache()
+    rows = cache.rows("train")[:20]
+    saturated = cache.metrics()[rows].saturated(ceiling_of_reach(cache, 0.3))
+    assert (saturated.trace < 0.9 * cache.metrics()[rows].trace).any()
+    surrogate = DistanceSurrogate.from_cache(cache, reach=0.3)
+    slopes = RiemannianMetric.from_jacobian(surrogate.jacobian[:20].double())
+    torch.testing.assert_close(
+        slopes.matrix, saturated.matrix, rtol=1e-2, atol=1e-3 * float(saturated.trace.max())
+    )
+    scale = SurrogateLoss.from_cache(cache, normalize=True, reach=0.3).scale
+    mean = cache.metrics()[cache.rows("train")].saturated(ceiling_of_reach(cache, 0.3)).mean()
+    assert scale == pytest.approx(2 / float(mean.trace))
+
+
+class _Interfering(MemoryCache):
+    """Sounds whose features ripple steeply, a little, on top of what they follow."""
+
+    def __init__(self):
+        super().__init__(size=400)
+
+        def features(u):
+            return torch.cat([_curve(u), 0.2 * (100 * u).sin()], dim=-1)
+
+        self.function = torch.func.vmap(features)
+        self._features = self.function(self.u)
+        self._jacobian = torch.func.vmap(torch.func.jacfwd(features))(self.u)
+        self._metrics = RiemannianMetric.from_jacobian(self._jacobian)
+
+
+def test_a_reach_mends_distances_where_slopes_are_steep_and_soon_over(generator):
+    cache = _Interfering()
+    a, b = 2 * torch.rand(2, 300, P, generator=generator, dtype=torch.float64) - 1
+    true = (cache.function(a) - cache.function(b)).norm(dim=-1)
+
+    def error(reach):
+        distance = DistanceSurrogate.from_cache(cache, reach=reach).distance(a, b)
+        return float((distance / true - 1).abs().median())
+
+    assert error(1.0) < 0.5 * error(None)
+
+
+def test_few_of_many_directions_are_found_by_random_projections_as_exactly(generator):
+    n_features, decay = 800, 2.0 ** -torch.arange(40, dtype=torch.float64)
+    mixing, _ = torch.linalg.qr(torch.randn(n_features, 40, generator=generator, dtype=torch.float64))
+    u = 2 * torch.rand(N, P, generator=generator, dtype=torch.float64) - 1
+    features = torch.randn(N, 40, generator=generator, dtype=torch.float64) * decay @ mixing.T
+    jacobian = torch.zeros(N, n_features, P, dtype=torch.float64)
+    surrogate = DistanceSurrogate(u, features, jacobian, rank=10, dtype=torch.float64)
+    again = DistanceSurrogate(u, features, jacobian, rank=10, dtype=torch.float64)
+    assert torch.equal(surrogate.features, again.features)
+    best = torch.linalg.svdvals(features - features.mean(0))[:10]
+    torch.testing.assert_close(torch.linalg.svdvals(surrogate.features), best, rtol=1e-4, atol=1e-6)
+    assert DistanceSurrogate(u, features, jacobian).rank < 12
+
+
 def test_bad_input_is_named(points):
+    with pytest.raises(ValueError, match=r"reach r must be finite and positive; got -1\.0"):
+        DistanceSurrogate.from_cache(MemoryCache(), reach=-1.0)
     u, S, J = points
     for arguments, options, message in [
         ((u, S[1:], J), {}, "Points and features must have shapes"),
