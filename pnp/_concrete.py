@@ -6,6 +6,13 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
+# These have no public predicates; they are what PyTorch itself asks, and have been in place since torch 2.1. Should
+# they go, nothing is taken for eager.
+_CAN_TELL = all(
+    hasattr(torch._C, name)
+    for name in ("_get_tracing_state", "_are_functorch_transforms_active", "_len_torch_dispatch_stack")
+) and hasattr(forward_ad, "_current_level")
+
 
 def is_concrete(tensor: Tensor) -> bool:
     """Whether value checks may read `tensor`.
@@ -25,9 +32,8 @@ def is_eager() -> bool:
 
     Only then may a result come from outside of PyTorch, where no transform, mode or tracer would see how.
     """
-    return not (
+    return _CAN_TELL and not (
         torch.compiler.is_compiling()
-        # These have no public predicates; they are what PyTorch itself asks, and have been in place since torch 2.1.
         or torch._C._get_tracing_state()
         or torch._C._are_functorch_transforms_active()
         or torch._C._len_torch_dispatch_stack()

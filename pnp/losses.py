@@ -14,6 +14,7 @@ order in Δu.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from pnp.store import MetricCache
 
 REDUCTIONS = ("mean", "sum", "none")
+
+# Of λ: a loss in float32, with a sum over a large batch and a diagonal D, has room for it.
+LARGEST_DAMPING = 1e30
 
 
 class _Loss(nn.Module):
@@ -99,7 +103,7 @@ class ParameterLoss(_Loss):
         if self.reduction == "none" or dtype not in (torch.float32, torch.float64):
             return self._half(quadratic_form.squared_norm(_difference(u_hat, u, dtype)))
         # One operation where the same takes three; autocast would change the type of what has half precision.
-        error = nn.functional.mse_loss(u_hat, u.to(dtype), reduction=self.reduction)
+        error: Tensor = nn.functional.mse_loss(u_hat, u.to(dtype), reduction=self.reduction)
         return error * (0.5 * self.scale * (u_hat.shape[1] if self.reduction == "mean" else 1))
 
 
@@ -205,7 +209,13 @@ class PNPLoss(_Loss):
             normalization = float(reference.mean().trace) / metric.n_parameters if normalize else 1.0
             if normalization == 0:
                 raise ValueError("The metric cannot be normalized: it is zero at every sound.")
-            factor = metric.scaled(1 / normalization).factor.to(dtype, copy=True).contiguous()
+            scaled = metric.scaled(1 / normalization).factor
+            factor = scaled.to(dtype, copy=True).contiguous()
+            if factor.isinf().any():
+                raise ValueError(
+                    f"Factors of the metrics, as large as {float(scaled.nan_to_num().abs().max()):.3g}, overflow in "
+                    f"{dtype}; use another dtype, or normalize=True."
+                )
             if damping_kind == "mean":
                 mean_factor = reference.mean().scaled(1 / normalization).factor.to(dtype).contiguous()
             if volume_weighting:
@@ -228,7 +238,8 @@ class PNPLoss(_Loss):
         Args:
             cache: Open metric cache.
             mean_metric: Use the mean metric for every sound: L = μ/2 Δuᵀ (mean M + λD) Δu, which weighs and
-                mixes parameters as the ear does on average, the same everywhere.
+                mixes parameters as the ear does on average, the same everywhere. Not with volume weighting, which
+                tells sounds apart by their own metrics.
             reach: Size r of the differences Δu for which the loss is to stand for the distance, in units of the
                 cube. Sets the ceiling κ = d²/r², with d the root mean square distance between the features of two
                 sounds of the training fold: no direction then counts as if a difference of r along it changed the
@@ -247,6 +258,10 @@ class PNPLoss(_Loss):
             if options.get("ceiling") is not None:
                 raise ValueError("The reach sets the ceiling; give one of both.")
             options["ceiling"] = ceiling_of_reach(cache, reach)
+        if mean_metric and options.get("volume_weighting"):
+            raise ValueError(
+                "Volume weighting tells sounds apart by their own metrics; with mean_metric there is one for all."
+            )
         metrics = cache.metrics()
         ceiling = options.pop("ceiling", None)
         if ceiling is not None:
@@ -268,10 +283,10 @@ class PNPLoss(_Loss):
 
     @damping.setter
     def damping(self, value: float) -> None:
-        largest = torch.finfo(self.damping_lambda.dtype).max
-        if not 0 <= value <= largest:
+        if not 0 <= value <= LARGEST_DAMPING:
             raise ValueError(
-                f"Damping λ must be at least 0 and at most {largest:.3g}, where it overflows; got {value}."
+                f"Damping λ must be at least 0 and at most {LARGEST_DAMPING:g}, beyond which losses overflow; "
+                f"got {value}."
             )
         self.damping_lambda.fill_(value)
 
@@ -297,9 +312,10 @@ class PNPLoss(_Loss):
                 passes through to the loss, as it does for PyTorch's own losses.
             u: True parameters, shape (B, P).
             index: Row of each sound in the cache, integers of shape (B,).
-            metric: Metrics of this batch in place of the stored ones: M of shape (B, P, P), or a
-                `RiemannianMetric`. A plain tensor is factored at each call, so that a metric which is none is
-                found.
+            metric: Metrics of this batch in place of the stored ones, taken as they are: M of shape (B, P, P), or a
+                `RiemannianMetric`. Normalization, ceiling and volume weighting were of the stored ones and do not
+                apply to them; build a `MetricField` from saturated or scaled metrics instead. A plain tensor is
+                factored at each call, so that a metric which is none is found.
 
         Returns:
             A scalar, or shape (B,) with reduction `"none"`.
@@ -329,10 +345,11 @@ class PNPLoss(_Loss):
             )
             if loss is not None:
                 return loss
+        _check_pair(u_hat, u)
         factor = self._select(u_hat, index, metric)
         dtype = torch.promote_types(torch.promote_types(u_hat.dtype, factor.dtype), torch.float32)
         factor = factor.to(dtype)
-        du = _difference(u_hat, u, dtype)
+        du = u_hat.to(dtype) - u.to(dtype)
         if du.shape[-1] != factor.shape[-1]:
             raise ValueError(
                 f"Parameters and metric must have the same number of parameters P; got {du.shape[-1]} "
@@ -373,22 +390,7 @@ class PNPLoss(_Loss):
             IndexError: If one is outside the cache, or has no metric.
         """
         assert self.factor is not None
-        n_sounds = len(self.factor)
-        if not index.numel():
-            return
-        low, high = torch.aminmax(index)
-        if low < 0 or high >= n_sounds:
-            outside = (index < 0) | (index >= n_sounds)
-            raise IndexError(
-                f"Index must be in 0 … {n_sounds - 1}, the rows of the cache; got "
-                f"{index[outside][:8].tolist()}. Likely cause: it belongs to another cache."
-            )
-        failed = torch.isnan(self.factor[:, 0, 0].index_select(0, index))
-        if failed.any():
-            raise IndexError(
-                f"Index selects sounds without a metric, rows {index[failed][:8].tolist()} of the cache, "
-                "which failed in precomputation. Leave them out of training: `cache.ok` marks those to keep."
-            )
+        _check_rows(self.factor[:, 0, 0], index, "a metric")
 
     def _select(
         self, u_hat: Tensor, index: Tensor | None, metric: Tensor | RiemannianMetric | None
@@ -409,28 +411,7 @@ class PNPLoss(_Loss):
             )
         if self.factor.ndim == 2:
             return self.factor
-        if index is None:
-            raise ValueError(
-                "A loss over the sounds of a cache needs the index of each sound: loss(u_hat, u, index)."
-            )
-        if not isinstance(index, Tensor) or index.dtype not in (torch.int64, torch.int32):
-            got = index.dtype if isinstance(index, Tensor) else type(index).__name__
-            raise TypeError(f"Index must be a tensor of row numbers in the cache (torch.int64); got {got}.")
-        if index.shape != u_hat.shape[:-1]:
-            raise ValueError(
-                f"Index must have shape (B,) with B = {len(u_hat)}, a row for each item; got "
-                f"{tuple(index.shape)}."
-            )
-        if index.device != self.factor.device:
-            raise ValueError(
-                f"Index is on {index.device} but the loss on {self.factor.device}; move one of them."
-            )
-        try:
-            # index_select, unlike indexing, takes no negative index for one from the end.
-            return self.factor.index_select(0, index)
-        except IndexError:
-            self.check_index(index)
-            raise
+        return _select_rows(self.factor, index, len(u_hat), self.check_index)
 
     def extra_repr(self) -> str:
         """Options, as `repr` shows them."""
@@ -578,26 +559,87 @@ class SpectralLoss(_Loss):
         Raises:
             TypeError: If a batch is not a floating-point tensor.
             ValueError: If shapes do not fit, or there are targets and no index.
+            IndexError: If `index` is outside the cache, or, on the CPU, selects a sound without features.
         """
         del metric
         _check_pair(u_hat, u)
         if self.targets is None:
             with torch.no_grad():
                 target = self._analyse(u.to(u_hat.dtype))
-        elif index is None:
-            raise ValueError(
-                "A spectral loss with stored targets needs the index of each sound: loss(u_hat, u, index)."
-            )
         else:
-            target = self.targets.index_select(0, index)
+            target = _select_rows(self.targets, index, len(u_hat), self.check_index)
         difference = (self._analyse(u_hat) - target).flatten(1)
-        if self.power == 1:
-            return self._half(2 * difference.abs().sum(-1))
-        return self._half(quadratic_form.squared_norm(difference))
+        form = 2 * difference.abs().sum(-1) if self.power == 1 else quadratic_form.squared_norm(difference)
+        if (
+            self.targets is not None
+            and form.device.type == "cpu"
+            and is_concrete(form)
+            and form.isnan().any()
+        ):
+            assert index is not None
+            self.check_index(index)
+        return self._half(form)
+
+    def check_index(self, index: Tensor) -> None:
+        """Check that every sound of a batch is in the cache and has features among the stored targets.
+
+        Args:
+            index: Rows in the cache, integers of shape (B,).
+
+        Raises:
+            IndexError: If one is outside the cache, or has no features.
+        """
+        assert self.targets is not None
+        _check_rows(self.targets.flatten(1)[:, 0], index, "features")
 
     def _analyse(self, u: Tensor) -> Tensor:
         features: Tensor = self.features(self.synth(self.space.from_unit(u)))
         return features
+
+
+def _select_rows(
+    stored: Tensor, index: Tensor | None, n_items: int, check_index: Callable[[Tensor], None]
+) -> Tensor:
+    """Rows of what is stored for every sound of a cache, after checking the index."""
+    if index is None:
+        raise ValueError(
+            "A loss over the sounds of a cache needs the index of each sound: loss(u_hat, u, index)."
+        )
+    if not isinstance(index, Tensor) or index.dtype not in (torch.int64, torch.int32):
+        got = index.dtype if isinstance(index, Tensor) else type(index).__name__
+        raise TypeError(f"Index must be a tensor of row numbers in the cache (torch.int64); got {got}.")
+    if index.shape != (n_items,):
+        raise ValueError(
+            f"Index must have shape (B,) with B = {n_items}, a row for each item; got {tuple(index.shape)}."
+        )
+    if index.device != stored.device:
+        raise ValueError(f"Index is on {index.device} but the loss on {stored.device}; move one of them.")
+    try:
+        # index_select, unlike indexing, takes no negative index for one from the end.
+        return stored.index_select(0, index)
+    except IndexError:
+        check_index(index)
+        raise
+
+
+def _check_rows(stored: Tensor, index: Tensor, what: str) -> None:
+    """Check that an index selects rows that are there, and whose number, one of those stored, is not NaN."""
+    n_sounds = len(stored)
+    if not index.numel():
+        return
+    low, high = torch.aminmax(index)
+    if low < 0 or high >= n_sounds:
+        outside = (index < 0) | (index >= n_sounds)
+        raise IndexError(
+            f"Index must be in 0 … {n_sounds - 1}, the rows of the cache; got "
+            f"{index[outside][:8].tolist()}. Likely cause: it belongs to another cache."
+        )
+    failed = torch.isnan(stored.index_select(0, index))
+    if failed.any():
+        raise IndexError(
+            f"Index selects sounds without {what}, rows {index[failed][:8].tolist()} of the cache, "
+            "which failed in precomputation. Leave them out of training: `cache.ok` marks those to keep."
+        )
 
 
 def _check_pair(u_hat: Tensor, u: Tensor) -> None:
@@ -609,7 +651,8 @@ def _check_pair(u_hat: Tensor, u: Tensor) -> None:
             )
     if u_hat.ndim != 2 or u_hat.shape != u.shape:
         raise ValueError(
-            f"u_hat and u must have the same shape (B, P); got {tuple(u_hat.shape)} and {tuple(u.shape)}."
+            f"u_hat and u must have the same shape (B, P); got {tuple(u_hat.shape)} and {tuple(u.shape)}. "
+            "Likely cause: a network whose outputs are not the P parameters of the cache."
         )
 
 

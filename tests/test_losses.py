@@ -16,7 +16,7 @@ from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from pnp.errors import CacheError
-from pnp.losses import ParameterLoss, PNPLoss, SpectralLoss
+from pnp.losses import LARGEST_DAMPING, ParameterLoss, PNPLoss, SpectralLoss
 from pnp.metric import RiemannianMetric
 from pnp.parameters import Parameter, ParameterSpace
 
@@ -260,8 +260,19 @@ def test_spectral_loss_takes_stored_targets_and_sends_gradients():
     torch.testing.assert_close(stored, SpectralLoss(synth, features)(u_hat, cube[index]))
     stored.backward()
     assert (u_hat.grad != 0).all()
-    with pytest.raises(ValueError, match="needs the index"):
-        SpectralLoss(synth, features, targets=targets)(u_hat, cube[index])
+    loss = SpectralLoss(synth, features, targets=targets)
+    for wrong, error, message in (
+        (None, ValueError, "needs the index"),
+        (index[:1], ValueError, r"B = 3, a row for each item; got \(1,\)"),
+        (index.float(), TypeError, r"\(torch\.int64\); got torch\.float32"),
+        (index - 1, IndexError, r"0 … 19, the rows of the cache; got \[-1\]"),
+        (index + 1, IndexError, r"0 … 19, the rows of the cache; got \[20\]"),
+    ):
+        with pytest.raises(error, match=message):
+            loss(u_hat, cube[index], wrong)
+    loss.targets[0] = torch.nan
+    with pytest.raises(IndexError, match=r"without features, rows \[0\] of the cache"):
+        loss(u_hat, cube[index], index)
 
 
 # -- from a cache --------------------------------------------------------------------------------
@@ -398,6 +409,16 @@ def test_import_is_light():
     assert not heavy & set(modules.split())
 
 
+def test_the_largest_damping_leaves_losses_and_gradients_finite(metric):
+    for kind in ("identity", "diagonal", "mean"):
+        loss = PNPLoss(metric, damping=LARGEST_DAMPING, damping_kind=kind, reduction="sum")
+        u_hat = torch.full((4096, N_PARAMETERS), 1.0, requires_grad=True)
+        value = loss(u_hat, torch.full((4096, N_PARAMETERS), -1.0), torch.arange(4096) % N_SOUNDS)
+        value.backward()
+        assert value.isfinite()
+        assert u_hat.grad.isfinite().all()
+
+
 # -- bad input --------------------------------------------------------------------------------
 
 
@@ -406,8 +427,8 @@ def test_bad_options_are_named(metric):
         ParameterLoss(reduction="max")
     with pytest.raises(ValueError, match=r"identity, diagonal, mean; got 'trace'"):
         PNPLoss(metric, damping_kind="trace")
-    for damping in (-1.0, math.nan, math.inf, 1e39):
-        with pytest.raises(ValueError, match=r"Damping λ must be at least 0 and at most 3.4e\+38"):
+    for damping in (-1.0, math.nan, math.inf, 1e31):
+        with pytest.raises(ValueError, match=r"Damping λ must be at least 0 and at most 1e\+30"):
             PNPLoss(metric, damping=damping)
     for scale in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="Scale μ must be finite and positive"):
@@ -419,6 +440,10 @@ def test_bad_options_are_named(metric):
             PNPLoss(**options)
     with pytest.raises(ValueError, match=r"batch shape \(n,\) or \(\); got \(4, 5\)"):
         PNPLoss(RiemannianMetric.from_jacobian(_randn(4, 5, 30, 3)))
+    with pytest.raises(ValueError, match=r"Factors of the metrics, .*, overflow in torch\.float16"):
+        PNPLoss(metric.scaled(1e12), dtype=torch.float16)
+    with pytest.raises(ValueError, match="with mean_metric there is one for all"):
+        PNPLoss.from_cache(MemoryCache(), mean_metric=True, volume_weighting=1.0)
     silent = RiemannianMetric.from_factor(torch.zeros(2, 3, 3))
     with pytest.raises(ValueError, match="zero at every sound"):
         PNPLoss(silent, normalize=True)
@@ -449,6 +474,10 @@ def test_bad_batches_are_named(metric, batch):
         PNPLoss()(u_hat, u, index)
     with pytest.raises(ValueError, match=r"got 2 parameters and a metric of 3"):
         loss(u_hat[:, :2], u[:, :2], index)
+    with pytest.raises(
+        ValueError, match=r"got \(6, 2\) and \(6, 3\)\. Likely cause: a network whose outputs"
+    ):
+        loss(u_hat[:, :2], u, index)
     for either in (loss, ParameterLoss()):
         with pytest.raises(ValueError, match=r"same shape \(B, P\); got \(6, 3\) and \(5, 3\)"):
             either(u_hat, u[:5], index)
