@@ -15,7 +15,7 @@ SMALLER = {
     "batch_size=32": "batch_size=8",
 }
 PAGES = {
-    "README.md": ('make("chirp")', "J=12", "size=4096", "jobs=2"),
+    "README.md": ('make("chirp")', "J=12", "size=4096", "jobs=2", "batch_size=32"),
     "docs/offline.md": ('make("chirp")', "J=12", "size=4096", "jobs=2"),
     "docs/online.md": ('make("chirp")', "batch_size=32"),
     "docs/inspect.md": (),
