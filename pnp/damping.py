@@ -27,7 +27,7 @@ class LevenbergMarquardt:
     - the watched value improves: λ ← λ · `decrease`, and the state of model and optimizer is kept as the best
       so far;
     - it does not, for more than `patience` steps: λ ← λ · `brake`, and with `revert` the best state is put
-      back;
+      back, but for the options of the optimizer: its learning rate, for one, stays where a schedule has brought it;
     - it is NaN or infinite: the same at once, whatever the patience.
 
     λ stays between ε λ₀ and λ₀ / ε, with ε the rounding of float32: below, damping no longer changes the
@@ -135,9 +135,7 @@ class LevenbergMarquardt:
             self.n_failures = 0
             raised = self.loss.damping * self.brake
             if self.revert and self._best_states:
-                for name, part in self._parts().items():
-                    # Loading may alias what it is given, and training would then write into the kept state.
-                    part.load_state_dict(copy.deepcopy(self._best_states[name]))
+                self._put_back()
             # After reverting: where the loss is part of the model, its damping has been put back too.
             self._set(raised)
             _LOGGER.info(
@@ -147,6 +145,17 @@ class LevenbergMarquardt:
                 self.loss.damping,
             )
         return False
+
+    def _put_back(self) -> None:
+        """Load the best states of model and optimizer."""
+        # Loading may alias what it is given, and training would then write into the kept state.
+        states = copy.deepcopy(self._best_states)
+        if self.optimizer is not None:
+            # Learning rates, and momenta that are cycled with them, are set by schedules of their own, which are not
+            # reverted: one that multiplies the rate that it finds would go on from an older one.
+            states["optimizer"]["param_groups"] = self.optimizer.state_dict()["param_groups"]
+        for name, part in self._parts().items():
+            part.load_state_dict(states[name])
 
     def _parts(self) -> dict[str, Any]:
         parts = {"model": self.model, "optimizer": self.optimizer}

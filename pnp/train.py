@@ -487,7 +487,6 @@ class _Run:
             self.best_weights = copy.deepcopy(self.encoder.state_dict())
         if self.plateau is not None:
             self.plateau.step(validation_loss)
-            # Kept here: a schedule of damping that reverts puts an older rate back into the optimizer.
             self.rate = self.optimizer.param_groups[0]["lr"]
         if self.schedule is not None:
             self.schedule.step(validation_loss)

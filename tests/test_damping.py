@@ -101,6 +101,39 @@ def test_reverting_restores_model_and_optimizer_each_time():
         assert _same(best, (model.state_dict(), optimizer.state_dict()))
 
 
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda o: torch.optim.lr_scheduler.StepLR(o, 1, gamma=0.5), [0.1 * 0.5**n for n in range(1, 8)]),
+        (
+            lambda o: torch.optim.lr_scheduler.ReduceLROnPlateau(o, factor=0.5, patience=1),
+            [0.1, 0.1, 0.05, 0.05, 0.025, 0.025, 0.0125],
+        ),
+        (
+            lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 10),
+            [0.05 * (1 + math.cos(math.pi * n / 10)) for n in range(1, 8)],
+        ),
+    ],
+    ids=["steps", "plateaus", "cosine"],
+)
+def test_reverting_leaves_the_learning_rate_to_its_own_schedule(make, expected):
+    model, optimizer = _training()
+    rates = make(optimizer)
+    schedule = LevenbergMarquardt(_loss(), model=model, optimizer=optimizer, initial=1.0, patience=0)
+    seen = []
+    for value in (1.0, *[2.0] * 6):
+        _train(model, optimizer)
+        if isinstance(rates, torch.optim.lr_scheduler.ReduceLROnPlateau):
+            rates.step(value)
+        else:
+            rates.step()
+        schedule.step(value)
+        seen.append(optimizer.param_groups[0]["lr"])
+    assert seen == pytest.approx(expected)
+    # The moments are those of the best epoch all the same.
+    assert {int(state["step"]) for state in optimizer.state.values()} == {1}
+
+
 def test_reverting_a_model_that_contains_the_loss_still_brakes():
     model, optimizer = _training()
     model.criterion = _loss()
