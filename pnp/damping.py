@@ -11,10 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from pnp.losses import PNPLoss
+from pnp.losses import LARGEST_DAMPING, PNPLoss
 from pnp.metric import RiemannianMetric
 
 _LOGGER = logging.getLogger(__name__)
+
+# λ is kept in float32, whose numbers lose digits below its normal range until they are 0; with some headroom.
+_LEAST = torch.finfo(torch.float32).tiny * 2.0**10
 
 
 class LevenbergMarquardt:
@@ -31,8 +34,9 @@ class LevenbergMarquardt:
     - it is NaN or infinite: the same at once, whatever the patience.
 
     λ stays between ε λ₀ and λ₀ / ε, with ε the rounding of float32: below, damping no longer changes the
-    loss, and above, the metric no longer does. So no sequence of steps can underflow or overflow it, whatever
-    the eigenvalues.
+    loss, and above, the metric no longer does. It also stays where float32 neither loses digits nor losses overflow,
+    10⁻³⁵ to 10³⁰, into which a λ₀ that is beyond is moved. So no sequence of steps can underflow or overflow it,
+    whatever the eigenvalues.
 
     The watched value must not itself contain λ, or lowering λ would count as an improvement: use a distance,
     or `loss.undamped()`.
@@ -50,6 +54,7 @@ class LevenbergMarquardt:
         revert: Whether braking puts the best state back.
 
     Raises:
+        TypeError: If the loss is not a `PNPLoss`.
         ValueError: If an option is outside its range, or `revert` is asked for without a model.
 
     Example:
@@ -79,6 +84,12 @@ class LevenbergMarquardt:
         threshold: float = 1e-4,
         revert: bool = True,
     ) -> None:
+        # A compiled loss passes its attributes on to the one that it was compiled from.
+        if not isinstance(getattr(loss, "_orig_mod", loss), PNPLoss):
+            raise TypeError(
+                f"The loss must be the PNPLoss whose damping is scheduled; got {type(loss).__name__}, which has no "
+                "damping."
+            )
         if not 0 < decrease < 1:
             raise ValueError(f"The decrease of damping must lie between 0 and 1; got {decrease}.")
         if not 1 < brake < math.inf:
@@ -94,6 +105,7 @@ class LevenbergMarquardt:
         lam = initial_damping(loss) if initial is None else float(initial)
         if not 0 < lam < math.inf:
             raise ValueError(f"The initial damping λ₀ must be finite and positive; got {lam}.")
+        lam = _clipped(lam)
         eps = torch.finfo(torch.float32).eps
         self.loss = loss
         self.model = model
@@ -103,7 +115,7 @@ class LevenbergMarquardt:
         self.patience = patience
         self.threshold = threshold
         self.revert = revert
-        self.bounds = (lam * eps, lam / eps)
+        self.bounds = (_clipped(lam * eps), _clipped(lam / eps))
         self.best = math.inf
         self.n_failures = 0
         self._best_states: dict[str, Any] = {}
@@ -181,11 +193,16 @@ class LevenbergMarquardt:
         Args:
             state: What `state_dict` returned.
         """
-        self.bounds = tuple(state["bounds"])
+        low, high = state["bounds"]
+        self.bounds = (_clipped(low), _clipped(high))
         self.best = state["best"]
         self.n_failures = state["n_failures"]
         self._best_states = copy.deepcopy(state["best_states"])
-        self.loss.damping = state["damping"]
+        self._set(state["damping"])
+
+
+def _clipped(lam: float) -> float:
+    return min(max(lam, _LEAST), LARGEST_DAMPING)
 
 
 def initial_damping(loss: PNPLoss) -> float:

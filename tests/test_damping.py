@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pnp.damping import LevenbergMarquardt, initial_damping
-from pnp.losses import PNPLoss
+from pnp.losses import ParameterLoss, PNPLoss
 from pnp.metric import RiemannianMetric
 
 
@@ -154,7 +154,7 @@ def test_failing_before_any_success_reverts_nothing():
     assert _same(state, model.state_dict())
 
 
-@pytest.mark.parametrize("initial", [None, 1e-17, 1e4])
+@pytest.mark.parametrize("initial", [None, 1e-17, 1e4, 1e29])
 def test_lambda_stays_finite_and_positive_whatever_happens(initial):
     loss = _loss()
     schedule = LevenbergMarquardt(loss, initial=initial, revert=False)
@@ -168,6 +168,45 @@ def test_lambda_stays_finite_and_positive_whatever_happens(initial):
         schedule.step(1e9)
     assert start < loss.damping < math.inf
     assert torch.isfinite(loss(u, 0 * u, torch.arange(2)))
+
+
+@pytest.mark.parametrize("initial", [1e-44, 1e-36, 1e30, 1e35, 1e38])
+def test_lambda_at_the_ends_of_float32_neither_vanishes_nor_overflows(initial):
+    loss = _loss()
+    schedule = LevenbergMarquardt(loss, initial=initial, revert=False)
+    for value in range(100, 0, -1):
+        schedule.step(float(value))
+    low = loss.damping
+    assert low >= torch.finfo(torch.float32).tiny
+    for _ in range(100):
+        schedule.step(math.nan)
+    assert low < loss.damping < math.inf
+    u = torch.ones(2, 5)
+    assert torch.isfinite(loss(u, 0 * u, torch.arange(2)))
+
+
+def test_lambda_taken_from_huge_metrics_stays_finite():
+    loss = _loss([[3e34, 1e30], [1e33, 1e30]])
+    schedule = LevenbergMarquardt(loss, revert=False)
+    assert loss.damping == pytest.approx(1e30)
+    schedule.step(1.0)
+    for _ in range(1000):
+        schedule.step(math.nan)
+    assert loss.damping == pytest.approx(1e30)
+
+
+def test_a_state_from_before_lambda_was_held_in_range_does_not_overflow():
+    loss = _loss()
+    schedule = LevenbergMarquardt(loss, revert=False)
+    schedule.load_state_dict(schedule.state_dict() | {"bounds": (1e-45, 1e42), "damping": 1e38})
+    schedule.step(math.nan)
+    assert loss.damping == pytest.approx(1e30)
+
+
+def test_a_compiled_loss_can_be_scheduled(without_shape_checks):
+    loss = _loss()
+    LevenbergMarquardt(torch.compile(loss, backend="eager"), initial=2.0, revert=False).step(1.0)
+    assert loss.damping == pytest.approx(0.4)
 
 
 def test_resumes_where_it_stopped():
@@ -215,3 +254,8 @@ def test_bad_options_are_named():
         LevenbergMarquardt(PNPLoss(), revert=False)
     with pytest.raises(ValueError, match="zero at every sound"):
         LevenbergMarquardt(_loss([[0.0, 0.0]]), revert=False)
+
+
+def test_a_loss_without_damping_is_named(without_shape_checks):
+    with pytest.raises(TypeError, match="must be the PNPLoss whose damping is scheduled; got ParameterLoss"):
+        LevenbergMarquardt(ParameterLoss(), initial=1.0, revert=False)
