@@ -248,7 +248,11 @@ def _train(verbs: _Verbs) -> None:
         help="what is minimized",
     )
     parser.add_argument(
-        "--damping", type=float, default=0.0, metavar="LAMBDA", help="damping of the PNP loss"
+        "--damping",
+        type=float,
+        metavar="LAMBDA",
+        help="damping of the PNP loss (0 if not given); with --damping-schedule, where it begins (set by the metrics "
+        "if not given)",
     )
     parser.add_argument(
         "--reach",

@@ -148,7 +148,8 @@ def train(
             learning rate suits all losses.
         features: Features Φ, for the spectral loss.
         damping_schedule: For PNP loss, options of `LevenbergMarquardt` ({} for its defaults), stepped on the
-            validation loss. None: damping stays as it is.
+            validation loss. It begins at the `damping` of `loss_options`, where that is given. None: damping stays
+            as it is.
         epochs: Most passes over the training fold. None: 40 where nothing else, a time budget or convergence, would end
             training; else no limit.
         time_budget: Most seconds of training, synthesis and spectrograms of the network's input not counted;
@@ -183,8 +184,8 @@ def train(
 
     Raises:
         ValueError: If an option is outside its range, synthesizer and cache have different parameter spaces,
-            the training or validation fold is empty, a resumed run had other settings, or `spectrograms` were
-            made by another front end or without some of the sounds.
+            the training or validation fold is empty, a resumed run had other settings, the initial damping of a
+            schedule is given twice, or `spectrograms` were made by another front end or without some of the sounds.
         ImportError: If `tensorboard`, or auraloss for `"multiscale"`, is asked for and not installed.
         FileExistsError: If `out` holds a run and neither `resume` nor `overwrite` is set.
         FloatingPointError: If the loss is NaN or infinite before a first epoch ends well.
@@ -224,7 +225,7 @@ def train(
         )
     else:
         updates = optimizer(encoder.parameters())
-    schedule = _make_schedule(damping_schedule, criterion, encoder, updates)
+    schedule = _make_schedule(damping_schedule, loss_options or {}, criterion, encoder, updates)
     settings = _Settings(
         loss=loss_name,
         loss_options={name: _plain(value) for name, value in (loss_options or {}).items()},
@@ -647,6 +648,7 @@ def _stored_features(cache: MetricCache) -> Tensor | None:
 
 def _make_schedule(
     options: Mapping[str, Any] | None,
+    loss_options: Mapping[str, Any],
     criterion: nn.Module,
     encoder: Encoder,
     optimizer: torch.optim.Optimizer,
@@ -655,4 +657,12 @@ def _make_schedule(
         return None
     if not isinstance(criterion, PNPLoss):
         raise ValueError(f"A damping schedule needs PNP loss; got {type(criterion).__name__}.")
-    return LevenbergMarquardt(criterion, model=encoder, optimizer=optimizer, **options)
+    initial, damping = options.get("initial"), loss_options.get("damping")
+    if initial is not None and damping is not None and initial != damping:
+        raise ValueError(
+            f"The damping of the loss is where its schedule begins; got damping={damping} and initial={initial}. "
+            "Give one of both."
+        )
+    # Not the damping of a loss that comes as a module, which may be what an earlier schedule left there.
+    chosen = dict(options) | {"initial": damping if initial is None else initial}
+    return LevenbergMarquardt(criterion, model=encoder, optimizer=optimizer, **chosen)

@@ -119,7 +119,10 @@ def train(options: argparse.Namespace) -> int:
     from pnp.train import train as run
 
     out = Path(options.out or Path("runs") / f"{Path(options.cache).stem}-{options.loss}")
-    given = {"damping": options.damping} if options.damping else {}
+    given = {}
+    # A damping of 0 is none, but no schedule can begin there.
+    if options.damping or (options.damping is not None and options.damping_schedule):
+        given["damping"] = options.damping
     if options.reach is not None:
         given["reach"] = options.reach
     for name, losses in (("damping", ("pnp",)), ("reach", ("pnp", "surrogate"))):

@@ -270,3 +270,12 @@ def test_options_of_the_pnp_loss_are_not_passed_over(
 ) -> None:
     assert message in refused(["train", str(cache), "--out", str(tmp_path / "run"), *options], capsys)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_schedule_of_damping_begins_where_it_is_told_to(cache: Path, tmp_path: Path, capsys) -> None:
+    run = tmp_path / "run"
+    argv = ["train", str(cache), "--out", str(run), "--quiet", "--epochs", "1", "--damping-schedule"]
+    assert "finite and positive; got 0.0" in refused([*argv, "--damping", "0"], capsys)
+    assert main([*argv, "--damping", "123"]) == EXIT_OK
+    header, line = (run / "log.csv").read_text().splitlines()
+    assert dict(zip(header.split(","), line.split(","), strict=True))["damping"] == "123.0"

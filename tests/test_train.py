@@ -251,6 +251,14 @@ def test_damping_schedule_lowers_damping_as_validation_improves(cache):
     assert min(damping) < 8.0
 
 
+def test_a_schedule_begins_at_the_damping_of_the_loss(cache):
+    options = {"loss": "pnp", "loss_options": {"damping": 123.0}, "epochs": 1}
+    assert _train(cache, **options, damping_schedule={}).history[0]["damping"] == 123.0
+    assert _train(cache, **options, damping_schedule={"initial": 123.0}).history[0]["damping"] == 123.0
+    with pytest.raises(ValueError, match=r"got damping=123\.0 and initial=8\.0\. Give one"):
+        _train(cache, **options, damping_schedule={"initial": 8.0})
+
+
 def test_pnp_loss_is_normalized_unless_told_otherwise(cache):
     normalized = _train(cache, loss="pnp", epochs=1).history[0]["train_loss"]
     raw = _train(cache, loss="pnp", loss_options={"normalize": False}, epochs=1).history[0]["train_loss"]
