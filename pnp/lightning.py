@@ -68,7 +68,7 @@ class DampingCallback(Callback):  # type: ignore[misc, unused-ignore]  # typed o
             self.schedule.load_state_dict(self._restored)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
-        """Step the schedule, but not after Lightning's check of the validation loop before training.
+        """Step the schedule, but only in training: not for `trainer.validate`, nor for Lightning's check before it.
 
         Args:
             trainer: The trainer.
@@ -77,7 +77,7 @@ class DampingCallback(Callback):  # type: ignore[misc, unused-ignore]  # typed o
         Raises:
             ValueError: If the module did not log `monitor`.
         """
-        if trainer.sanity_checking or self.schedule is None:
+        if trainer.state.fn != "fit" or trainer.sanity_checking or self.schedule is None:
             return
         if self.monitor not in trainer.callback_metrics:
             logged = ", ".join(sorted(trainer.callback_metrics)) or "nothing"

@@ -71,6 +71,19 @@ def test_the_trainer_steps_the_schedule_once_an_epoch(tmp_path):
     assert callback.schedule.best == 1.0
 
 
+def test_validating_after_training_changes_nothing(tmp_path):
+    module = _Module(values=[3.0, 5.0, 9.0])
+    callback = DampingCallback("distance", initial=8.0, decrease=0.5, brake=4.0, patience=1)
+    trainer = _trainer(tmp_path, callback, 2)
+    trainer.fit(module)
+    with torch.no_grad():
+        module.net.weight.fill_(7.0)
+    trainer.validate(module, verbose=False)
+    assert module.loss.damping == 4.0
+    assert (module.net.weight == 7.0).all()
+    assert callback.schedule.n_failures == 1
+
+
 def test_the_schedule_resumes_with_the_trainer(tmp_path):
     options = {"initial": 8.0, "decrease": 0.5, "brake": 4.0, "patience": 0}
     values = [3.0, 2.0, 2.5, 1.0]
