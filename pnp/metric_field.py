@@ -25,6 +25,12 @@ METHODS = ("rbf", "shepard", "nearest")
 # The solve for radial basis functions takes n² numbers and n³ operations: half a gigabyte and some seconds
 # here.
 _MOST_RBF = 8192
+# Points nearer than this are the same one up to rounding: the cube's side is 2.
+_COINCIDING = 1e-12
+# Extent across a plane, relative to that along it, that rounding of the points to float32 may give them.
+_FLAT = 1e-6
+# Errors of a spline on its own points, in log M: a tenth of a percent, far less than between them.
+_INEXACT = 1e-3
 
 
 class MetricField:
@@ -49,8 +55,9 @@ class MetricField:
         neighbours: How many points the `"shepard"` weights look at.
 
     Raises:
-        ValueError: If shapes do not fit, the method is unknown, no point has a metric, two points coincide,
-            or there are too many or too few points for the method.
+        ValueError: If shapes do not fit, the method is unknown, no point has a metric, points are not finite,
+            two of them coincide, or there are too many or too few for the method; for `"rbf"` also if all of them
+            lie in a plane, or some are too close to each other for metrics as different as theirs.
 
     Example:
         >>> metric = RiemannianMetric.from_factor(torch.tensor([[[1.0]], [[10.0]]]))
@@ -79,6 +86,14 @@ class MetricField:
         n_points, n_parameters = self.points.shape
         if not n_points:
             raise ValueError(f"A metric field needs a point that has a metric; none of {len(u)} has.")
+        if not torch.isfinite(self.points).all():
+            raise ValueError("Points must be finite; got NaN or infinite values.")
+        first, second, distance = _closest(self.points)
+        if distance <= _COINCIDING:
+            raise ValueError(
+                f"A metric field needs distinct points; rows {first} and {second} of those with a metric coincide. "
+                "Likely cause: a design that holds a point twice."
+            )
         self.method = method
         # Enough to surround a point in P dimensions, and the one that sets the radius.
         self.neighbours = min(2 * n_parameters + 2 if neighbours is None else neighbours, n_points - 1)
@@ -186,6 +201,13 @@ class MetricField:
                 f"Interpolation by radial basis functions takes more than P = {n_parameters} and at most "
                 f"{_MOST_RBF} points; got {n_points}. Use 'shepard'."
             )
+        extents = torch.linalg.svdvals(self.points - self.points.mean(0))
+        if extents[-1] <= _FLAT * extents[0]:
+            raise ValueError(
+                "Interpolation by radial basis functions needs points that are not all in one plane; those given have "
+                f"a thickness of {float(extents[-1] / extents[0]):.2g} times their extent, and what lies beside them "
+                "would be made up. Use 'shepard', or leave out the parameter that does not vary."
+            )
         distances = torch.cdist(self.points, self.points, compute_mode="donot_use_mm_for_euclid_dist")
         trend = self._trend(self.points)
         system = torch.zeros(n_points + n_parameters + 1, n_points + n_parameters + 1, dtype=torch.float64)
@@ -194,12 +216,16 @@ class MetricField:
         system[n_points:, :n_points] = trend.T
         values = torch.zeros(len(system), n_parameters**2, dtype=torch.float64)
         values[:n_points] = self.logarithms.flatten(1)
-        try:
-            coefficients: Tensor = torch.linalg.solve(system, values)
-        except RuntimeError as error:
+        # Without a check: where the system is singular, the error below is NaN or infinite.
+        coefficients: Tensor = torch.linalg.solve_ex(system, values).result
+        error = float((system[:n_points] @ coefficients - values[:n_points]).abs().max())
+        if not error <= _INEXACT:
+            first, second, distance = _closest(self.points)
             raise ValueError(
-                "Interpolation by radial basis functions needs distinct points, not all of them in one plane."
-            ) from error
+                "Interpolation by radial basis functions cannot follow metrics that differ between points as close "
+                f"as rows {first} and {second} of those with a metric, {distance:.2g} apart; log M comes out wrong by "
+                f"{error:.2g} there. Use 'shepard', or leave one of them out."
+            )
         return coefficients
 
     def _rbf(self, query: Tensor, distances: Tensor) -> Tensor:
@@ -265,6 +291,21 @@ def field_errors(field: MetricField, metric: RiemannianMetric, u: Tensor, *, see
         form=float((ratio - 1).abs().median()),
         affine_invariant=float(torch.where(singular, math.inf, geodesic).median()),
     )
+
+
+def _closest(points: Tensor) -> tuple[int, int, float]:
+    """The two points that are closest to each other, and their distance; infinite for a single point."""
+    if len(points) < 2:
+        return 0, 0, math.inf
+    from scipy.spatial import KDTree
+
+    # A tree takes memory for n numbers, where all distances would take n².
+    found = points.cpu().numpy()
+    distances, places = KDTree(found).query(found, k=2)
+    first = int(distances[:, 1].argmin())
+    # Of two that coincide, either may be the nearest to both.
+    second = int(places[first, 1] if places[first, 1] != first else places[first, 0])
+    return min(first, second), max(first, second), float(distances[first, 1])
 
 
 def _logarithm(metric: RiemannianMetric) -> Float[Tensor, "n P P"]:

@@ -144,6 +144,39 @@ def test_points_without_a_metric_are_left_out():
         torch.testing.assert_close(estimate.matrix, expected.matrix)
 
 
+@pytest.mark.parametrize("distance", [1e-3, 1e-6, 1e-9])
+def test_close_points_with_different_metrics_are_interpolated_or_refused(distance):
+    u = _points(60)
+    u[1] = u[0] + torch.tensor([distance, 0.0])
+    factor = _metric(u).factor.clone()
+    factor[1] *= 3
+    metric = RiemannianMetric.from_factor(factor)
+    for method in ("shepard", "nearest"):
+        torch.testing.assert_close(MetricField(metric, u, method=method)(u).matrix, metric.matrix)
+    if distance < 1e-5:
+        with pytest.raises(ValueError, match=rf"as close as rows 0 and 1 .*, {distance:g} apart"):
+            MetricField(metric, u)
+    else:
+        torch.testing.assert_close(MetricField(metric, u)(u).matrix, metric.matrix, rtol=1e-3, atol=0)
+
+
+def test_close_points_of_a_smooth_metric_are_interpolated():
+    u = _points(60)
+    u[1] = u[0] + torch.tensor([1e-9, 0.0])
+    torch.testing.assert_close(MetricField(_metric(u), u)(u).matrix, _metric(u).matrix, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_points_in_a_plane_do_not_say_what_is_beside_it(dtype):
+    u = _points(40).to(dtype)
+    u[:, 1] = 0.3 - 0.7 * u[:, 0]
+    metric = _metric(u.double())
+    with pytest.raises(ValueError, match=r"not all in one plane; .* Use 'shepard'"):
+        MetricField(metric, u)
+    for method in ("shepard", "nearest"):
+        torch.testing.assert_close(MetricField(metric, u, method=method)(u).matrix, metric.matrix)
+
+
 def test_bad_input_is_named():
     u = _points(20)
     metric = _metric(u)
@@ -158,8 +191,15 @@ def test_bad_input_is_named():
         MetricField(metric[:2], u[:2])
     with pytest.raises(ValueError, match="at least 2 points"):
         MetricField(metric[:1], u[:1], method="shepard")
-    with pytest.raises(ValueError, match="distinct points"):
-        MetricField(metric, u[:1].expand(20, 2))
+    for method in METHODS:
+        twice = u.clone()
+        twice[7] = twice[3]
+        with pytest.raises(ValueError, match=r"distinct points; rows 3 and 7 of .* coincide"):
+            MetricField(metric, twice, method=method)
+        with pytest.raises(ValueError, match="distinct points"):
+            MetricField(metric, u[:1].expand(20, 2), method=method)
+    with pytest.raises(ValueError, match="must be finite"):
+        MetricField(metric, u.where(u != u[3], math.nan))
     with pytest.raises(ValueError, match="zero has no logarithm"):
         MetricField(RiemannianMetric.from_factor(torch.zeros(20, 2, 2)), u)
     with pytest.raises(ValueError, match=r"shape \(B, 2\); got \(5, 3\)"):
