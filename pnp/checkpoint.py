@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import os
+import pickle
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,7 +49,13 @@ def load(path: Path) -> dict[str, Any]:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     # torch.load raises whatever its unpickler or archive reader meets first.
     except Exception as error:
-        raise ValueError(f"{path} is not a checkpoint of this package, or it is damaged: {error}") from error
+        raise ValueError(
+            f"{path} is not a checkpoint of this package, or it is damaged: {_damage(path, error)}."
+        ) from error
+    if not isinstance(state, dict):
+        raise ValueError(
+            f"{path} is not a checkpoint of this package: expected a dictionary in it, got {type(state).__name__}."
+        )
     return state
 
 
@@ -83,9 +91,30 @@ def load_encoder(path: str | os.PathLike[str]) -> Encoder:
     state = load(path / BEST if path.is_dir() else path)
     if "encoder" not in state:
         raise ValueError(f"{path} holds no encoder; a run's {BEST} and {LAST} do.")
-    encoder = Encoder.from_config(state["encoder"])
-    encoder.load_state_dict(state["model"])
+    try:
+        encoder = Encoder.from_config(state["encoder"])
+        encoder.load_state_dict(state["model"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} holds no encoder of this package: what it calls so has other options than an `Encoder`."
+        ) from error
     return encoder.eval()
+
+
+def _damage(path: Path, error: Exception) -> str:
+    """What is wrong with a file that cannot be loaded; PyTorch says it with a number, or at great length."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    n_bytes = path.stat().st_size
+    if not head:
+        return "the file is empty"
+    if head != b"PK\x03\x04":
+        return f"its {n_bytes} bytes do not begin as those of a checkpoint do"
+    if not zipfile.is_zipfile(path):
+        return f"it is cut short after {n_bytes} bytes"
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds something other than tensors, numbers and text"
+    return f"PyTorch cannot read its archive ({type(error).__name__})"
 
 
 def _replace(path: Path, content: bytes) -> None:
