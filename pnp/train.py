@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,9 +24,9 @@ from pnp.encoder import Encoder, LogFrequencySpectrogram
 from pnp.errors import CacheError
 from pnp.logs import TensorBoardLog
 from pnp.losses import ParameterLoss, PNPLoss, SpectralLoss, SurrogateLoss
+from pnp.parameters import ParameterSpace
 
 if TYPE_CHECKING:
-    from pnp.parameters import ParameterSpace
     from pnp.store import MetricCache
 
 _LOGGER = logging.getLogger(__name__)
@@ -88,6 +89,11 @@ class _Settings:
     optimizer: str = "AdamW"
     n_sounds: int | None = None
     decay: str = "cosine"
+    cache: dict[str, Any] | None = None
+
+
+# What resuming needs of a checkpoint, whatever the settings.
+_RESUMED = ("settings", "state", "model", "optimizer", "best_weights")
 
 
 @dataclass
@@ -174,7 +180,8 @@ def train(
         device: Where to train.
         out: Directory for `last.pt`, `best.pt` and `log.csv`, written at the end of every epoch. None:
             nothing is written.
-        resume: Go on from `out/last.pt` if it is there.
+        resume: Go on from `out/last.pt` if it is there and was trained with the same settings on the same cache,
+            wherever that lies now.
         overwrite: Begin anew where `out` holds another run.
         tensorboard: Also log every epoch for TensorBoard, into `out/tensorboard`.
         progress: Show a progress bar.
@@ -184,8 +191,9 @@ def train(
 
     Raises:
         ValueError: If an option is outside its range, synthesizer and cache have different parameter spaces,
-            the training or validation fold is empty, a resumed run had other settings, the initial damping of a
-            schedule is given twice, or `spectrograms` were made by another front end or without some of the sounds.
+            the training or validation fold is empty, a resumed run had other settings or another cache, the initial
+            damping of a schedule is given twice, or `spectrograms` were made by another front end or without some of
+            the sounds.
         ImportError: If `tensorboard`, or auraloss for `"multiscale"`, is asked for and not installed.
         FileExistsError: If `out` holds a run and neither `resume` nor `overwrite` is set.
         FloatingPointError: If the loss is NaN or infinite before a first epoch ends well.
@@ -210,6 +218,7 @@ def train(
                 f"The {fold} fold of {cache.path} has no sound with a metric; training needs a training "
                 "and a validation fold. Likely cause: the cache is too small or unfinished."
             )
+    identity = _identity(cache, rows)
     rows["train"] = rows["train"][:n_sounds]
     check_same_space(cache, synth)
     device = torch.device(device)
@@ -239,6 +248,7 @@ def train(
         optimizer=type(updates).__name__,
         n_sounds=n_sounds,
         decay=decay,
+        cache=identity,
     )
     used = torch.cat(list(rows.values()))
     if spectrograms is None:
@@ -329,14 +339,13 @@ class _Run:
             )
 
     def _restore(self, saved: dict[str, Any], path: Path) -> None:
-        # Settings that are newer than the checkpoint had their default values.
-        ours, theirs = asdict(self.settings), asdict(_Settings(**saved["settings"]))
-        differing = [name for name in ours if ours[name] != theirs[name]]
-        if differing:
-            details = "; ".join(f"{name}: {theirs[name]!r} there, {ours[name]!r} now" for name in differing)
+        missing = [name for name in _RESUMED if name not in saved]
+        if missing:
             raise ValueError(
-                f"{path} was trained with other settings ({details}); resume it with the same ones."
+                f"{path} is not the last checkpoint of a training run: it lacks {', '.join(missing)}. Likely cause: "
+                "another file was put in its place."
             )
+        self._check_same(saved["settings"], path)
         self.encoder.load_state_dict(saved["model"])
         self.optimizer.load_state_dict(saved["optimizer"])
         self.best_weights = {name: tensor.to(self.device) for name, tensor in saved["best_weights"].items()}
@@ -346,6 +355,33 @@ class _Run:
             self.plateau.load_state_dict(saved["plateau"])
             self.rate = saved["rate"]
         self.state = _State(**saved["state"])
+
+    def _check_same(self, stored: Any, path: Path) -> None:
+        """Refuse to go on from a run that was another one."""
+        try:
+            # Settings that are newer than the checkpoint had their default values.
+            theirs = _Settings(**stored)
+        except TypeError as error:
+            raise ValueError(
+                f"{path} was trained with settings that this version of the package does not know; resume it with the "
+                "version that it was begun with."
+            ) from error
+        ours = self.settings
+        spaces = [ParameterSpace.from_dict(settings.space) for settings in (theirs, ours)]
+        if spaces[0] != spaces[1]:
+            raise ValueError(
+                f"{path} was trained on another parameter space, {_listed(spaces[0])}; the cache has "
+                f"{_listed(spaces[1])}. Resume it with the cache that it was trained on."
+            )
+        # Checkpoints from before a run knew its cache are not compared.
+        if theirs.cache is not None and ours.cache is not None:
+            _check_same_cache(theirs.cache, ours.cache, path)
+        there, here = ({**asdict(settings), "cache": None} for settings in (theirs, ours))
+        details = "; ".join(_differing(there, here))
+        if details:
+            raise ValueError(
+                f"{path} was trained with other settings ({details}); resume it with the same ones."
+            )
 
     def _save(self, improved: bool) -> None:
         if self.out is None:
@@ -588,6 +624,44 @@ def check_same_space(cache: MetricCache, synth: nn.Module) -> None:
             "Synthesizer and cache have different parameter spaces: "
             f"{type(synth).__name__} has {_listed(ours)}; {cache.path} has {_listed(cache.space)}."
         )
+
+
+def _identity(cache: MetricCache, rows: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What a run remembers of its cache: where the numbers come from, and which sounds it was trained on.
+
+    The fingerprint is that of the whole design. All its shards have it, and a cache that is being computed has it from
+    the beginning, so that the sounds are told apart by their parameters.
+    """
+    digest = hashlib.sha256()
+    for selected in rows.values():
+        digest.update(f"{len(selected)}:".encode() + cache.u[selected].numpy().tobytes())
+    counts = {fold: len(selected) for fold, selected in rows.items()}
+    return {"path": str(cache.path), "fingerprint": cache.fingerprint, "sounds": digest.hexdigest(), **counts}
+
+
+def _check_same_cache(theirs: Mapping[str, Any], ours: Mapping[str, Any], path: Path) -> None:
+    if theirs["fingerprint"] != ours["fingerprint"]:
+        raise ValueError(
+            f"{path} was trained on another cache, {theirs['path']} with fingerprint {theirs['fingerprint'][:12]}; "
+            f"{ours['path']} has fingerprint {ours['fingerprint'][:12]}. Resume it with the cache that it was trained "
+            "on, or train on this one in another directory."
+        )
+    if theirs["sounds"] != ours["sounds"]:
+        raise ValueError(
+            f"{path} was trained on other sounds of the same design, {theirs['train']} for training and "
+            f"{theirs['validation']} for validation in {theirs['path']}; {ours['path']} has {ours['train']} and "
+            f"{ours['validation']}. Likely cause: one of them is a shard, or was not finished yet."
+        )
+
+
+def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    """Settings that differ, one phrase each."""
+    for name in {**theirs, **ours}:
+        there, here = theirs.get(name), ours.get(name)
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            yield from _differing(there, here, f"{prefix}{name}.")
+        elif there != here:
+            yield f"{prefix}{name}: {there!r} there, {here!r} now"
 
 
 def _listed(space: ParameterSpace) -> str:

@@ -52,6 +52,7 @@ class MemoryCache:
     path = "cache/tones.h5"
 
     def __init__(self, size: int = 96, failed: tuple[int, ...] = (), keeps_features: bool = True) -> None:
+        self.fingerprint = f"{size} tones"
         self.synth = Tones()
         self.space = self.synth.space
         self.u = self.space.sample(size, seed=0)

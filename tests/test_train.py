@@ -191,9 +191,63 @@ def test_reverting_does_not_bring_an_older_learning_rate_back(cache):
 def test_a_checkpoint_from_before_a_setting_was_there_can_be_resumed(cache, tmp_path):
     _train(cache, out=tmp_path, epochs=1)
     saved = checkpoint.load(tmp_path / "last.pt")
-    del saved["settings"]["decay"]
+    del saved["settings"]["decay"], saved["settings"]["cache"]
     checkpoint.save(tmp_path / "last.pt", saved)
     assert len(_train(cache, out=tmp_path, epochs=2, resume=True).history) == 2
+
+
+def test_a_run_is_not_resumed_on_another_cache(cache, tmp_path):
+    _train(cache, out=tmp_path, epochs=1)
+    with pytest.raises(
+        ValueError,
+        match=r"another cache, cache/tones\.h5 with fingerprint 96 tones; .* has fingerprint 80 tones",
+    ):
+        _train(MemoryCache(80), out=tmp_path, resume=True)
+    # The fingerprint of a design is that of its shards, too, and there before all of its sounds are.
+    grown = MemoryCache(failed=(0, 1))
+    with pytest.raises(
+        ValueError, match=r"other sounds of the same design, 60 for training and 18 .* has 59 and 17"
+    ):
+        _train(grown, out=tmp_path, resume=True)
+    moved = MemoryCache()
+    moved.path = "elsewhere.h5"
+    # Sounds that neither trained nor validated may come and go.
+    moved.ok[cache.rows("test")] = False
+    assert len(_train(moved, out=tmp_path, epochs=2, resume=True).history) == 2
+
+
+def test_a_run_is_not_resumed_with_other_parameters(cache, tmp_path):
+    _train(cache, out=tmp_path, epochs=1)
+    other = MemoryCache()
+    other.synth.space = other.space = other.space.replace({"f": (50, 500)})
+    with pytest.raises(ValueError) as refusal:
+        _train(other, out=tmp_path, resume=True)
+    assert str(refusal.value) == (
+        f"{tmp_path / 'last.pt'} was trained on another parameter space, f in [50, 400] Hz (log), "
+        "decay in [1, 20] 1/s (log); the cache has f in [50, 500] Hz (log), decay in [1, 20] 1/s (log). "
+        "Resume it with the cache that it was trained on."
+    )
+
+
+def test_settings_of_settings_that_differ_are_named_alone(cache, tmp_path):
+    _train(cache, out=tmp_path, epochs=1)
+    with pytest.raises(ValueError, match=r"other settings \(encoder\.n_hidden: 16 there, 8 now\); resume it"):
+        _train(cache, out=tmp_path, resume=True, encoder_options=SMALL | {"n_hidden": 8})
+
+
+def test_what_is_no_checkpoint_of_a_run_is_not_resumed(cache, tmp_path):
+    last = tmp_path / "last.pt"
+    _train(cache, out=tmp_path, epochs=1)
+    saved = checkpoint.load(last)
+    (tmp_path / "best.pt").replace(last)
+    with pytest.raises(ValueError, match=r"last\.pt is not the last .*: it lacks optimizer, best_weights\."):
+        _train(cache, out=tmp_path, resume=True)
+    checkpoint.save(last, {"weights": torch.zeros(2)})
+    with pytest.raises(ValueError, match=r"it lacks settings, state, model, optimizer, best_weights\."):
+        _train(cache, out=tmp_path, resume=True)
+    checkpoint.save(last, saved | {"settings": {**saved["settings"], "warmup": 3}})
+    with pytest.raises(ValueError, match="settings that this version of the package does not know"):
+        _train(cache, out=tmp_path, resume=True)
 
 
 def test_stops_when_the_time_is_up(cache):
