@@ -15,7 +15,8 @@ import torch
 
 from pnp.encoder import Encoder
 
-LAST, BEST, LOG = "last.pt", "best.pt", "log.csv"
+LAST, BEST, LOG, TENSORBOARD = "last.pt", "best.pt", "log.csv", "tensorboard"
+_PARTIAL = ".partial"
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
@@ -73,6 +74,24 @@ def save_log(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     _replace(path, text.getvalue().encode())
 
 
+def holds_run(out: Path) -> bool:
+    """Whether a directory holds what a run has left: its end, or the best of a first epoch that did not end."""
+    return any((out / name).exists() for name in (LAST, BEST))
+
+
+def clear(out: Path) -> None:
+    """Remove what a run has left in a directory, and nothing else.
+
+    Args:
+        out: Directory of the run.
+    """
+    for name in (LAST, BEST, LOG):
+        for path in (out / name, out / (name + _PARTIAL)):
+            path.unlink(missing_ok=True)
+    for path in (out / TENSORBOARD).glob("events.out.tfevents.*"):
+        path.unlink()
+
+
 def load_encoder(path: str | os.PathLike[str]) -> Encoder:
     """Trained encoder of a run.
 
@@ -118,7 +137,7 @@ def _damage(path: Path, error: Exception) -> str:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".partial")
+    temporary = path.with_name(path.name + _PARTIAL)
     with temporary.open("wb") as file:
         file.write(content)
         file.flush()

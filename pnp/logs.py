@@ -5,6 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
+
+
+def summary_writer() -> Any:
+    """TensorBoard's class of writers.
+
+    Raises:
+        ImportError: If TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise ImportError(
+            "A log for TensorBoard needs it installed: `pip install pnp-metric[train]`."
+        ) from error
+    return SummaryWriter
 
 
 class TensorBoardLog:
@@ -19,13 +35,7 @@ class TensorBoardLog:
     """
 
     def __init__(self, folder: Path, n_epochs: int = 0) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ImportError(
-                "A log for TensorBoard needs it installed: `pip install pnp-metric[train]`."
-            ) from error
-        self._writer = SummaryWriter(str(folder), purge_step=n_epochs + 1)
+        self._writer = summary_writer()(str(folder), purge_step=n_epochs + 1)
 
     def write(self, epoch: Mapping[str, float]) -> None:
         """Log an epoch.

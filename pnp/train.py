@@ -22,7 +22,7 @@ from pnp import checkpoint
 from pnp.damping import LevenbergMarquardt
 from pnp.encoder import Encoder, LogFrequencySpectrogram
 from pnp.errors import CacheError
-from pnp.logs import TensorBoardLog
+from pnp.logs import TensorBoardLog, summary_writer
 from pnp.losses import ParameterLoss, PNPLoss, SpectralLoss, SurrogateLoss
 from pnp.parameters import ParameterSpace
 
@@ -182,7 +182,8 @@ def train(
             nothing is written.
         resume: Go on from `out/last.pt` if it is there and was trained with the same settings on the same cache,
             wherever that lies now.
-        overwrite: Begin anew where `out` holds another run.
+        overwrite: Begin anew where `out` holds another run, whose checkpoints and logs are removed before the first
+            epoch.
         tensorboard: Also log every epoch for TensorBoard, into `out/tensorboard`.
         progress: Show a progress bar.
 
@@ -200,6 +201,9 @@ def train(
     """
     if tensorboard and out is None:
         raise ValueError("A log for TensorBoard needs a directory; got out=None.")
+    if tensorboard:
+        # Before anything is overwritten.
+        summary_writer()
     if decay not in DECAYS:
         raise ValueError(f"The decay of the learning rate must be one of {', '.join(DECAYS)}; got {decay!r}.")
     if epochs is None and time_budget is None and decay != "plateau":
@@ -260,7 +264,7 @@ def train(
     if out is not None:
         run.open(Path(out), resume=resume, overwrite=overwrite)
     with (
-        TensorBoardLog(Path(out) / "tensorboard", run.state.epoch)
+        TensorBoardLog(Path(out) / checkpoint.TENSORBOARD, run.state.epoch)
         if tensorboard and out
         else nullcontext() as log
     ):
@@ -329,11 +333,13 @@ class _Run:
         out.mkdir(parents=True, exist_ok=True)
         self.out = out
         last = out / checkpoint.LAST
-        if not last.exists():
-            return
         if resume:
-            self._restore(checkpoint.load(last), last)
-        elif not overwrite:
+            if last.exists():
+                self._restore(checkpoint.load(last), last)
+        elif overwrite:
+            # At once: whatever becomes of this run, the best weights of another one must not pass for its own.
+            checkpoint.clear(out)
+        elif checkpoint.holds_run(out):
             raise FileExistsError(
                 f"{out} holds a training run; resume it, overwrite it, or choose another directory."
             )

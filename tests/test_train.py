@@ -414,6 +414,39 @@ def test_a_directory_that_holds_a_run_is_not_overwritten_unasked(cache, tmp_path
     assert len(_train(cache, out=tmp_path, epochs=2, overwrite=True, seed=1).history) == 2
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # TensorBoard's own
+def test_overwriting_leaves_nothing_of_the_old_run(cache, tmp_path):
+    pytest.importorskip("tensorboard")
+    _train(cache, out=tmp_path, epochs=1, tensorboard=True)
+    for name in ("notes.txt", "tensorboard/notes.txt", "last.pt.partial"):
+        (tmp_path / name).touch()
+    with pytest.raises(FloatingPointError):
+        _train(cache, out=tmp_path, loss=_Diverging(1), overwrite=True)
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    # The epoch that diverged is logged.
+    assert left == {"notes.txt", "tensorboard/notes.txt", "last.pt", "log.csv"}
+    assert ",nan," in (tmp_path / "log.csv").read_text()
+    with pytest.raises(FileNotFoundError):
+        checkpoint.load_encoder(tmp_path)
+
+
+def test_what_cannot_begin_overwrites_nothing(cache, tmp_path, monkeypatch):
+    done = _train(cache, out=tmp_path, epochs=1)
+    with pytest.raises(ValueError, match="must be one of"):
+        _train(cache, out=tmp_path, overwrite=True, loss="mse")
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ImportError, match="TensorBoard needs it installed"):
+        _train(cache, out=tmp_path, overwrite=True, tensorboard=True)
+    assert _same(checkpoint.load_encoder(tmp_path).state_dict(), _weights(done))
+
+
+def test_best_weights_alone_are_a_run_that_is_not_overwritten_unasked(cache, tmp_path):
+    _train(cache, out=tmp_path, epochs=1)
+    (tmp_path / "last.pt").unlink()
+    with pytest.raises(FileExistsError, match="holds a training run"):
+        _train(cache, out=tmp_path, epochs=1)
+
+
 def test_damaged_checkpoints_are_named(cache, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no checkpoint .*best\.pt"):
         checkpoint.load_encoder(tmp_path)
