@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
-        sys.stderr.write(f"pnp {options.verb}: interrupted; the same command goes on from here\n")
+        sys.stderr.write(f"pnp {options.verb}: interrupted{_way_on(options)}\n")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader (`| head`) has gone; the interpreter must not try to write the rest on its way out.
@@ -56,6 +56,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         sys.stderr.write(f"pnp {options.verb}: error: {_sentence(error)}\n")
         return EXIT_USAGE
+
+
+def _way_on(options: argparse.Namespace) -> str:
+    """How to go on with what was interrupted; nothing where it begins anew."""
+    if options.verb in ("precompute", "demo", "figures"):
+        return "; the same command goes on from here"
+    if options.verb != "train":
+        return ""
+    if options.resume:
+        return "; the same command goes on after the last epoch that was finished"
+    flag = "--resume in place of --overwrite" if options.overwrite else "--resume"
+    return f"; the same command with {flag} goes on after the last epoch that was finished"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -121,7 +133,7 @@ def _demo(verbs: _Verbs) -> None:
     parser.add_argument("--out", default="pnp-demo", metavar="DIR", help="where everything is put")
     parser.add_argument("--size", type=_positive, default=200, metavar="N", help="number of sounds")
     parser.add_argument("--epochs", type=_positive, default=40, metavar="N", help="passes over them")
-    parser.add_argument("--seed", type=int, default=0, help="seed of sounds, weights and their order")
+    parser.add_argument("--seed", type=_seed, default=0, help="seed of sounds, weights and their order")
     _add_jobs(parser)
 
 
@@ -151,7 +163,7 @@ def _precompute(verbs: _Verbs) -> None:
     parser.add_argument(
         "--method", default="sobol", choices=("sobol", "uniform", "lhs", "grid"), help="design of sounds"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the design and of the folds")
+    parser.add_argument("--seed", type=_seed, default=0, help="seed of the design and of the folds")
     _add_jobs(parser)
     parser.add_argument("--backend", default="loky", choices=("loky", "dask"), help="where the processes run")
     parser.add_argument("--device", default="cpu", help="cpu or cuda; cuda with --jobs 1")
@@ -213,7 +225,7 @@ def _verify(verbs: _Verbs) -> None:
         metavar="N",
         help="also derive this many sounds anew and compare",
     )
-    parser.add_argument("--seed", type=int, default=0, help="which ones")
+    parser.add_argument("--seed", type=_seed, default=0, help="which ones")
 
 
 def _inspect(verbs: _Verbs) -> None:
@@ -289,7 +301,7 @@ def _train(verbs: _Verbs) -> None:
         "gained, which ends when training has converged",
     )
     parser.add_argument("--weight-decay", type=float, default=1e-2, help="weight decay of AdamW")
-    parser.add_argument("--seed", type=int, default=0, help="seed of weights and of the order of sounds")
+    parser.add_argument("--seed", type=_seed, default=0, help="seed of weights and of the order of sounds")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
 
 
@@ -388,7 +400,7 @@ def _figures(verbs: _Verbs) -> None:
     parser.add_argument(
         "--steps", type=_positive, default=40, metavar="N", help="evaluations in a gradient descent"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random shifts")
+    parser.add_argument("--seed", type=_seed, default=0, help="seed of the random shifts")
     parser.add_argument(
         "--docs", metavar="DIR", help="also write landscapes.md and its pictures into this directory"
     )
@@ -412,6 +424,12 @@ def _positive(text: str) -> int:
 
 def _count(text: str) -> int:
     return 0 if text == "0" else _positive(text)
+
+
+def _seed(text: str) -> int:
+    if not text.removeprefix("-").isdecimal() or not -(2**63) <= int(text) < 2**63:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at most 63 bits, got {text!r}")
+    return int(text)
 
 
 def _sizes(text: str) -> int | tuple[int, ...]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from pnp._device import usable_device
 from pnp.encoder import Encoder
 from pnp.errors import CacheError
 from pnp.train import Spectrograms, check_same_space
@@ -105,6 +106,7 @@ def evaluate(
     """
     if n_sounds is not None and n_sounds < 1:
         raise ValueError(f"n_sounds must be positive or None; got {n_sounds}.")
+    device = usable_device(device)
     rows = cache.rows(fold)[:n_sounds]
     if not len(rows):
         raise ValueError(f"The {fold} fold of {cache.path} has no sound with a metric to evaluate on.")
@@ -114,7 +116,6 @@ def evaluate(
             f"The encoder predicts {', '.join(encoder.space.names)}; {cache.path} is about "
             f"{', '.join(cache.space.names)}, or about other ranges of them."
         )
-    device = torch.device(device)
     encoder = encoder.to(device).eval()
     if spectrograms is None:
         spectrograms = Spectrograms(encoder.front_end, synth, cache.theta, rows, device, progress=progress)

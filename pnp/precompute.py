@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pnp._block import compute_block, single_thread
+from pnp._device import usable_device
 from pnp.errors import SynthesisError
 from pnp.jacobian import value_and_jacobian
 from pnp.parameters import ParameterSpace
@@ -161,6 +162,8 @@ def precompute(
     started = time.monotonic()
     check_interface(synth, "synth")
     space, sample_rate, n_samples = _interface(synth)
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be at least 0 and below 2⁶³, got {seed}")
     design = _design(space, size, u, method, seed)
     _check_arguments(jobs, backend, block, dtype, device, shard)
     working = _working_dtype(features, precision)
@@ -272,6 +275,7 @@ def _check_arguments(
         raise ValueError(f"backend must be one of {', '.join(map(repr, _BACKENDS))}, got {backend!r}")
     if torch.device(device).type != "cpu" and jobs > 1:
         raise ValueError(f"on device {device!r} use jobs=1, got {jobs}: processes would compete for it")
+    usable_device(device)
     if not 0 <= shard[0] < shard[1]:
         raise ValueError(f"shard must be (i, n) with 0 <= i < n, got {tuple(shard)}")
 

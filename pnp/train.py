@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pnp import checkpoint
+from pnp._device import usable_device
 from pnp.damping import LevenbergMarquardt
 from pnp.encoder import Encoder, LogFrequencySpectrogram
 from pnp.errors import CacheError
@@ -191,10 +192,10 @@ def train(
         The trained encoder and the course of its training.
 
     Raises:
-        ValueError: If an option is outside its range, synthesizer and cache have different parameter spaces,
-            the training or validation fold is empty, a resumed run had other settings or another cache, the initial
-            damping of a schedule is given twice, or `spectrograms` were made by another front end or without some of
-            the sounds.
+        ValueError: If an option is outside its range, the device cannot be used, synthesizer and cache have different
+            parameter spaces, the training or validation fold is empty, a resumed run had other settings or another
+            cache, the initial damping of a schedule is given twice, or `spectrograms` were made by another front end
+            or without some of the sounds.
         ImportError: If `tensorboard`, or auraloss for `"multiscale"`, is asked for and not installed.
         FileExistsError: If `out` holds a run and neither `resume` nor `overwrite` is set.
         FloatingPointError: If the loss is NaN or infinite before a first epoch ends well.
@@ -208,6 +209,9 @@ def train(
         raise ValueError(f"The decay of the learning rate must be one of {', '.join(DECAYS)}; got {decay!r}.")
     if epochs is None and time_budget is None and decay != "plateau":
         epochs = _DEFAULT_EPOCHS
+    if not -(2**63) <= seed < 2**63:
+        raise ValueError(f"seed must be a whole number between −2⁶³ and 2⁶³; got {seed}.")
+    device = usable_device(device)
     limits = {"epochs": epochs, "time_budget": time_budget, "patience": patience, "n_sounds": n_sounds}
     for name, limit in limits.items():
         if limit is not None and not limit > 0:
@@ -225,7 +229,6 @@ def train(
     identity = _identity(cache, rows)
     rows["train"] = rows["train"][:n_sounds]
     check_same_space(cache, synth)
-    device = torch.device(device)
     criterion, loss_name = _make_loss(cache, synth, loss, dict(loss_options or {}), features)
     criterion.to(device)
 
@@ -469,7 +472,11 @@ class _Run:
         self.encoder.train()
         rows = self.rows["train"]
         # The order depends on seed and epoch alone: a resumed run needs no state of a generator.
-        generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.state.epoch)
+        order = self.settings.seed * 1_000_003 + self.state.epoch
+        if not -(2**63) <= order < 2**64:
+            # PyTorch takes no more than 64 bits. Seeds that fit stay what they are.
+            order %= 2**64
+        generator = torch.Generator().manual_seed(order)
         batches = torch.split(rows[torch.randperm(len(rows), generator=generator)], self.settings.batch_size)
         total, seen = torch.zeros((), device=self.device), 0
         for number, index in enumerate(batches):

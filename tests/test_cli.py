@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import pnp
+import pnp.verbs
 from pnp.cli import EXIT_FAILURES, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, build_parser, main
 
 SMALL = ["--synth", "chirp", "--synth-option", "n_samples=2048", "--J", "7", "--jobs", "1", "--quiet"]
@@ -212,12 +213,64 @@ def test_defaults_are_those_of_the_library(verb: str) -> None:
         (["train", "nowhere.h5"], "nowhere.h5"),
         (["evaluate", "nowhere", "nowhere.h5"], "nowhere"),
         (["merge", "nowhere.h5", "--out", "whole.h5"], "nowhere.h5"),
+        (
+            ["train", "nowhere.h5", "--seed", "9" * 20],
+            "--seed: expected .* at most 63 bits, got '99999999999",
+        ),
+        (["figures", "--seed", "1.5"], "--seed: expected a whole number .*, got '1.5'"),
     ],
 )
 def test_a_wrong_call_gets_one_sentence(argv, message, capsys, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
 
     assert re.search(message, refused(argv, capsys))
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["precompute", "--synth", "chirp", "--size", "4"], "; the same command goes on from here"),
+        (
+            ["train", "cache.h5"],
+            "; the same command with --resume goes on after the last epoch that was finished",
+        ),
+        (
+            ["train", "cache.h5", "--overwrite"],
+            "; the same command with --resume in place of --overwrite goes on after the last epoch that was finished",
+        ),
+        (
+            ["train", "cache.h5", "--resume"],
+            "; the same command goes on after the last epoch that was finished",
+        ),
+        (["evaluate", "run", "cache.h5"], ""),
+    ],
+)
+def test_what_is_interrupted_says_how_to_go_on(argv, message, capsys, monkeypatch) -> None:
+    def interrupted(options) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pnp.verbs, argv[0], interrupted)
+    assert main(argv) == EXIT_INTERRUPTED
+    assert capsys.readouterr().err == f"pnp {argv[0]}: interrupted{message}\n"
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate"])
+def test_a_device_that_is_not_there_is_named(verb: str, cache: Path, tmp_path, capsys) -> None:
+    run = tmp_path / "run"
+    train = ["train", str(cache), "--out", str(run), "--quiet", "--epochs", "1"]
+    assert main(train) == EXIT_OK
+    capsys.readouterr()
+    argv = {"train": [*train, "--overwrite"], "evaluate": ["evaluate", str(run), str(cache), "--quiet"]}
+    assert "; got 'cuda:99'" in refused([*argv[verb], "--device", "cuda:99"], capsys)
+    assert (run / "best.pt").exists()
+
+
+def test_a_foreign_file_in_the_place_of_a_checkpoint_is_named(cache: Path, tmp_path, capsys) -> None:
+    import torch
+
+    torch.save({"weights": torch.zeros(2)}, tmp_path / "last.pt")
+    message = refused(["train", str(cache), "--out", str(tmp_path), "--quiet", "--resume"], capsys)
+    assert "last.pt is not the last checkpoint of a training run" in message
 
 
 def test_a_sound_out_of_range_is_named(cache: Path, capsys) -> None:

@@ -101,6 +101,8 @@ def test_bad_input_is_named(cache):
         _evaluate(empty, good)
     with pytest.raises(ValueError, match=r"encoder predicts decay, f; .*is about f, decay"):
         _evaluate(cache, Encoder(cache.space[::-1], 1024.0, **SMALL))
+    with pytest.raises(ValueError, match=r"can use here, cpu.*; got 'cuda:99'"):
+        _evaluate(cache, good, device="cuda:99")
     other = Tones()
     other.space = other.space[::-1]
     with pytest.raises(ValueError, match="different parameter spaces"):

@@ -322,6 +322,8 @@ def test_size_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
         ({"dtype": "float8"}, "dtype must be one of 'float16', 'float32', 'float64', got 'float8'"),
         ({"compression": "zip"}, "compression must be one of 'none', 'gzip', got 'zip'"),
         ({"precision": "half"}, "precision must be 'float32' or 'float64', got 'half'"),
+        ({"device": "cuda:99"}, "can use here, cpu.*; got 'cuda:99'"),
+        ({"seed": -1}, "seed must be at least 0 and below 2⁶³, got -1"),
         ({"device": "cuda", "jobs": 2}, "on device 'cuda' use jobs=1, got 2"),
         ({"shard": (3, 3)}, r"shard must be \(i, n\) with 0 <= i < n, got \(3, 3\)"),
         ({"shard": (0, 20)}, "70 sounds in blocks of 8 make 9 blocks, too few for 20 shards"),

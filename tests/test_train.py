@@ -71,6 +71,10 @@ def test_result_depends_on_the_seed_alone(cache):
     assert not _same(_weights(first), _weights(other))
 
 
+def test_seeds_of_63_bits_train(cache):
+    assert len(_train(cache, epochs=2, n_sounds=8, seed=2**63 - 1).history) == 2
+
+
 def test_training_leaves_the_global_generator_alone(cache):
     state = torch.get_rng_state()
     _train(cache, epochs=1)
@@ -384,6 +388,9 @@ def test_bad_settings_are_named(cache, tmp_path):
         ({"decay": "linear"}, "must be one of cosine, plateau; got 'linear'"),
         ({"epochs": 0}, "epochs must be positive or None; got 0"),
         ({"time_budget": -1.0}, r"time_budget must be positive or None; got -1\.0"),
+        ({"seed": 10**20}, "seed must be a whole number between .*; got 100000000000000000000"),
+        ({"device": "abacus"}, "must be one that PyTorch can use here, cpu.*; got 'abacus'"),
+        ({"device": "cuda:99"}, "must be one that PyTorch can use here, cpu.*; got 'cuda:99'"),
         ({"patience": 0}, "patience must be positive"),
         ({"n_sounds": 0}, "n_sounds must be positive or None; got 0"),
         ({"batch_size": 0}, "batch_size must be positive; got 0"),
