@@ -250,6 +250,33 @@ class Encoder(nn.Module):
         """
         return self.body(self.front_end(x))
 
+    def check_fits(self, space: ParameterSpace, sample_rate: float, sounds: str) -> None:
+        """Check that sounds are of the kind that this network was made for.
+
+        Args:
+            space: Their parameters.
+            sample_rate: Their sampling rate in Hz.
+            sounds: What they are called in a message, such as the path of their cache.
+
+        Raises:
+            ValueError: If parameters, their ranges or the sampling rate differ; says which.
+        """
+        if self.space.names != space.names:
+            raise ValueError(
+                f"The encoder predicts {', '.join(self.space.names)}; {sounds} is about {', '.join(space.names)}."
+            )
+        differing = [(ours, theirs) for ours, theirs in zip(self.space, space, strict=True) if ours != theirs]
+        if differing:
+            ours, theirs = (", ".join(map(str, parameters)) for parameters in zip(*differing, strict=True))
+            raise ValueError(
+                f"The encoder predicts other ranges of parameters, {ours}; {sounds} is about {theirs}."
+            )
+        if self.sample_rate != sample_rate:
+            raise ValueError(
+                f"The encoder was made for sounds at {self.sample_rate:g} Hz; {sounds} is about sounds at "
+                f"{sample_rate:g} Hz. Likely cause: a synthesizer of the same name with other options."
+            )
+
     def config(self) -> dict[str, Any]:
         """Options from which `from_config` builds the same network, JSON-able."""
         return {

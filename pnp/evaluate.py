@@ -101,8 +101,10 @@ def evaluate(
         Errors in parameters, and distances if `features` are given.
 
     Raises:
-        ValueError: If the fold is empty or unknown, `n_sounds` is not positive, encoder, synthesizer and cache
-            differ in their parameter space, or `spectrograms` were made by another front end.
+        ValueError: If the fold is empty or unknown, `n_sounds` is not positive, the device cannot be used, encoder,
+            synthesizer and cache differ in their parameter space or sampling rate, `features` are not those of the
+            cache, or `spectrograms` were made by another front end.
+        FloatingPointError: If a prediction is not finite.
     """
     if n_sounds is not None and n_sounds < 1:
         raise ValueError(f"n_sounds must be positive or None; got {n_sounds}.")
@@ -111,28 +113,36 @@ def evaluate(
     if not len(rows):
         raise ValueError(f"The {fold} fold of {cache.path} has no sound with a metric to evaluate on.")
     check_same_space(cache, synth)
-    if encoder.space != cache.space:
-        raise ValueError(
-            f"The encoder predicts {', '.join(encoder.space.names)}; {cache.path} is about "
-            f"{', '.join(cache.space.names)}, or about other ranges of them."
-        )
+    rate: Any = synth.sample_rate
+    encoder.check_fits(cache.space, float(rate), str(cache.path))
     encoder = encoder.to(device).eval()
     if spectrograms is None:
         spectrograms = Spectrograms(encoder.front_end, synth, cache.theta, rows, device, progress=progress)
     spectrograms.check_serve(encoder.front_end, rows)
     u_hat = torch.cat([encoder.body(spectrograms(chunk)).cpu() for chunk in torch.split(rows, _CHUNK)])
+    bad = ~torch.isfinite(u_hat).all(-1)
+    if bad.any():
+        raise FloatingPointError(
+            f"The encoder predicts NaN or infinite parameters for {int(bad.sum())} of {len(rows)} sounds. "
+            "Likely cause: its training diverged, or its weights are damaged."
+        )
     u = cache.u[rows]
     error = (u_hat - u).abs().mean(0)
 
     distances = relative = centre = None
     if features is not None:
         target = _target_features(cache, synth, features, rows, device, progress)
+        middle = cache.space.from_unit(torch.zeros(1, len(cache.space)))
+        one = _analyse(synth, features, middle, device, progress=False)
+        if one.shape[-1] != target.shape[-1]:
+            raise ValueError(
+                f"These features are {one.shape[-1]} numbers a sound, and {cache.path} keeps {target.shape[-1]}. "
+                "Likely cause: they have other settings than those it was made with."
+            )
+        centre = float(torch.linalg.vector_norm(one - target, dim=-1).mean())
         matched = _analyse(synth, features, cache.space.from_unit(u_hat), device, progress)
         distances = torch.linalg.vector_norm(matched - target, dim=-1)
         relative = float((distances / torch.linalg.vector_norm(target, dim=-1)).mean())
-        middle = cache.space.from_unit(torch.zeros(1, len(cache.space)))
-        one = _analyse(synth, features, middle, device, progress=False)
-        centre = float(torch.linalg.vector_norm(one - target, dim=-1).mean())
     return Evaluation(
         fold=fold,
         n_sounds=len(rows),

@@ -421,10 +421,8 @@ class _Problem:
 
     def predicted(self, encoder: Encoder) -> np.ndarray:
         """The encoder's prediction, with the gain that gives it the target's level."""
-        if encoder.space != self.catalogue.synth.space:
-            raise ValueError(
-                "the encoder predicts other parameters, or other ranges of them, than the cache is about"
-            )
+        inner: Any = self.catalogue.synth
+        encoder.check_fits(inner.space, float(inner.sample_rate), "the cache")
         point: Tensor = encoder.eval()(self.target[None]).double().clamp(-1.0, 1.0)
         coordinates: np.ndarray = point.numpy()
         if not self.fit_gain:

@@ -302,7 +302,12 @@ def _draw(cache: Any, index: int | None, folder: Path) -> list[Path]:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    try:
+        return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise ValueError(
+            "The result holds NaN or infinite numbers, which JSON cannot; without --json they are shown."
+        ) from error
 
 
 def _say(text: str) -> None:

@@ -265,6 +265,24 @@ def test_a_device_that_is_not_there_is_named(verb: str, cache: Path, tmp_path, c
     assert (run / "best.pt").exists()
 
 
+def test_an_encoder_that_predicts_no_numbers_is_named(cache: Path, tmp_path, capsys) -> None:
+    import torch
+
+    run = tmp_path / "run"
+    assert main(["train", str(cache), "--out", str(run), "--quiet", "--epochs", "1"]) == EXIT_OK
+    saved = torch.load(run / "best.pt", weights_only=True)
+    saved["model"]["dense.2.bias"][:] = torch.nan
+    torch.save(saved, run / "best.pt")
+    capsys.readouterr()
+    message = refused(["evaluate", str(run), str(cache), "--quiet", "--json", "--no-distance"], capsys)
+    assert "predicts NaN or infinite parameters" in message
+
+
+def test_numbers_that_json_cannot_hold_are_named() -> None:
+    with pytest.raises(ValueError, match="NaN or infinite numbers, which JSON cannot"):
+        pnp.verbs._json({"distance": float("nan")})
+
+
 def test_a_foreign_file_in_the_place_of_a_checkpoint_is_named(cache: Path, tmp_path, capsys) -> None:
     import torch
 

@@ -1,6 +1,7 @@
 """evaluate: errors mean what they say."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -107,6 +108,38 @@ def test_bad_input_is_named(cache):
     other.space = other.space[::-1]
     with pytest.raises(ValueError, match="different parameter spaces"):
         evaluate(good, cache, other)
+
+
+def test_an_encoder_for_other_sounds_is_refused(cache):
+    ranges = cache.space.replace({"decay": (1.0, 30.0)})
+    with pytest.raises(
+        ValueError,
+        match=r"other ranges of parameters, decay in \[1, 30\] .*; cache/tones\.h5 is about decay in \[1, 20\]",
+    ):
+        _evaluate(cache, Encoder(ranges, 1024.0, **SMALL))
+    with pytest.raises(
+        ValueError, match=r"for sounds at 2048 Hz; cache/tones\.h5 is about sounds at 1024 Hz"
+    ):
+        _evaluate(cache, Encoder(cache.space, 2048.0, **SMALL))
+
+
+def test_features_that_are_not_those_of_the_cache_are_refused(cache):
+    class Fewer(Energies):
+        def forward(self, x):
+            return super().forward(x)[..., :10]
+
+    encoder = _Answers(cache, cache.u[cache.rows("test")])
+    with pytest.raises(ValueError, match=r"features are 10 numbers a sound, and cache/tones\.h5 keeps 24\."):
+        _evaluate(cache, encoder, features=Fewer())
+
+
+def test_predictions_that_are_not_numbers_are_refused(cache):
+    answers = cache.u[cache.rows("test")].clone()
+    answers[:2, 1] = math.nan
+    with pytest.raises(
+        FloatingPointError, match=rf"NaN or infinite parameters for 2 of {len(answers)} sounds"
+    ):
+        _evaluate(cache, _Answers(cache, answers))
 
 
 def test_the_first_sounds_of_a_fold(cache):

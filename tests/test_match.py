@@ -134,8 +134,10 @@ def test_the_encoder_is_one_more_start(path: Path, sound: torch.Tensor) -> None:
     assert [start.row is None for start in match.starts] == [False, True]
     assert match.distance_encoder == match.starts[1].before
     other = Encoder(ToySynth().space, 1000.0)
-    with pytest.raises(ValueError, match="encoder predicts other parameters"):
+    with pytest.raises(ValueError, match=r"encoder predicts .*; the cache is about"):
         pnp.match(sound, path, encoder=other)
+    with pytest.raises(ValueError, match="sounds at 1000 Hz; the cache is about sounds at"):
+        pnp.match(sound, path, encoder=Encoder(SYNTH.space, 1000.0))
 
 
 def test_what_is_saved_reads_back(found: MatchResult, tmp_path: Path) -> None:
