@@ -946,6 +946,21 @@ def test_interrupted_run_resumes_to_the_same_bytes(path: Path, tmp_path: Path) -
     assert target.read_bytes() == path.read_bytes()
 
 
+def test_a_run_goes_on_where_parameters_are_rounded_otherwise_and_not_where_they_differ(path: Path) -> None:
+    content = path.read_bytes()
+    for factor, ends in ((1 + 2**-52, True), (1 + 1e-9, False)):
+        path.write_bytes(content)
+        with h5py.File(path, "r+", locking=False) as file:
+            file["theta"][...] *= factor
+        wipe(path, "seal", 2)
+        if ends:
+            make(path)
+            assert sealed(path) == -(-SIZE // BLOCK)
+        else:
+            with pytest.raises(CacheCorrupt, match="'theta' is not what its configuration gives"):
+                make(path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_ends_with_one_line_and_a_resumable_file(path: Path, tmp_path: Path, jobs: int) -> None:

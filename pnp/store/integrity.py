@@ -15,7 +15,7 @@ from pnp.store.opening import open_cache
 from pnp.store.schema import DAMAGE, FOLDS, CacheHeader, Status, digest_rows, read_header
 
 # A chain of a few dozen float64 operations, and the same after J was rounded to what it is kept in.
-_EXACT = 1e-12
+EXACT = 1e-12
 _ROUNDED = {"float64": 1e-10, "float32": 1e-5, "float16": 3e-3}
 
 
@@ -115,7 +115,7 @@ def _relation_problems(header: CacheHeader, columns: dict[str, np.ndarray]) -> I
     expected_theta = header.space.from_unit(u)
     if not bool((u.abs() <= 1).all()):
         yield "u leaves [-1, 1]"
-    elif not torch.allclose(theta, expected_theta, rtol=_EXACT, atol=0):
+    elif not torch.allclose(theta, expected_theta, rtol=EXACT, atol=0):
         yield "theta is not the physical value of u"
     if not np.isin(columns["fold"], range(len(FOLDS))).all():
         yield "fold is none of 0, 1, 2"
@@ -136,11 +136,11 @@ def _metric_problems(header: CacheHeader, columns: dict[str, torch.Tensor]) -> I
     scale = torch.linalg.matrix_norm(R)
     if bool(R.tril(-1).any()) or bool((R.diagonal(dim1=-2, dim2=-1) < 0).any()):
         yield "R is not upper triangular with a non-negative diagonal"
-    if bool((torch.linalg.matrix_norm(R.mT @ R - M) > _EXACT * scale.square()).any()):
+    if bool((torch.linalg.matrix_norm(R.mT @ R - M) > EXACT * scale.square()).any()):
         yield "M is not R^T R"
     if bool((sigma.diff(dim=-1) > 0).any()) or bool((sigma < 0).any()):
         yield "sigma is not descending"
-    if bool(((torch.linalg.svdvals(R) - sigma).abs().amax(-1) > _EXACT * scale).any()):
+    if bool(((torch.linalg.svdvals(R) - sigma).abs().amax(-1) > EXACT * scale).any()):
         yield "sigma are not the singular values of R"
     if "J" in columns:
         J = columns["J"].double()
