@@ -21,7 +21,7 @@ of, with a seed of its own.
 
 With --converge no time is set: the learning rate falls whenever the validation loss does not, and a run ends when that
 gains nothing any more (`decay="plateau"` in `pnp.train.train`). How long that takes each loss is a result. λ is that of
-the search above; learning rates, and then the reach, are searched once more.
+the search above; learning rates, and then the reach, are searched once more, but for --as-found.
 
 SCRAPL needs an interpreter with scrapl-loss, which carries a Kymatio of its own (see benchmarks/README.md); name it by
 --peer and its runs are made there.
@@ -343,10 +343,12 @@ class Runner:
         for condition, transform in self.pairs():
             if self.options.converge and not CONDITIONS[condition].cheap:
                 continue
-            if self.options.converge:
+            if self.options.converge and not self.options.as_found:
                 chosen = self.best_converged(condition, transform)
             else:
                 chosen = self.best(condition, transform)
+            if self.options.converge:
+                chosen = replace(chosen, budget=None)
             if self.options.longer:
                 chosen = replace(chosen, budget=self.options.longer)
             seeds = self.options.seeds if CONDITIONS[condition].cheap else self.options.seeds_of_dear
@@ -663,6 +665,11 @@ def main() -> None:
     )
     ending.add_argument(
         "--converge", action="store_true", help="final runs of the cheap losses to convergence"
+    )
+    add(
+        "--as-found",
+        action="store_true",
+        help="runs to convergence with all that the search found at the experiment's own budget",
     )
     add("--extend", action="store_true", help="take the runs that the results file holds for done")
     add("--last", action="store_true", help="judge the weights of the last epoch too, not of the best alone")
