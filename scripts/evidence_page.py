@@ -114,7 +114,7 @@ def section(results: dict[str, Any]) -> list[str]:
         lines += [
             "*To convergence.* The same losses with no limit of time: the learning rate falls to a third whenever more",
             "than eight epochs bring no lower validation loss, and training ends when it would fall below a hundredth",
-            "(`decay='plateau'`). λ is that of the search above; so are learning rate and reach, but where the rate has",
+            "(`decay='plateau'`). λ is that of the search above; so are rate and reach, but where the rate has",
             "an asterisk: there rates were searched anew, and at the best of them the reach, from that above along",
             f"{', '.join(map(str, results['search'].get('reach_to_convergence', ())))},",
             "until both neighbours are worse. How many epochs that took is part of the result.",
