@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 REDUCTIONS = ("mean", "sum", "none")
 
-# Of λ: a loss in float32, with a sum over a large batch and a diagonal D, has room for it.
-LARGEST_DAMPING = 1e30
+# Of λ: a loss in float32, with a sum over a large batch and a diagonal D, has room for it. A float32 number itself, for
+# λ is kept as one and may be set again to what it is.
+LARGEST_DAMPING = 2.0**100
 
 
 class _Loss(nn.Module):
