@@ -23,6 +23,7 @@ ORDER = (
     "PNP, saturated, identity",
     "PNP, saturated, mean",
     "PNP, saturated, mean metric",
+    "PNP, saturated, norm",
     "PNP, mean metric",
     "P, norm",
     "PNP, norm",

@@ -101,6 +101,7 @@ CONDITIONS = {
     "PNP, saturated, identity": Condition("pnp", saturated=True, damped=True),
     "PNP, saturated, mean": Condition("pnp", {"damping_kind": "mean"}, saturated=True, damped=True),
     "PNP, saturated, mean metric": Condition("pnp", {"mean_metric": True}, saturated=True),
+    "PNP, saturated, norm": Condition("pnp", saturated=True, norm=True),
     "PNP, mean metric": Condition("pnp", {"mean_metric": True}),
     "P, norm": Condition("p", metric=False, norm=True),
     "PNP, norm": Condition("pnp", norm=True),
