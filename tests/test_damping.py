@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from pnp.damping import LevenbergMarquardt, initial_damping
-from pnp.losses import ParameterLoss, PNPLoss
+from pnp.losses import LARGEST_DAMPING, ParameterLoss, PNPLoss
 from pnp.metric import RiemannianMetric
 
 
