@@ -84,7 +84,10 @@ def _chunks(i: Tensor, j: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def measure_distances(cache: pnp.MetricCache) -> dict[str, Any]:
-    """Rank correlation and relative error by distance. P is given the one factor that suits it best."""
+    """Rank correlation and relative error by distance.
+
+    P, and PNP with a reach, whose size is that of no distance, are given the one factor that suits them best.
+    """
     from scipy.stats import spearmanr
 
     _, true, estimated = estimates(cache)
@@ -92,7 +95,7 @@ def measure_distances(cache: pnp.MetricCache) -> dict[str, Any]:
     bins = torch.bucketize(true, edges[1:-1])
     result: dict[str, Any] = {"edges": edges.tolist(), "pairs": len(true), "estimates": {}}
     for name, value in estimated.items():
-        if name == "P":
+        if name == "P" or name.startswith("PNP, reach"):
             value = value * ((true / value).median())
         error = (value / true - 1).abs()
         result["estimates"][name] = {
@@ -137,9 +140,9 @@ def as_markdown(results: dict[str, Any]) -> str:
         f"Over pairs of test sounds, all of them or {MOST_PAIRS} drawn at random, none of which the estimates have",
         "seen but through PNP's own metric at one of the two: rank correlation with the true distance",
         "‖Φ(g(û)) − Φ(g(u))‖, and median relative error; in all pairs, and in the closest and farthest sixth of them.",
-        "P-loss is given the one factor that suits it best. With a *reach*, eigenvalues of the metric, or the slopes",
-        "that the surrogate expands, are held below what differences of that size can change",
-        "(`PNPLoss.from_cache`, `DistanceSurrogate.from_cache`).",
+        "With a *reach*, eigenvalues of the metric, or the slopes that the surrogate expands, are held below what",
+        "differences of that size can change (`PNPLoss.from_cache`, `DistanceSurrogate.from_cache`). P-loss, and PNP",
+        "with a reach, whose size is that of no distance, are given the one factor that suits them best.",
         "",
         "![Rank correlation and relative error against distance](assets/held-out.png)",
         "",
@@ -162,10 +165,25 @@ def as_markdown(results: dict[str, Any]) -> str:
         lines.append("")
     lines += [
         "The surrogate, `pnp.DistanceSurrogate`, blends first-order expansions around the nearest sounds of the cache",
-        "at both ends. `pnp.SurrogateLoss` trains with it: `pnp train CACHE --loss surrogate`. What that is worth in",
-        "training is in [Evidence](evidence.md).",
+        "at both ends, by default with a reach of 1, which costs nothing where slopes are gentle. `pnp.SurrogateLoss`",
+        "trains with it: `pnp train CACHE --loss surrogate`. What that is worth in training, where being right about",
+        "distances is not all, is in [Evidence](evidence.md).",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _style(label: str) -> dict[str, Any]:
+    """A hue for each kind of estimate, a shade for its reach, dashes for the metric at the midpoint."""
+    from matplotlib import colormaps
+
+    hues = {"P": "Greys", "PNP": "Blues", "surrogate": "Oranges"}
+    reaches = [0.0, *sorted({*REACHES, *NEAR_REACHES})]
+    reach = float(label.partition("reach ")[2].partition(",")[0] or 0.0)
+    shade = 0.9 - 0.5 * reaches.index(reach) / (len(reaches) - 1)
+    return {
+        "color": colormaps[hues[label.partition(",")[0]]](shade),
+        "linestyle": "--" if "midpoint" in label else "-",
+    }
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
@@ -179,8 +197,9 @@ def draw(results: dict[str, Any], path: Path) -> None:
         edges = torch.tensor(one["distances"]["edges"])
         middle = (edges[1:] * edges[:-1].clamp(min=1e-6)).sqrt()
         for label, row in one["distances"]["estimates"].items():
-            axes[0, column].plot(middle, row["rank_correlation_by_distance"], "o-", label=label)
-            axes[1, column].plot(middle, row["error_by_distance"], "o-", label=label)
+            style: dict[str, Any] = {"marker": "o", "ms": 4, "label": label} | _style(label)
+            axes[0, column].plot(middle, row["rank_correlation_by_distance"], **style)
+            axes[1, column].plot(middle, row["error_by_distance"], **style)
         axes[0, column].set(title=name, ylabel="rank correlation within the bin")
         axes[1, column].set(xlabel="true distance", ylabel="median relative error", yscale="log")
     handles, labels = axes[0, 0].get_legend_handles_labels()

@@ -447,7 +447,7 @@ class SurrogateLoss(_Loss):
         *,
         rank: int | None = None,
         neighbours: int | None = None,
-        reach: float | None = None,
+        reach: float | None = 1.0,
         normalize: bool = False,
         **options: Any,
     ) -> SurrogateLoss:

@@ -109,7 +109,7 @@ class DistanceSurrogate(nn.Module):
         fold: str | None = "train",
         rank: int | None = None,
         neighbours: int | None = None,
-        reach: float | None = None,
+        reach: float | None = 1.0,
     ) -> DistanceSurrogate:
         """Surrogate through the sounds of a cache that keeps features and Jacobians.
 
@@ -119,9 +119,9 @@ class DistanceSurrogate(nn.Module):
             rank: As for the class.
             neighbours: As for the class.
             reach: Size r of the differences for which the expansions are to stand, in units of the cube: about the
-                distance between neighbours, 0.3 to 1 for some thousand sounds of five parameters. Singular values σ
-                of every J become σ√(κ/(κ + σ²)), whose squares are the eigenvalues of `RiemannianMetric.saturated`,
-                with κ as in `ceiling_of_reach`. None leaves them as they are.
+                distance between neighbours (`docs/beyond-the-cache.md`). Singular values σ of every J become
+                σ√(κ/(κ + σ²)), whose squares are the eigenvalues of `RiemannianMetric.saturated`, with κ as in
+                `ceiling_of_reach`. None leaves them as they are.
 
         Returns:
             The surrogate, on the CPU.

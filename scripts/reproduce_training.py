@@ -105,7 +105,7 @@ CONDITIONS = {
     "PNP, mean metric": Condition("pnp", {"mean_metric": True}),
     "P, norm": Condition("p", metric=False, norm=True),
     "PNP, norm": Condition("pnp", norm=True),
-    "surrogate": Condition("surrogate"),
+    "surrogate": Condition("surrogate", {"reach": None}),
     "surrogate, saturated": Condition("surrogate", saturated=True),
     "multiscale": Condition("multiscale", cheap=False, metric=False),
     "JTFS": Condition("spectral", cheap=False),

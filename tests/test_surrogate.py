@@ -89,7 +89,7 @@ def test_the_loss_is_half_the_squared_distance_with_gradients_on_points_of_the_c
 
 def test_from_cache_takes_training_sounds_and_the_scale_of_the_metric():
     cache = MemoryCache()
-    loss = SurrogateLoss.from_cache(cache, normalize=True)
+    loss = SurrogateLoss.from_cache(cache, normalize=True, reach=None)
     rows = cache.rows("train")
     assert len(loss.surrogate.u) == len(rows)
     assert loss.scale == pytest.approx(2 / float(cache.metrics()[rows].mean().trace))
