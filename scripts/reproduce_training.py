@@ -330,7 +330,7 @@ class Runner:
         for result in results["runs"]:
             run = Run(**{name: result.get(name) for name in names})
             if not (self.runs / f"{run.name}.json").exists():
-                self.keep(run, {"cpu": results["environment"]["cpu"]} | result)
+                self.keep(run, result | {"cpu": result.get("cpu", results["environment"]["cpu"])})
 
     @property
     def results_path(self) -> Path:
@@ -584,6 +584,8 @@ class Runner:
                 }
         for path in sorted(self.runs.glob("*.json")):
             result = json.loads(path.read_text())
+            # First, for a run to begin a line below.
+            result = {"condition": result.pop("condition")} | result
             course = result["course"]
             step = max(1, len(course) // 40)
             result["course"] = [[round(x, 4) for x in point] for point in course[::step]]
