@@ -523,7 +523,7 @@ class _Run:
         state.history.append(
             {
                 "epoch": state.epoch,
-                "seconds": round(seconds, 3),
+                "seconds": seconds,
                 "learning_rate": self.optimizer.param_groups[0]["lr"],
                 "damping": self.criterion.damping if isinstance(self.criterion, PNPLoss) else 0.0,
                 "train_loss": train_loss,
