@@ -346,18 +346,23 @@ def draw(results: dict[str, Any], path: Path) -> None:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    groups = final_runs(results, results["experiment"]["budget"])
+    groups, converged = (final_runs(results, budget) for budget in (results["experiment"]["budget"], None))
     transforms = list(results["experiment"]["transforms"])
     budgets = of_budgets(results, groups)
-    n_axes = 1 + len(transforms) + bool(budgets)
-    figure = Figure(figsize=(5 * n_axes, 4.5), layout="constrained")
-    axes = figure.subplots(1, n_axes)
+    n_axes = 1 + len(transforms) + bool(converged) + bool(budgets)
+    # Four in a row would be too small to read in a page.
+    n_rows = 2 if n_axes > 3 else 1
+    n_columns = math.ceil(n_axes / n_rows)
+    figure = Figure(figsize=(5 * n_columns + 1, 4.5 * n_rows), layout="constrained")
+    axes = list(figure.subplots(n_rows, n_columns).flat)
+    for axis in axes[n_axes:]:
+        axis.set_axis_off()
     labels = [
         condition if transform == "-" or len(transforms) == 1 else f"{condition} ({transform})"
         for condition, transform in groups
     ]
     colours = [colormaps["tab20"](place) for place in range(20)]
-    for place, runs in enumerate(groups.values()):
+    for place, (key, runs) in enumerate(groups.items()):
         colour = colours[place % len(colours)]
         for run in runs:
             seconds, errors = zip(*run["course"], strict=True)
@@ -366,6 +371,10 @@ def draw(results: dict[str, Any], path: Path) -> None:
         for axis, name in zip(axes[1 : 1 + len(transforms)], transforms, strict=True):
             mean, half = interval([run["distance"][name] for run in runs])
             axis.errorbar(mean, place, xerr=half, fmt="o", color=colour, capsize=3)
+        # Of the same colour where it ended by itself, against the time that it took.
+        for run in converged.get(key, []):
+            axis = axes[1 + len(transforms)]
+            axis.plot(run["seconds"], run["distance"][transforms[0]], "o", color=colour, ms=5, alpha=0.8)
     for place, key in enumerate(groups):
         if key in budgets:
             colour = colours[place % len(colours)]
@@ -382,6 +391,11 @@ def draw(results: dict[str, Any], path: Path) -> None:
         ticks = sorted({budget for of in budgets.values() for budget in of})
         axes[-1].set_xticks(ticks, [f"{budget:g}" for budget in ticks])
         axes[-1].minorticks_off()
+    if converged:
+        axis = axes[1 + len(transforms)]
+        axis.set_title("runs to convergence, one point each", fontsize="small")
+        axis.set(xlabel="seconds of training until it ended by itself")
+        axis.set(ylabel=f"test distance, JTFS {transforms[0]}", xscale="log", yscale="log")
     axes[0].set(xlabel="seconds of training", ylabel="validation mean |û − u|", xscale="log", yscale="log")
     axes[0].set_title("colours as in the next panel", fontsize="small")
     for place, name in enumerate(transforms, 1):
