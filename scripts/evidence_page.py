@@ -362,7 +362,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
         for condition, transform in groups
     ]
     colours = [colormaps["tab20"](place) for place in range(20)]
-    for place, (key, runs) in enumerate(groups.items()):
+    for place, runs in enumerate(groups.values()):
         colour = colours[place % len(colours)]
         for run in runs:
             seconds, errors = zip(*run["course"], strict=True)
@@ -371,10 +371,6 @@ def draw(results: dict[str, Any], path: Path) -> None:
         for axis, name in zip(axes[1 : 1 + len(transforms)], transforms, strict=True):
             mean, half = interval([run["distance"][name] for run in runs])
             axis.errorbar(mean, place, xerr=half, fmt="o", color=colour, capsize=3)
-        # Of the same colour where it ended by itself, against the time that it took.
-        for run in converged.get(key, []):
-            axis = axes[1 + len(transforms)]
-            axis.plot(run["seconds"], run["distance"][transforms[0]], "o", color=colour, ms=5, alpha=0.8)
     for place, key in enumerate(groups):
         if key in budgets:
             colour = colours[place % len(colours)]
@@ -393,7 +389,11 @@ def draw(results: dict[str, Any], path: Path) -> None:
         axes[-1].minorticks_off()
     if converged:
         axis = axes[1 + len(transforms)]
-        axis.set_title("runs to convergence, one point each", fontsize="small")
+        for place, key in enumerate(groups):
+            colour = colours[place % len(colours)]
+            for run in converged.get(key, []):
+                axis.plot(run["seconds"], run["distance"][transforms[0]], "o", color=colour, ms=5, alpha=0.8)
+        axis.set_title("runs to convergence, one point each, colours as above", fontsize="small")
         axis.set(xlabel="seconds of training until it ended by itself")
         axis.set(ylabel=f"test distance, JTFS {transforms[0]}", xscale="log", yscale="log")
     axes[0].set(xlabel="seconds of training", ylabel="validation mean |û − u|", xscale="log", yscale="log")

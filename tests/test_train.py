@@ -258,6 +258,7 @@ def test_stops_when_the_time_is_up(cache):
     result = _train(cache, epochs=None, time_budget=0.3)
     assert result.stopped == "time"
     assert result.seconds >= 0.3
+    assert all(epoch["seconds"] < 0.3 for epoch in result.history[:-1])
 
 
 def test_without_any_end_given_there_is_one(cache):
