@@ -23,8 +23,8 @@ import torch
 
 import pnp
 from pnp.bench.environment import commit, environment
-from pnp.precompute import precompute
-from pnp.setups import standard_features
+from pnp.features.standard import standard_features
+from pnp.offline.precompute import precompute
 from pnp.store import CacheHeader, CacheWriter, cache_bytes
 from pnp.store.opening import open_cache
 from pnp.store.schema import STORE_LEVELS, read_header

@@ -23,8 +23,8 @@ from torch import Tensor
 
 import pnp
 from pnp.bench.environment import commit
-from pnp.metric_field import METHODS, field_errors
-from pnp.reach import ceiling_of_reach
+from pnp.metric.field import METHODS, field_errors
+from pnp.metric.reach import ceiling_of_reach
 
 BINS = 6
 MOST_PAIRS = 20_000

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from pnp import RiemannianMetric, synths, value_and_jacobian
 from pnp.bench.environment import environment
 from pnp.bench.report import table_lines
-from pnp.setups import standard_features
+from pnp.features.standard import standard_features
 
 N_SAMPLES = 4096
 # In unit coordinates. A parameter that is hardly heard takes a long step to rise above rounding; one that moves

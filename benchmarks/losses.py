@@ -28,9 +28,9 @@ from torch import Tensor
 import pnp
 from pnp.bench.environment import commit, environment
 from pnp.bench.peer import Peer
-from pnp.encoder import Encoder
-from pnp.multiscale import MultiscaleSTFT
-from pnp.setups import scattering_settings, standard_features
+from pnp.features.multiscale import MultiscaleSTFT
+from pnp.features.standard import scattering_settings, standard_features
+from pnp.training.encoder import Encoder
 
 Step = Callable[[], Any]
 

@@ -29,10 +29,10 @@ from tqdm import tqdm
 
 import pnp
 from pnp.bench.environment import environment
-from pnp.descent import descend
+from pnp.features.spectrogram import MultiscaleSpectrogram
+from pnp.features.standard import standard_features
 from pnp.jacobian import value_and_jacobian
-from pnp.setups import standard_features
-from pnp.spectrogram import MultiscaleSpectrogram
+from pnp.landscapes.descent import descend
 
 RESULTS = Path(__file__).parent / "results"
 DOCS = Path(__file__).parent.parent / "docs"
@@ -247,7 +247,7 @@ def summarize(
 
 def recordings(options: argparse.Namespace) -> None:
     """Recordings of percussion: how much closer does the search come than its start?"""
-    from pnp.checkpoint import load_encoder
+    from pnp.training.checkpoint import load_encoder
 
     synth, features, cache = tools("drum", options)
     encoder = load_encoder(options.encoder) if options.encoder else None

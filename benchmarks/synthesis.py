@@ -17,7 +17,7 @@ from functools import partial
 import torch
 
 import pnp
-from pnp.setups import standard_features
+from pnp.features.standard import standard_features
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """`python -m pnp VERB` is `pnp VERB`."""
 
-from pnp.cli import main
+from pnp.cli.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

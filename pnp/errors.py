@@ -1,9 +1,13 @@
 """The package's own exceptions; everything else is a built-in one."""
 
-__all__ = ["CacheBusy", "CacheConfigMismatch", "CacheCorrupt", "CacheError", "SynthesisError"]
+__all__ = ["CacheBusy", "CacheConfigMismatch", "CacheCorrupt", "CacheError", "PnpError", "SynthesisError"]
 
 
-class CacheError(RuntimeError):
+class PnpError(RuntimeError):
+    """Base class of the package's own exceptions."""
+
+
+class CacheError(PnpError):
     """A metric cache cannot be read or written."""
 
 
@@ -19,5 +23,5 @@ class CacheBusy(CacheError):  # noqa: N818
     """Another process is writing the same cache."""
 
 
-class SynthesisError(RuntimeError):
+class SynthesisError(PnpError):
     """Sounds could not be synthesized or analysed, so that a run cannot begin or end."""

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pnp.pushforward import pushforward
+from pnp._torch.pushforward import pushforward
 
 __all__ = ["value_and_jacobian"]
 

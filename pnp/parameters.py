@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from pnp._concrete import is_concrete
+from pnp._torch.concrete import is_concrete
 
 __all__ = ["Parameter", "ParameterSpace"]
 

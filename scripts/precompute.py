@@ -3,7 +3,7 @@
 
 import sys
 
-from pnp.cli import main
+from pnp.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main(["precompute", *sys.argv[1:]]))

@@ -47,13 +47,14 @@ import torch
 from torch import Tensor, nn
 
 import pnp
-from pnp.checkpoint import LAST, load_encoder
-from pnp.encoder import Encoder
 from pnp.errors import CacheBusy
-from pnp.evaluate import evaluate
-from pnp.precompute import precompute
-from pnp.setups import features_of, standard_features
-from pnp.train import Spectrograms, TrainResult, train
+from pnp.features.standard import standard_features
+from pnp.offline.precompute import precompute
+from pnp.offline.rebuild import features_of
+from pnp.training.checkpoint import LAST, load_encoder
+from pnp.training.encoder import Encoder
+from pnp.training.evaluate import evaluate
+from pnp.training.train import Spectrograms, TrainResult, train
 
 _log = logging.getLogger("reproduce_training")
 
@@ -558,7 +559,7 @@ class Runner:
     @torch.no_grad()
     def multiscale(self, u_hat: Tensor, u: Tensor) -> float:
         """Mean multiscale spectral distance."""
-        from pnp.multiscale import MultiscaleSTFT
+        from pnp.features.multiscale import MultiscaleSTFT
 
         loss = pnp.SpectralLoss(self.synth, MultiscaleSTFT(), power=1, reduction="sum")
         pairs = zip(u_hat.split(8), u.split(8), strict=True)

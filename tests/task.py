@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pnp.errors import CacheError
-from pnp.metric import RiemannianMetric
+from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import Parameter, ParameterSpace
 
 FOLDS = ("train", "validation", "test")

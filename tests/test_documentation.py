@@ -30,7 +30,7 @@ def python_blocks(page: str) -> list[str]:
 def small_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The cache that the pages about caches assume."""
     import pnp
-    from pnp.setups import standard_features
+    from pnp.features.standard import standard_features
 
     path = tmp_path_factory.mktemp("documentation") / "chirp.h5"
     synth = pnp.synths.make("chirp", n_samples=4096)
@@ -67,7 +67,7 @@ def test_the_readme_lists_the_two_commands_that_continuous_integration_runs() ->
 
 
 def test_the_command_line_page_lists_the_verbs_that_exist() -> None:
-    from pnp.cli import build_parser
+    from pnp.cli.main import build_parser
 
     (verbs,) = (action for action in build_parser()._actions if action.dest == "verb")
     listed = re.findall(r"^\| `pnp (\w+)`", (ROOT / "docs/command-line.md").read_text(), re.MULTILINE)

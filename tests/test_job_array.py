@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import pnp
-from pnp.cli import EXIT_OK, main
+from pnp.cli.main import EXIT_OK, main
 from pnp.store import check_integrity
 
 ROOT = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 
-from .operations import Operations
+from pnp.bench.operations import Operations
 
 
 def measure_ceilings(device: str = "cpu", seconds: float = 1.0, size: int = 2048) -> tuple[Operations, float]:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pnp import synths
-from pnp.scattering import TimeFrequencyScattering
+from pnp.features.scattering import TimeFrequencyScattering
 from pnp.synths.base import Synthesizer
 
 

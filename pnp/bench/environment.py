@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 import pnp
-from pnp.provenance import library_versions
+from pnp.store.provenance import library_versions
 
 
 def environment(device: str = "cpu") -> dict[str, Any]:

@@ -15,8 +15,7 @@ from typing import Any, TextIO
 import torch
 
 import pnp
-
-from .configurations import Configuration
+from pnp.bench.configurations import Configuration
 
 
 def throughput(configuration: Configuration, sounds: int, batch: int) -> Callable[[], None]:

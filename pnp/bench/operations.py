@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 
 import torch
 
-from pnp.scattering.frequential import FrequentialTables
-from pnp.scattering.plan import ScatteringPlan
+from pnp.features.scattering.frequential import FrequentialTables
+from pnp.features.scattering.plan import ScatteringPlan
 
 
 @dataclass

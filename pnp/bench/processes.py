@@ -9,7 +9,7 @@ import sys
 from contextlib import ExitStack
 from typing import Any
 
-from .configurations import Configuration
+from pnp.bench.configurations import Configuration
 
 
 def run_jobs(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from .peer import INSTALL, VARIABLE
+from pnp.bench.peer import INSTALL, VARIABLE
 
 _PAGE = "benchmarks.md"
 _FIGURE = Path("assets") / "benchmark-cost.png"

@@ -14,16 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pnp.scattering import TimeFrequencyScattering
-
-from .ceilings import measure_ceilings
-from .configurations import STANDARD, Configuration
-from .environment import commit, environment
-from .operations import Operations, count
-from .peer import Peer
-from .processes import gradient_memory, throughput
-from .sweep import SWEEPS, Sweep, measure_sweep
-from .timing import relative_error, summary, timed
+from pnp.bench.ceilings import measure_ceilings
+from pnp.bench.configurations import STANDARD, Configuration
+from pnp.bench.environment import commit, environment
+from pnp.bench.operations import Operations, count
+from pnp.bench.peer import Peer
+from pnp.bench.processes import gradient_memory, throughput
+from pnp.bench.sweep import SWEEPS, Sweep, measure_sweep
+from pnp.bench.timing import relative_error, summary, timed
+from pnp.features.scattering import TimeFrequencyScattering
 
 _log = logging.getLogger(__name__)
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import torch
 
-from pnp.scattering import TimeFrequencyScattering
-
-from .operations import Operations, count
-from .timing import summary, timed
+from pnp.bench.operations import Operations, count
+from pnp.bench.timing import summary, timed
+from pnp.features.scattering import TimeFrequencyScattering
 
 _BASE = {"N": 2**15, "P": 3, "Q": 8}
 

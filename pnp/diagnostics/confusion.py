@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnp.metric import RiemannianMetric
+from pnp.metric.riemannian import RiemannianMetric
 
 
 class JustNoticeableSteps(NamedTuple):

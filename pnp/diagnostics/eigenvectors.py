@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pnp.diagnostics.spectral import require_sounds
-from pnp.metric import RiemannianMetric
+from pnp.metric.riemannian import RiemannianMetric
 
 
 def composition(metric: RiemannianMetric) -> Float[Tensor, "P P"]:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pnp.metric import RiemannianMetric
+from pnp.metric.riemannian import RiemannianMetric
 
 # Entries of the matrix of distances that are held at once: 32 MiB.
 _ENTRIES = 2**22

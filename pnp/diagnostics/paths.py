@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnp.metric import RiemannianMetric
+from pnp.metric.riemannian import RiemannianMetric
 
 Field = Callable[[Tensor], RiemannianMetric]
 

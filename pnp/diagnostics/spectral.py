@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pnp.metric import RiemannianMetric
+from pnp.metric.riemannian import RiemannianMetric
 
 
 def spectrum(

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from pnp.metric import RiemannianMetric
+from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import ParameterSpace
 
 # Source: Okabe & Ito, "Color universal design" (2008): eight colours that colour-blind readers tell apart.

@@ -14,7 +14,7 @@ from matplotlib.patches import Ellipse
 from torch import Tensor
 
 from pnp import diagnostics
-from pnp.metric import RiemannianMetric
+from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import ParameterSpace
 from pnp.plots.axes import PALETTE, check_positions, figure_of, label_axes, new_axes, two_parameters
 

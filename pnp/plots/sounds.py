@@ -11,7 +11,7 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from pnp.scalogram import scalogram
+from pnp.features.scalogram import scalogram
 
 __all__ = ["sound_comparison"]
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pnp import diagnostics
-from pnp.metric import RiemannianMetric
+from pnp.metric.riemannian import RiemannianMetric
 from pnp.plots.axes import PALETTE, figure_of, new_axes
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pnp import diagnostics
-from pnp.metric import RiemannianMetric
+from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import ParameterSpace
 from pnp.plots.maps import condition_map, metric_ellipses
 from pnp.plots.spectrum import eigenvalue_distributions, eigenvector_composition

@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 
 from pnp.errors import CacheConfigMismatch, CacheCorrupt, CacheError
-from pnp.provenance import differences
 from pnp.store.compression import LIBVER, is_compressed
 from pnp.store.lock import WriterLock
 from pnp.store.opening import open_cache
+from pnp.store.provenance import differences
 from pnp.store.schema import CacheHeader, digest_rows, read_header, write_attributes, write_description
 from pnp.store.writer import CacheWriter, done_blocks
 

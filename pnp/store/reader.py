@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pnp.errors import CacheError
-from pnp.metric import RiemannianMetric
+from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import ParameterSpace
 from pnp.store.opening import open_cache
 from pnp.store.schema import FOLDS, CacheHeader, Status, read_header

@@ -15,7 +15,7 @@ import numpy as np
 
 from pnp.errors import CacheConfigMismatch, CacheCorrupt
 from pnp.parameters import ParameterSpace
-from pnp.provenance import canonical_json, differences, fingerprint
+from pnp.store.provenance import canonical_json, differences, fingerprint
 
 SCHEMA_NAME = "pnp-metric-cache"
 # 2: S and J may be float16, and a finished file may be compressed. What version 1 says is still true.

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from pnp._torch.pushforward import pushforward
 from pnp.parameters import ParameterSpace
-from pnp.pushforward import pushforward
 from pnp.synths.normalization import check_normalization, normalize, normalize_with_tangents
 
 __all__ = ["Synthesizer"]

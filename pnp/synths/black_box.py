@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnp._concrete import is_concrete
+from pnp._torch.concrete import is_concrete
 from pnp.errors import SynthesisError
 from pnp.parameters import ParameterSpace
 from pnp.synths.base import Synthesizer

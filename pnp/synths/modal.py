@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._torch.pushforward import pushforward
 from pnp.parameters import Parameter
-from pnp.pushforward import pushforward
 from pnp.synths.base import Synthesizer
 
 __all__ = [

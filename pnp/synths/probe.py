@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pnp._torch.pushforward import pushforward
 from pnp.parameters import ParameterSpace
-from pnp.pushforward import pushforward
 from pnp.synths.black_box import BlackBox
 from pnp.synths.registry import check_interface
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import pnp
-from pnp.cli import EXIT_OK, main
+from pnp.cli.main import EXIT_OK, main
 
 PAGE = Path(__file__).parents[2] / "docs" / "bring-your-own-synthesizer.md"
 NEEDS = {

@@ -15,9 +15,9 @@ from task import Energies
 
 from pnp import Features, MetricCache, Parameter, ParameterSpace, TimeFrequencyScattering, precompute
 from pnp.errors import SynthesisError
+from pnp.offline.verify import verify
 from pnp.store import Status
 from pnp.synths import BlackBox, Chirp, probe
-from pnp.verify import verify
 
 CHIRP = Chirp(n_samples=4096)
 PROGRAM = Path(__file__).with_name("program.py")

@@ -11,7 +11,7 @@ from torch import nn
 
 import pnp
 from pnp import Parameter, ParameterSpace
-from pnp.provenance import describe
+from pnp.store.provenance import describe
 from pnp.synths import Chirp, available, make, register, registry
 
 

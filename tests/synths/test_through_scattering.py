@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pnp import RiemannianMetric, value_and_jacobian
-from pnp.setups import standard_features
+from pnp.features.standard import standard_features
 from pnp.synths import make
 
 _log = logging.getLogger(__name__)

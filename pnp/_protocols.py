@@ -1,0 +1,92 @@
+"""Interfaces of what users bring: any object with these attributes serves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pnp.metric.riemannian import RiemannianMetric
+    from pnp.parameters import ParameterSpace
+
+
+@runtime_checkable
+class SynthesizerLike(Protocol):
+    """Synthesizer g: physical parameters (..., P) in, sounds (..., N) out.
+
+    Attributes:
+        space: Parameters and their ranges.
+        sample_rate: Sampling rate in Hz.
+        n_samples: Number of samples N of a sound.
+    """
+
+    space: ParameterSpace
+    sample_rate: float
+    n_samples: int
+
+    def __call__(self, theta: Tensor, /) -> Tensor:
+        """Return the sounds of parameters, shape (..., N)."""
+        ...
+
+
+@runtime_checkable
+class FeatureMap(Protocol):
+    """Feature map Φ: sounds (B, N) in, features (B, C) out."""
+
+    def __call__(self, x: Tensor, /) -> Tensor:
+        """Return the features of sounds, shape (B, C)."""
+        ...
+
+
+class CacheLike(Protocol):
+    """Sounds, folds and metrics, as losses and training read them from a cache.
+
+    Attributes:
+        path: File of the cache, for messages.
+        space: Parameters and their ranges.
+        u: Scaled parameters of all sounds, shape (n, P).
+        theta: Physical parameters, shape (n, P).
+        fold: Fold of each sound, shape (n,): 0 training, 1 validation, 2 test.
+        fingerprint: Hash of the configuration.
+    """
+
+    @property
+    def path(self) -> str | Path: ...
+
+    @property
+    def space(self) -> ParameterSpace: ...
+
+    @property
+    def u(self) -> Tensor: ...
+
+    @property
+    def theta(self) -> Tensor: ...
+
+    @property
+    def fold(self) -> Tensor: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def __len__(self) -> int:
+        """Return the number of sounds."""
+        ...
+
+    def rows(self, fold: str | None = None) -> Tensor:
+        """Return the rows of a fold that have a metric."""
+        ...
+
+    def metrics(self) -> RiemannianMetric:
+        """Return the metrics of all sounds."""
+        ...
+
+    def features(self, rows: Any) -> Tensor:
+        """Return stored features, shape (B, C)."""
+        ...
+
+    def jacobian(self, rows: Any) -> Tensor:
+        """Return stored Jacobians, shape (B, C, P)."""
+        ...

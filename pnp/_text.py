@@ -1,0 +1,96 @@
+"""Words and tables of messages and reports: each form is written once, here."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+import tabulate
+
+
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+    """Return a suggestion to append to an error about an unknown word.
+
+    Args:
+        word: What was given.
+        allowed: What would have been accepted.
+
+    Returns:
+        "; did you mean 'x'?", or nothing where no accepted word is close.
+
+    Example:
+        >>> did_you_mean("chrip", ["chirp", "drum"])
+        "; did you mean 'chirp'?"
+    """
+    close = difflib.get_close_matches(word, list(allowed), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural where it is not one.
+
+    Example:
+        >>> counted(1, "outlier"), counted(2000, "sound")
+        ('1 outlier', '2,000 sounds')
+    """
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def percent(fraction: float, digits: int = 2) -> str:
+    """Return a fraction of one in percent.
+
+    Example:
+        >>> percent(0.1234), percent(1.0, 0)
+        ('12.34 %', '100 %')
+    """
+    return f"{100 * fraction:.{digits}f} %"
+
+
+def text_table(headings: Sequence[str], rows: Sequence[Sequence[str]], align: str | None = None) -> str:
+    """Return a table of aligned columns for a terminal.
+
+    Args:
+        headings: Headings of the columns.
+        rows: Cells, as text.
+        align: One letter a column, "l" or "r"; by default the first column is left-aligned and the rest right-aligned.
+
+    Returns:
+        Lines without trailing spaces and without a final line break.
+
+    Example:
+        >>> print(text_table(["parameter", "error"], [["f_c", "1.2 %"], ["gamma", "10.3 %"]]))
+        parameter     error
+        f_c           1.2 %
+        gamma        10.3 %
+    """
+    text = tabulate.tabulate(
+        rows, headings, "plain", colalign=_alignment(headings, align), disable_numparse=True
+    )
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]], align: str | None = None) -> str:
+    """Return a table in Markdown.
+
+    Args:
+        headings: Headings of the columns.
+        rows: Cells, as Markdown.
+        align: One letter a column, "l" or "r"; by default the first column is left-aligned and the rest right-aligned.
+
+    Returns:
+        Lines without a final line break.
+
+    Example:
+        >>> print(markdown_table(["loss", "distance"], [["PNP", "0.60"]]))
+        | loss   |   distance |
+        |:-------|-----------:|
+        | PNP    |       0.60 |
+    """
+    return tabulate.tabulate(
+        rows, headings, "pipe", colalign=_alignment(headings, align), disable_numparse=True
+    )
+
+
+def _alignment(headings: Sequence[str], align: str | None) -> list[str]:
+    letters = align or "l" + "r" * (len(headings) - 1)
+    return [{"l": "left", "r": "right"}[letter] for letter in letters]

@@ -1,0 +1,5 @@
+"""Joint time-frequency scattering with fast tangents."""
+
+from pnp.features.scattering.transform import TimeFrequencyScattering
+
+__all__ = ["TimeFrequencyScattering"]

@@ -1,0 +1,1 @@
+"""Loss landscapes: what descent on a loss sees, for multiscale spectrograms and for scattering."""

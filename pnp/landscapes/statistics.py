@@ -1,0 +1,138 @@
+"""What a loss landscape says about gradient descent, in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from pnp.landscapes.scenes import Landscape
+from pnp.metric.riemannian import RiemannianMetric
+
+__all__ = ["Claims", "agreement_radius", "claims", "reached"]
+
+# Points of the cube that are closer than this are the same.
+_SAME = 1e-9
+
+
+@dataclass(frozen=True)
+class Claims:
+    """Numbers of a landscape, and of descents on it.
+
+    Args:
+        minimum: Physical parameters of the grid point with the lowest loss.
+        offset: Cells from the target to that point, along each parameter.
+        downhill: Share of the grid points whose negative gradient points towards the target: cosine above 0.
+        each: The same for each parameter alone: share of the grid points at which its slope falls towards the target.
+        cosine: Mean cosine between negative gradient and direction to the target, in the unit cube.
+        sensitivity: Mean of the absolute slope along the first parameter, over that along the second, both in units of
+            the cube.
+        relief: Range of the loss along the grid line of the first parameter nearest the target, over that along the
+            line of the second.
+        reached: Share of the starting points from which descent ends within one cell of the target.
+        starts: Number of starting points.
+    """
+
+    minimum: tuple[float, ...]
+    offset: tuple[float, ...]
+    downhill: float
+    each: tuple[float, ...]
+    cosine: float
+    sensitivity: float
+    relief: float
+    reached: float
+    starts: int
+
+    @property
+    def minimum_at_target(self) -> bool:
+        """Whether no grid point away from the target, by more than a cell, has a lower loss than those near it."""
+        return max(abs(cells) for cells in self.offset) <= 1.0
+
+    def to_dict(self) -> dict[str, object]:
+        """As JSON can hold it."""
+        return asdict(self) | {"minimum_at_target": self.minimum_at_target}
+
+
+def claims(landscape: Landscape, ends: Shaped[Tensor, "B P"]) -> Claims:
+    """Measure a landscape, and descents that were started on it.
+
+    Args:
+        landscape: Loss and gradient over a grid.
+        ends: Where the descents ended, in units of the cube, shape (B, 2).
+
+    Returns:
+        The numbers.
+    """
+    points = landscape.u.reshape(-1, 2)
+    lowest = int(landscape.loss.argmin())
+    cosine = _cosines(landscape)
+    towards = landscape.target - landscape.u
+    falls = (landscape.gradient * towards < 0).double().sum((0, 1))
+    # Points that are on a level with the target have no side to fall to.
+    each = falls / (towards.abs() > _SAME).sum((0, 1))
+    slopes = landscape.gradient.abs().mean((0, 1))
+    nearest = ((landscape.target + 1.0) / landscape.cell).round().long()
+    along_first = landscape.loss[:, nearest[1]]
+    along_second = landscape.loss[nearest[0], :]
+    return Claims(
+        minimum=tuple(landscape.space.from_unit(points[lowest]).tolist()),
+        offset=tuple(((points[lowest] - landscape.target) / landscape.cell).tolist()),
+        downhill=float((cosine > 0).double().mean()),
+        each=tuple(each.tolist()),
+        cosine=float(cosine.mean()),
+        sensitivity=float(slopes[0] / slopes[1]),
+        relief=float(_range(along_first) / _range(along_second)),
+        reached=float(reached(landscape, ends).double().mean()),
+        starts=len(ends),
+    )
+
+
+def reached(landscape: Landscape, ends: Shaped[Tensor, "B P"]) -> Bool[Tensor, " B"]:
+    """Whether points are within one grid cell of the target along both parameters.
+
+    Args:
+        landscape: Any loss over the grid.
+        ends: Points in units of the cube, shape (B, 2).
+
+    Returns:
+        Shape (B,).
+    """
+    return ((ends - landscape.target).abs() <= landscape.cell).all(-1)
+
+
+def agreement_radius(
+    metric: RiemannianMetric,
+    du: Shaped[Tensor, "D R P"],
+    loss: Shaped[Tensor, "D R"],
+    tolerance: float = 0.1,
+) -> Float[Tensor, " D"]:
+    """How far along each ray the quadratic form stays close to the true loss.
+
+    Args:
+        metric: Metric at the common origin of the rays.
+        du: Points on D rays, R a ray, with growing distance, relative to the origin, shape (D, R, P).
+        loss: True losses ½‖S − S*‖² there, shape (D, R).
+        tolerance: Largest relative deviation of ½ duᵀ M du from the loss.
+
+    Returns:
+        For each ray the length of the last du before the first one that deviates more, 0 if that is the first;
+        shape (D,).
+    """
+    form = 0.5 * metric.distance_squared(du)
+    close = ((form / loss - 1.0).abs() <= tolerance).cumprod(-1).bool()
+    lengths = du.norm(dim=-1)
+    return torch.where(close, lengths, 0.0).amax(-1)
+
+
+def _cosines(landscape: Landscape) -> Tensor:
+    """Cosine between negative gradient and direction to the target; 0 where there is no gradient."""
+    towards = landscape.target - landscape.u
+    # A grid point that is the target has no direction to it, and is left out.
+    away = towards.norm(dim=-1) > _SAME
+    return torch.cosine_similarity(-landscape.gradient[away], towards[away], dim=-1, eps=1e-300)
+
+
+def _range(values: Tensor) -> Tensor:
+    return values.max() - values.min()

@@ -1,0 +1,97 @@
+"""Surrogate of the spectral loss, from the sounds of a cache."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jaxtyping import Float
+from torch import Tensor
+
+from pnp.losses.base import Loss
+from pnp.losses.checks import check_pair
+from pnp.losses.quadratic_form import squared_norm
+from pnp.metric.reach import ceiling_of_reach
+from pnp.metric.surrogate import DistanceSurrogate
+
+if TYPE_CHECKING:
+    from pnp._protocols import CacheLike
+
+__all__ = ["SurrogateLoss"]
+
+
+class SurrogateLoss(Loss):
+    """Surrogate of the spectral loss, L = μ/2 ‖Φ̃(û) − Φ̃(u)‖², with Φ̃ from the sounds of a cache.
+
+    Φ̃ blends first-order expansions of the features around the nearest sounds of the cache, at û and at u, so
+    that it follows the sound where PNP loss goes on along one tangent. Nothing is synthesized, and u need not
+    be in the cache.
+
+    Args:
+        surrogate: Features Φ̃.
+        scale: Factor μ.
+        reduction: `"mean"` or `"sum"` over the batch, or `"none"`.
+    """
+
+    def __init__(self, surrogate: DistanceSurrogate, *, scale: float = 1.0, reduction: str = "mean") -> None:
+        super().__init__(scale, reduction)
+        self.surrogate = surrogate
+
+    @classmethod
+    def from_cache(
+        cls,
+        cache: CacheLike,
+        *,
+        rank: int | None = None,
+        neighbours: int | None = None,
+        reach: float | None = 1.0,
+        normalize: bool = False,
+        **options: Any,
+    ) -> SurrogateLoss:
+        """Loss through the training sounds of a cache that keeps features and Jacobians.
+
+        Args:
+            cache: Open metric cache.
+            rank: Dimensions of the features that are kept, as for `DistanceSurrogate`.
+            neighbours: Sounds that are blended, likewise.
+            reach: Size of the differences for which expansions are to stand, as for `DistanceSurrogate.from_cache`.
+            normalize: Divide by the mean eigenvalue of the metric over the training sounds, saturated for the same
+                reach, as `PNPLoss` does.
+            **options: Options of the loss.
+
+        Returns:
+            The loss, on the CPU.
+
+        Raises:
+            CacheError: If the cache does not keep features and Jacobians.
+            ValueError: If there are too few sounds, or an option is outside its range.
+        """
+        surrogate = DistanceSurrogate.from_cache(cache, rank=rank, neighbours=neighbours, reach=reach)
+        if normalize:
+            metrics = cache.metrics()[cache.rows("train")]
+            if reach is not None:
+                metrics = metrics.saturated(ceiling_of_reach(cache, reach))
+            mean = metrics.mean()
+            options["scale"] = options.get("scale", 1.0) * mean.n_parameters / float(mean.trace)
+        return cls(surrogate, **options)
+
+    def forward(
+        self, u_hat: Tensor, u: Tensor, index: Tensor | None = None, *, metric: Tensor | None = None
+    ) -> Float[Tensor, "*batch"]:
+        """Surrogate loss of a batch.
+
+        Args:
+            u_hat: Predicted parameters û in units of the cube, shape (B, P).
+            u: True parameters, shape (B, P).
+            index: Not used; here so that losses can stand in for each other.
+            metric: Not used.
+
+        Returns:
+            A scalar, or shape (B,) with reduction `"none"`.
+
+        Raises:
+            TypeError: If a batch is not a floating-point tensor.
+            ValueError: If the shapes differ or are not (B, P).
+        """
+        del index, metric
+        check_pair(u_hat, u)
+        return self._half(squared_norm(self.surrogate(u_hat) - self.surrogate(u)))

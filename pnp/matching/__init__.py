@@ -1,0 +1,1 @@
+"""Sound matching by optimization: a recording in, synthesizer parameters out."""

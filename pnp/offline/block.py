@@ -1,0 +1,159 @@
+"""What a worker computes: features, Jacobians and metrics of one block of sounds, failures included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pnp.jacobian import sound_and_jacobian
+from pnp.metric.riemannian import RiemannianMetric
+from pnp.store.schema import REASON_BYTES, Status
+from pnp.synths.clipping import is_clipped
+
+# Sounds, features and Jacobians.
+_Results = tuple[Tensor, Tensor, Tensor]
+_Evaluate = Callable[[Tensor], _Results]
+
+
+def compute_block(
+    synth: nn.Module,
+    features: nn.Module,
+    u: np.ndarray,
+    n_features: int,
+    dtype: torch.dtype,
+    device: str,
+    kept: torch.dtype = torch.float64,
+) -> dict[str, np.ndarray]:
+    """Columns "S", "J", "M", "R", "sigma", "status" and "reason" of one block.
+
+    Rows that fail are NaN and carry a status and a reason.
+
+    Args:
+        synth: Synthesizer with P parameters.
+        features: Map from sounds (B, N) to (B, C).
+        u: Scaled parameters, (B, P), float64.
+        n_features: C.
+        dtype: Type of u that the synthesizer is given.
+        device: Where `synth` and `features` are.
+        kept: Type in which S and J will be stored; a sound that it cannot hold fails.
+
+    Returns:
+        Columns by name; floating-point ones in float64.
+    """
+    points = torch.from_numpy(u).to(device=device, dtype=dtype)
+    n, p = u.shape
+    S = torch.full((n, n_features), torch.nan, dtype=torch.float64)
+    J = torch.full((n, n_features, p), torch.nan, dtype=torch.float64)
+    status = np.full(n, Status.OK, np.int8)
+    reason = np.zeros(n, f"S{REASON_BYTES}")
+
+    def fail(row: int, kind: Status, why: str) -> None:
+        status[row], reason[row] = kind, _cut(why)
+        S[row] = J[row] = torch.nan
+
+    def evaluate(some: Tensor) -> _Results:
+        sound, value, jacobian = sound_and_jacobian(synth, features, some)
+        if value.shape[1:] != (n_features,):
+            raise ValueError(
+                f"features returned {tuple(value.shape[1:])} coefficients, first sound had {n_features}"
+            )
+        return sound.cpu(), value.to("cpu", torch.float64), jacobian.to("cpu", torch.float64)
+
+    with single_thread():
+        for rows, outcome in _attempts(evaluate, points):
+            if isinstance(outcome, Exception):
+                fail(rows.start, Status.EXCEPTION, f"{type(outcome).__name__}: {outcome}")
+            else:
+                sounds, S[rows], J[rows] = outcome
+                for row, x in zip(range(n)[rows], sounds, strict=True):
+                    problem = _problem(x, S[row], J[row], kept)
+                    if problem is not None:
+                        fail(row, *problem)
+        ok = torch.from_numpy(status == Status.OK)
+        R = torch.full((n, p, p), torch.nan, dtype=torch.float64)
+        sigma = torch.full((n, p), torch.nan, dtype=torch.float64)
+        M = R.clone()
+        if ok.any():
+            metric = RiemannianMetric.from_jacobian(J[ok])
+            R[ok], M[ok], sigma[ok] = metric.factor, metric.matrix, metric.singular_values
+    floating = {"S": S, "J": J, "M": M, "R": R, "sigma": sigma}
+    return {name: tensor.numpy() for name, tensor in floating.items()} | {"status": status, "reason": reason}
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """One thread inside PyTorch.
+
+    How many threads share a sum decides its rounding; with one, results are the same bits whatever the number
+    of workers and cores.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _attempts(evaluate: _Evaluate, points: Tensor) -> Iterator[tuple[slice, _Results | Exception]]:
+    """Evaluate all points at once or, if that raises, one by one: a sound must not take others along."""
+    try:
+        yield slice(0, len(points)), evaluate(points)
+        return
+    except Exception as error:  # noqa: BLE001  (whatever a user's synthesizer raises is a property of the sound)
+        _let_out_of_memory_pass(error, alone=len(points) == 1)
+        if len(points) == 1:
+            yield slice(0, 1), error
+            return
+    for row in range(len(points)):
+        rows = slice(row, row + 1)
+        try:
+            outcome: _Results | Exception = evaluate(points[rows])
+        except Exception as error:  # noqa: BLE001
+            _let_out_of_memory_pass(error, alone=True)
+            outcome = error
+        yield rows, outcome
+
+
+def _let_out_of_memory_pass(error: Exception, *, alone: bool) -> None:
+    """Memory is a property of the machine: to record it as a failed sound would make it permanent."""
+    if alone and isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        raise error
+
+
+def _problem(x: Tensor, S: Tensor, J: Tensor, kept: torch.dtype) -> tuple[Status, str] | None:
+    if not bool(torch.isfinite(x).all()):
+        first = int((~torch.isfinite(x)).nonzero()[0])
+        return Status.NOT_FINITE, f"the sound is NaN or infinite, first at sample {first}"
+    if not bool(x.any()):
+        return Status.SILENT, "the sound is silent"
+    if is_clipped(x):
+        return Status.CLIPPED, "the sound is clipped, flat at full scale: lower the gain"
+    finite = bool(torch.isfinite(S).all()), bool(torch.isfinite(J).all())
+    if not all(finite):
+        what = "J is" if finite[0] else "S is" if finite[1] else "S and J are"
+        return Status.NOT_FINITE, f"{what} NaN or infinite, though the sound is finite"
+    if not bool(J.any()):
+        return (
+            Status.ZERO_JACOBIAN,
+            "J is zero though the sound is not: a gradient is dropped, or nothing is audible",
+        )
+    unfit = [name for name, values in (("S", S), ("J", J)) if not _fits(values, kept)]
+    if unfit:
+        return Status.NOT_FINITE, f"{unfit[0]} is beyond the range of {str(kept).removeprefix('torch.')}"
+    return None
+
+
+def _fits(values: Tensor, kept: torch.dtype) -> bool:
+    """Whether storage in this type costs rounding alone: nothing overflows, and little enough falls to zero."""
+    error = values.to(kept).double() - values
+    return bool(error.norm() <= torch.finfo(kept).eps * values.norm())
+
+
+def _cut(text: str) -> bytes:
+    line = " ".join(text.split())
+    return line.encode()[:REASON_BYTES].decode(errors="ignore").encode()

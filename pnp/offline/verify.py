@@ -1,0 +1,88 @@
+"""Whether a cache can be trusted: its bytes, its invariants, and its numbers derived anew."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pnp.offline.block import compute_block
+from pnp.store import IntegrityReport, MetricCache, Status, check_integrity
+
+__all__ = ["verify"]
+
+# What another batch, another number of threads or another machine may change, relative to the norm. Wrong
+# settings or versions change the first digits.
+_TOLERANCE = {"float32": 1e-3, "float64": 1e-9}
+
+
+def verify(
+    path: str | os.PathLike[str],
+    *,
+    recompute: int = 0,
+    seed: int = 0,
+    synth: nn.Module | None = None,
+    features: nn.Module | None = None,
+) -> IntegrityReport:
+    """Check every byte and every invariant of a cache, and derive some rows anew from the file alone.
+
+    Args:
+        path: The cache.
+        recompute: Number of random rows to derive anew and to compare; 0 for none, all if there are fewer.
+        seed: Which rows.
+        synth: Synthesizer, where the cache was made with one that is not registered.
+        features: Feature map, where the cache was made with one that is not this package's.
+
+    Returns:
+        Report with all problems.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        CacheError: If it is not a metric cache, its header cannot be read, or rows are to be derived anew and
+            the file does not say how.
+    """
+    report = check_integrity(path)
+    if recompute < 1:
+        return report
+    # Needed for this alone, and with them the scattering transform.
+    from pnp.offline.rebuild import features_of, synthesizer_of
+
+    with MetricCache(path) as cache:
+        rows = _choose(cache.rows(), recompute, seed)
+        synth = synthesizer_of(cache) if synth is None else synth
+        features = features_of(cache) if features is None else features
+        problems = tuple(_deviations(cache, synth, features, rows)) if len(rows) else ()
+    return replace(report, problems=report.problems + problems, n_recomputed=len(rows))
+
+
+def _choose(rows: Tensor, n: int, seed: int) -> Tensor:
+    order = np.random.default_rng(seed).permutation(len(rows))[:n]
+    return rows[torch.from_numpy(np.sort(order))]
+
+
+def _deviations(cache: MetricCache, synth: nn.Module, features: nn.Module, rows: Tensor) -> Iterator[str]:
+    precision = cache.config["precision"]
+    dtype, tolerance = getattr(torch, precision), _TOLERANCE[precision]
+    synth, features = synth.to(dtype).eval(), features.to(dtype).eval()
+    block = cache.header.block
+    for part in rows.split(block):
+        new = compute_block(synth, features, cache.u[part].numpy(), cache.header.n_features, dtype, "cpu")
+        stored = {"M": cache.metric(part).matrix.numpy()}
+        if "S" in cache.stored:
+            stored["S"] = cache.features(part).double().numpy()
+        for place, row in enumerate(part.tolist()):
+            if new["status"][place] != Status.OK:
+                yield f"row {row} fails when it is computed again: {new['reason'][place].decode()}"
+                continue
+            for name, values in stored.items():
+                distance = np.linalg.norm(new[name][place] - values[place])
+                scale = np.linalg.norm(values[place])
+                if distance > tolerance * scale:
+                    yield (
+                        f"row {row}: {name} comes out different when it is computed again, by "
+                        f"{distance / scale:.1e} of its norm (at most {tolerance:g} is rounding)"
+                    )

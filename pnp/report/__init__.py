@@ -1,0 +1,1 @@
+"""Reports about a cache: numbers, findings, tables, terminal and page."""

@@ -1,0 +1,118 @@
+"""What determines the numbers of a cache, as canonical JSON, and its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import torch
+from torch import nn
+
+from pnp._naming import class_name
+from pnp._version import __version__
+
+__all__ = ["canonical_json", "describe", "differences", "fingerprint", "library_versions"]
+
+_LIBRARIES = ("torch", "numpy", "scipy", "kymatio", "h5py", "joblib")
+
+
+def canonical_json(config: Mapping[str, Any]) -> str:
+    """JSON text that is equal for equal configurations: sorted keys, no spaces, no NaN.
+
+    Raises:
+        TypeError: If a value cannot be written as JSON.
+    """
+    return json.dumps(config, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(config: Mapping[str, Any]) -> str:
+    """SHA-256 of the canonical JSON, as 64 hexadecimal digits."""
+    return hashlib.sha256(canonical_json(config).encode()).hexdigest()
+
+
+def describe(module: nn.Module) -> dict[str, Any]:
+    """Describe a synthesizer or feature map by what determines its output.
+
+    The description is the module's own `config()` where it has one; its class is always named, and the name
+    under which it is registered, where that is not part of `config()`. Weights are
+    not part of a constructor's options, so a module with parameters, or with a part that holds tensors and has
+    no `config()`, is also described by a hash of its state.
+
+    Args:
+        module: Any module.
+
+    Returns:
+        JSON-able dictionary.
+
+    Raises:
+        TypeError: If `config()` returns something that JSON cannot hold.
+    """
+    kind = type(module)
+    description: dict[str, Any] = {"class": class_name(kind)}
+    config = getattr(module, "config", None)
+    if callable(config):
+        description["config"] = _as_json(config(), f"{kind.__qualname__}.config() must return")
+    registered = getattr(module, "registered_as", None)
+    if registered is not None:
+        description["registered_as"] = _as_json(registered, f"options of {registered['name']!r} must be")
+    if not _speaks_for_itself(module) or any(True for _ in module.parameters()):
+        description["state_sha256"] = _state_hash(module)
+    return description
+
+
+def _as_json(value: Any, demand: str) -> Any:
+    """Through JSON and back, so that tuples and lists compare equal with what is read from a file."""
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{demand} what JSON can hold (numbers, strings, lists, dictionaries), got {value!r}: {error}"
+        ) from error
+
+
+def _speaks_for_itself(module: nn.Module) -> bool:
+    """Whether the module and all parts of it that hold tensors have a `config()`."""
+    parts = [part for part in module.children() if part.state_dict()]
+    return callable(getattr(module, "config", None)) and all(_speaks_for_itself(part) for part in parts)
+
+
+def _state_hash(module: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        if not isinstance(tensor, torch.Tensor):
+            digest.update(f"{name}={tensor!r}".encode())
+            continue
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def differences(stored: Mapping[str, Any], asked: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Fields in which two configurations differ, one sentence each, e.g. "seed: the file has 0, asked 1"."""
+    found = []
+    for key in sorted({*stored, *asked}):
+        have, want = stored.get(key), asked.get(key)
+        if isinstance(have, Mapping) and isinstance(want, Mapping):
+            found += differences(have, want, f"{prefix}{key}.")
+        elif have != want:
+            found.append(f"{prefix}{key}: the file has {_brief(have)}, asked {_brief(want)}")
+    return found
+
+
+def _brief(value: Any, limit: int = 120) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python, this package and the libraries that the numbers pass through."""
+    versions = {"python": platform.python_version(), "pnp": __version__}
+    for name in _LIBRARIES:
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    return versions

@@ -1,0 +1,75 @@
+"""A synthesizer's output level as one more parameter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from pnp._torch.pushforward import pushforward
+from pnp.parameters import Parameter, ParameterSpace
+
+__all__ = ["WithGain"]
+
+
+class WithGain(nn.Module):
+    """Synthesizer followed by an amplifier, whose gain is the last parameter.
+
+    The level at which a sound was recorded says nothing about the synthesizer's parameters. With the gain among
+    the unknowns it is estimated with them, and what is learned of them is what does not depend on it.
+
+    Args:
+        synth: Any synthesizer: a module with `space`, `sample_rate` and `n_samples`.
+        low: Lowest gain, a factor.
+        high: Highest gain.
+
+    Raises:
+        ValueError: If the gains are not 0 < low < high, or the synthesizer has a parameter named "gain".
+
+    Example:
+        >>> import pnp
+        >>> WithGain(pnp.synths.make("chirp"), 0.1, 10.0).space.names
+        ('f_c', 'f_m', 'gamma', 'gain')
+    """
+
+    def __init__(self, synth: nn.Module, low: float, high: float) -> None:
+        super().__init__()
+        inner: Any = synth
+        self.synth = synth
+        self.space = ParameterSpace([*inner.space, Parameter("gain", low, high, "log")])
+        self.sample_rate: float = inner.sample_rate
+        self.n_samples: int = inner.n_samples
+
+    def forward(self, theta: Shaped[Tensor, "*batch P"]) -> Float[Tensor, "*batch N"]:
+        """Synthesize and amplify.
+
+        Args:
+            theta: Physical parameters, shape (..., P), the gain last.
+
+        Returns:
+            Sounds, shape (..., N).
+        """
+        sounds: Tensor = self.synth(theta[..., :-1]) * theta[..., -1:]
+        return sounds
+
+    def value_and_tangents(
+        self, theta: Shaped[Tensor, "B P"]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
+        """Sounds and their derivatives with respect to each physical parameter.
+
+        Args:
+            theta: Physical parameters, shape (B, P), the gain last.
+
+        Returns:
+            Sounds, shape (B, N), and tangents, shape (B, P, N); the last one is the sound before the amplifier.
+        """
+        inner, gain = theta[:, :-1], theta[:, -1:]
+        if hasattr(self.synth, "value_and_tangents"):
+            differentiable: Any = self.synth
+            x, dx = differentiable.value_and_tangents(inner)
+        else:
+            basis = torch.eye(inner.shape[-1], dtype=theta.dtype, device=theta.device)
+            x, dx = pushforward(self.synth, inner, basis.expand(len(theta), -1, -1))
+        return gain * x, torch.cat([gain.unsqueeze(1) * dx, x.unsqueeze(1)], dim=1)

@@ -1,0 +1,1 @@
+"""The online stage: data sets over a cache, encoders, training and evaluation."""

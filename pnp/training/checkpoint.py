@@ -1,0 +1,145 @@
+"""Checkpoints and logs of a training run: written to one side, then moved into place."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pnp.training.encoder import Encoder
+
+LAST, BEST, LOG, TENSORBOARD = "last.pt", "best.pt", "log.csv", "tensorboard"
+_PARTIAL = ".partial"
+
+
+def save(path: Path, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint so that a kill at any time leaves the old one or the new one, whole.
+
+    Args:
+        path: Where to.
+        state: Nested dictionaries and lists of tensors, numbers and text.
+    """
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    _replace(path, buffer.getvalue())
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU; nothing in it is executed.
+
+    Args:
+        path: Where from.
+
+    Returns:
+        What was saved.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is not a checkpoint.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"There is no checkpoint {path}.")
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    # torch.load raises whatever its unpickler or archive reader meets first.
+    except Exception as error:
+        raise ValueError(
+            f"{path} is not a checkpoint of this package, or it is damaged: {_damage(path, error)}."
+        ) from error
+    if not isinstance(state, dict):
+        raise ValueError(
+            f"{path} is not a checkpoint of this package: expected a dictionary in it, got {type(state).__name__}."
+        )
+    return state
+
+
+def save_log(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """Write the log of a run, a line an epoch, as comma-separated values.
+
+    Args:
+        path: Where to.
+        history: The epochs, all with the same keys.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    _replace(path, text.getvalue().encode())
+
+
+def holds_run(out: Path) -> bool:
+    """Whether a directory holds what a run has left: its end, or the best of a first epoch that did not end."""
+    return any((out / name).exists() for name in (LAST, BEST))
+
+
+def clear(out: Path) -> None:
+    """Remove what a run has left in a directory, and nothing else.
+
+    Args:
+        out: Directory of the run.
+    """
+    for name in (LAST, BEST, LOG):
+        for path in (out / name, out / (name + _PARTIAL)):
+            path.unlink(missing_ok=True)
+    for path in (out / TENSORBOARD).glob("events.out.tfevents.*"):
+        path.unlink()
+
+
+def load_encoder(path: str | os.PathLike[str]) -> Encoder:
+    """Trained encoder of a run.
+
+    Args:
+        path: Directory of the run, for the weights that were best on validation data; or one of its
+            checkpoints.
+
+    Returns:
+        The encoder, on the CPU, in evaluation mode.
+
+    Raises:
+        FileNotFoundError: If there is no checkpoint.
+        ValueError: If the file is not a checkpoint.
+    """
+    path = Path(path)
+    state = load(path / BEST if path.is_dir() else path)
+    if "encoder" not in state:
+        raise ValueError(f"{path} holds no encoder; a run's {BEST} and {LAST} do.")
+    try:
+        encoder = Encoder.from_config(state["encoder"])
+        encoder.load_state_dict(state["model"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path} holds no encoder of this package: what it calls so has other options than an `Encoder`."
+        ) from error
+    return encoder.eval()
+
+
+def _damage(path: Path, error: Exception) -> str:
+    """What is wrong with a file that cannot be loaded; PyTorch says it with a number, or at great length."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    n_bytes = path.stat().st_size
+    if not head:
+        return "the file is empty"
+    if head != b"PK\x03\x04":
+        return f"its {n_bytes} bytes do not begin as those of a checkpoint do"
+    if not zipfile.is_zipfile(path):
+        return f"it is cut short after {n_bytes} bytes"
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds something other than tensors, numbers and text"
+    return f"PyTorch cannot read its archive ({type(error).__name__})"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + _PARTIAL)
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,184 @@
+"""How well an encoder matches held-out sounds: in parameters, and by ear."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from pnp._torch.device import usable_device
+from pnp.errors import CacheError
+from pnp.training.encoder import Encoder
+from pnp.training.train import Spectrograms, check_same_space
+
+if TYPE_CHECKING:
+    from pnp.store import MetricCache
+
+# Sounds analysed at a time.
+_CHUNK = 16
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Errors of an encoder over a fold of a cache.
+
+    Each stands beside the same error of a predictor that always answers with the centre of the cube: what is
+    learned is what lies below.
+
+    Attributes:
+        fold: Fold that was evaluated.
+        n_sounds: Number of sounds.
+        parameters: Names of the P parameters.
+        parameter_error: Mean |û − u| for each parameter, in units of the cube [−1, 1].
+        parameter_error_percent: The same in percent of the parameter's range (of its logarithm on a log
+            scale).
+        mean_parameter_error: Mean of `parameter_error` over parameters.
+        centre_parameter_error: What `parameter_error` is for the centre.
+        feature_distance: Mean distance ‖Φ(g(û)) − Φ(g(u))‖ over sounds; None if it was not asked for.
+        relative_feature_distance: Mean of the distance divided by ‖Φ(g(u))‖.
+        centre_feature_distance: What `feature_distance` is for the centre.
+        rows: Rows of the sounds in the cache, shape (n,).
+        u_hat: Predictions, shape (n, P).
+        feature_distances: Distance of each sound, shape (n,), or None.
+    """
+
+    fold: str
+    n_sounds: int
+    parameters: tuple[str, ...]
+    parameter_error: tuple[float, ...]
+    parameter_error_percent: tuple[float, ...]
+    mean_parameter_error: float
+    centre_parameter_error: tuple[float, ...]
+    feature_distance: float | None
+    relative_feature_distance: float | None
+    centre_feature_distance: float | None
+    rows: Tensor = field(repr=False, compare=False)
+    u_hat: Tensor = field(repr=False, compare=False)
+    feature_distances: Tensor | None = field(repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary, without what belongs to single sounds."""
+        per_sound = ("rows", "u_hat", "feature_distances")
+        return {name: value for name, value in asdict(self).items() if name not in per_sound}
+
+    def to_json(self) -> str:
+        """The summary as JSON."""
+        return json.dumps(self.to_dict(), indent=2)
+
+
+@torch.no_grad()
+def evaluate(
+    encoder: Encoder,
+    cache: MetricCache,
+    synth: nn.Module,
+    *,
+    features: nn.Module | None = None,
+    fold: str = "test",
+    n_sounds: int | None = None,
+    spectrograms: Spectrograms | None = None,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+) -> Evaluation:
+    """Evaluate an encoder on one fold of a cache.
+
+    Args:
+        encoder: Encoder, as `train` or `load_encoder` returns it; moved to `device`.
+        cache: Sounds and folds.
+        synth: The synthesizer that the cache was made with.
+        features: Features Φ that the cache was made with, for distances between sounds; None to leave them
+            out. The features of the true sounds are read from the cache if it keeps them.
+        fold: "train", "validation" or "test".
+        n_sounds: Evaluate on the first so many sounds of the fold alone; None for all.
+        spectrograms: Spectrograms of these sounds by the encoder's front end, if they are there already.
+        device: Where to compute.
+        progress: Show a progress bar.
+
+    Returns:
+        Errors in parameters, and distances if `features` are given.
+
+    Raises:
+        ValueError: If the fold is empty or unknown, `n_sounds` is not positive, the device cannot be used, encoder,
+            synthesizer and cache differ in their parameter space or sampling rate, `features` are not those of the
+            cache, or `spectrograms` were made by another front end.
+        FloatingPointError: If a prediction is not finite.
+    """
+    if n_sounds is not None and n_sounds < 1:
+        raise ValueError(f"n_sounds must be positive or None; got {n_sounds}.")
+    device = usable_device(device)
+    rows = cache.rows(fold)[:n_sounds]
+    if not len(rows):
+        raise ValueError(f"The {fold} fold of {cache.path} has no sound with a metric to evaluate on.")
+    check_same_space(cache, synth)
+    rate: Any = synth.sample_rate
+    encoder.check_fits(cache.space, float(rate), str(cache.path))
+    encoder = encoder.to(device).eval()
+    if spectrograms is None:
+        spectrograms = Spectrograms(encoder.front_end, synth, cache.theta, rows, device, progress=progress)
+    spectrograms.check_serve(encoder.front_end, rows)
+    u_hat = torch.cat([encoder.body(spectrograms(chunk)).cpu() for chunk in torch.split(rows, _CHUNK)])
+    bad = ~torch.isfinite(u_hat).all(-1)
+    if bad.any():
+        raise FloatingPointError(
+            f"The encoder predicts NaN or infinite parameters for {int(bad.sum())} of {len(rows)} sounds. "
+            "Likely cause: its training diverged, or its weights are damaged."
+        )
+    u = cache.u[rows]
+    error = (u_hat - u).abs().mean(0)
+
+    distances = relative = centre = None
+    if features is not None:
+        target = _target_features(cache, synth, features, rows, device, progress)
+        middle = cache.space.from_unit(torch.zeros(1, len(cache.space)))
+        one = _analyse(synth, features, middle, device, progress=False)
+        if one.shape[-1] != target.shape[-1]:
+            raise ValueError(
+                f"These features are {one.shape[-1]} numbers a sound, and {cache.path} keeps {target.shape[-1]}. "
+                "Likely cause: they have other settings than those it was made with."
+            )
+        centre = float(torch.linalg.vector_norm(one - target, dim=-1).mean())
+        matched = _analyse(synth, features, cache.space.from_unit(u_hat), device, progress)
+        distances = torch.linalg.vector_norm(matched - target, dim=-1)
+        relative = float((distances / torch.linalg.vector_norm(target, dim=-1)).mean())
+    return Evaluation(
+        fold=fold,
+        n_sounds=len(rows),
+        parameters=cache.space.names,
+        parameter_error=tuple(error.tolist()),
+        parameter_error_percent=tuple((50 * error).tolist()),
+        mean_parameter_error=float(error.mean()),
+        centre_parameter_error=tuple(u.abs().mean(0).tolist()),
+        feature_distance=None if distances is None else float(distances.mean()),
+        relative_feature_distance=relative,
+        centre_feature_distance=centre,
+        rows=rows,
+        u_hat=u_hat,
+        feature_distances=distances,
+    )
+
+
+def _target_features(
+    cache: MetricCache,
+    synth: nn.Module,
+    features: nn.Module,
+    rows: Tensor,
+    device: torch.device,
+    progress: bool,
+) -> Tensor:
+    try:
+        return cache.features(rows).double()
+    except CacheError:
+        # The cache keeps no features.
+        return _analyse(synth, features, cache.theta[rows], device, progress)
+
+
+def _analyse(
+    synth: nn.Module, features: nn.Module, theta: Tensor, device: torch.device, progress: bool
+) -> Tensor:
+    """Φ(g(θ)), computed in float32, returned in float64 on the CPU, shape (n, C)."""
+    chunks = torch.split(theta.float(), _CHUNK)
+    bar = tqdm(chunks, desc="features", unit="batch", disable=not progress, leave=False)
+    return torch.cat([features(synth(chunk.to(device))).flatten(1).cpu().double() for chunk in bar])

@@ -1,0 +1,199 @@
+"""A sound in, parameters out."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from commands import refused
+from toy import ToyFeatures, ToySynth
+
+import pnp
+from pnp.cli.main import EXIT_OK, main
+from pnp.features.standard import standard_features
+from pnp.matching.match import MatchResult
+from pnp.matching.recording import load_recording
+from pnp.parameters import Parameter, ParameterSpace
+from pnp.training.encoder import Encoder
+
+SYNTH = pnp.synths.make("chirp", n_samples=2048, sample_rate=1024.0, ranges={"f_c": (128.0, 256.0)})
+# Off the design of the cache.
+U = torch.tensor([0.31, -0.42, 0.17], dtype=torch.float64)
+
+
+def features(J: int = 8) -> pnp.Features:
+    return standard_features(SYNTH, J=J, Q=(8, 1), Q_fr=1, J_fr=3, pad_mode="zero")
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("match") / "chirp.h5"
+    pnp.precompute(SYNTH, features(), out, size=64, store=("S",), progress=False)
+    return out
+
+
+@pytest.fixture(scope="module")
+def sound() -> torch.Tensor:
+    return SYNTH(SYNTH.space.from_unit(U[None]))[0]
+
+
+@pytest.fixture(scope="module")
+def found(path: Path, sound: torch.Tensor) -> MatchResult:
+    return pnp.match(sound, path, fit_gain=False, align=False, starts=2)
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory, sound: torch.Tensor) -> Path:
+    """The same sound as somebody may have recorded it: soft, stereo, late, at another rate."""
+    from scipy.signal import resample_poly
+
+    fast = np.concatenate([np.zeros(7000), 0.05 * resample_poly(sound.numpy(), 44100 // 4, 1024 // 4)])
+    file = tmp_path_factory.mktemp("recorded") / "chirp.flac"
+    soundfile.write(file, np.stack([fast, 0.5 * fast], 1), 44100, subtype="PCM_24")
+    return file
+
+
+def test_parameters_of_a_sound_of_the_synthesizer_are_found_again(found: MatchResult) -> None:
+    assert found.u.numpy() == pytest.approx(U.numpy(), abs=1e-4)
+    torch.testing.assert_close(found.theta, SYNTH.space.from_unit(U), rtol=1e-4, atol=0)
+    assert found.distance_after < 1e-4 * found.distance_before
+    assert not any(p.at_bound for p in found.parameters)
+
+
+def test_distances_are_those_of_the_sounds_that_are_returned(found: MatchResult, sound: torch.Tensor) -> None:
+    phi = features()
+    for made, distance in ((found.nearest, found.distance_before), (found.sound, found.distance_after)):
+        away = (phi(made[None].float()) - phi(sound[None].float())).norm()
+        assert float(away) == pytest.approx(distance, rel=1e-3, abs=1e-5)
+    assert found.target_norm == pytest.approx(float(phi(sound[None].float()).norm()), rel=1e-5)
+
+
+def test_level_onset_rate_and_channels_of_a_recording_do_not_matter(path: Path, recorded: Path) -> None:
+    match = pnp.match(recorded, path, starts=3)
+    assert 50 * (match.u - U).abs().max() < 1.0
+    assert match.distance_after < 0.1 * match.distance_before
+    # Half of the level from averaging with a softer channel.
+    assert match.gain == pytest.approx(0.05 * 0.75, rel=0.02)
+    assert any("resampled" in note for note in match.notes)
+    assert float(match.sound.norm() / match.target.norm()) == pytest.approx(1.0, rel=0.02)
+
+
+def test_a_time_shift_does_not_matter_without_alignment_either(path: Path, sound: torch.Tensor) -> None:
+    match = pnp.match(torch.roll(sound, 100), path, fit_gain=False, align=False, starts=2)
+    assert 50 * (match.u - U).abs().max() < 0.1
+
+
+def test_features_forgive_a_shift_under_zero_padding_and_not_under_reflection(sound: torch.Tensor) -> None:
+    x = torch.stack([sound, torch.roll(sound, 64)])
+    change = {}
+    for pad_mode in ("zero", "reflect"):
+        here, there = standard_features(SYNTH, J=8, Q=(8, 1), Q_fr=1, J_fr=3, pad_mode=pad_mode)(x)
+        change[pad_mode] = float((there - here).norm() / here.norm())
+    assert change["zero"] < 1e-4
+    assert change["reflect"] > 1e-2
+
+
+def test_deviations_are_those_of_least_squares(path: Path, sound: torch.Tensor) -> None:
+    noisy = sound + 0.01 * torch.randn(len(sound), dtype=sound.dtype)
+    match = pnp.match(noisy, path, fit_gain=False, align=False, starts=1)
+    variance = match.distance_after**2 / (len(features()(noisy[None].float())[0]) - 3)
+    expected = (variance * np.linalg.inv(match.metric.matrix.numpy()).diagonal()) ** 0.5
+    assert [p.deviation for p in match.parameters] == pytest.approx(expected, rel=1e-6)
+    assert all(p.low < p.value < p.high for p in match.parameters)
+
+
+class HalfDeaf(ToySynth):
+    """Toy with a parameter that does nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.space = ParameterSpace([*self.space, Parameter("idle", 0.0, 1.0)])
+
+    def forward(self, theta: torch.Tensor) -> torch.Tensor:
+        return super().forward(theta[..., :2])
+
+
+def test_a_parameter_that_is_not_heard_is_said_to_be_unknown(tmp_path: Path) -> None:
+    synth, phi = HalfDeaf(), ToyFeatures()
+    pnp.precompute(synth, phi, tmp_path / "toy.h5", size=16, store=("S",), progress=False)
+    x = synth(torch.tensor([[200.0, 8.0, 0.5]]))[0]
+    match = pnp.match(x, tmp_path / "toy.h5", synth=synth, features=phi, fit_gain=False, align=False)
+    f, _, idle = match.parameters
+    assert math.isinf(idle.deviation)
+    assert (idle.low, idle.high) == (0.0, 1.0)
+    assert f.deviation < 1e-2
+    assert match.to_dict()["parameters"][2]["deviation"] is None
+
+
+def test_the_encoder_is_one_more_start(path: Path, sound: torch.Tensor) -> None:
+    encoder = Encoder(SYNTH.space, SYNTH.sample_rate)
+    match = pnp.match(sound, path, encoder=encoder, starts=1, max_evaluations=3, align=False)
+    assert [start.row is None for start in match.starts] == [False, True]
+    assert match.distance_encoder == match.starts[1].before
+    other = Encoder(ToySynth().space, 1000.0)
+    with pytest.raises(ValueError, match=r"encoder predicts .*; the cache is about"):
+        pnp.match(sound, path, encoder=other)
+    with pytest.raises(ValueError, match="sounds at 1000 Hz; the cache is about sounds at"):
+        pnp.match(sound, path, encoder=Encoder(SYNTH.space, 1000.0))
+
+
+def test_what_is_saved_reads_back(found: MatchResult, tmp_path: Path) -> None:
+    paths = found.save(tmp_path / "new" / "folder")
+    assert all(p.stat().st_size for p in paths.values())
+    for name, samples in (("match", found.sound), ("target", found.target), ("nearest", found.nearest)):
+        read = load_recording(paths[name])
+        assert read.sample_rate == 1024
+        assert np.allclose(read.samples, samples.numpy(), atol=1e-6)
+    stored = json.loads(paths["json"].read_text())
+    assert stored["parameters"][0]["value"] == found.parameters[0].value
+
+
+def test_a_cache_that_cannot_serve_is_named(path: Path, sound: torch.Tensor, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no cache at .*none\.h5"):
+        pnp.match(sound, tmp_path / "none.h5")
+    bare = tmp_path / "bare.h5"
+    pnp.precompute(SYNTH, features(), bare, size=2, store=(), progress=False)
+    with pytest.raises(pnp.CacheError, match=r"bare.h5 keeps no features .*--store"):
+        pnp.match(sound, bare)
+    with pytest.raises(ValueError, match="different parameter spaces"):
+        pnp.match(sound, path, synth=pnp.synths.make("drum", n_samples=2048))
+    with pytest.raises(ValueError, match=r"keeps .* features a sound, and these features are"):
+        pnp.match(sound, path, features=features(J=6))
+    toy = tmp_path / "toy.h5"
+    pnp.precompute(ToySynth(), ToyFeatures(), toy, size=2, store=("S",), progress=False)
+    with pytest.raises(pnp.CacheError, match="ToySynth"):
+        pnp.match(sound, toy)
+
+
+def test_options_and_samples_that_make_no_sense_are_refused(path: Path, sound: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="at least one start, got 0"):
+        pnp.match(sound, path, starts=0)
+    with pytest.raises(ValueError, match="silent"):
+        pnp.match(torch.zeros(2048), path)
+    with pytest.raises(ValueError, match="NaN"):
+        pnp.match(sound * math.nan, path)
+
+
+def test_from_the_command_line(path: Path, recorded: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    call = ["match", str(recorded), "--cache", str(path), "--out", str(out), "--starts", "1", "--quiet"]
+    assert main([*call, "--max-evaluations", "4", "--json"]) == EXIT_OK
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == json.loads((out / "match.json").read_text())
+    assert {Path(line) for line in printed.err.splitlines()} == set(out.iterdir())
+    assert main([*call, "--max-evaluations", "4", "--keep-level", "--keep-onset"]) == EXIT_OK
+    text = capsys.readouterr().out
+    assert all(
+        name in text for name in ("f_c", "gamma", "distance before", "octave/s", "channels were averaged")
+    )
+
+
+def test_the_command_line_names_bad_input(path: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "song.wav").write_text("la la la")
+    call = ["match", str(tmp_path / "song.wav"), "--cache"]
+    assert "not a sound file" in refused([*call, str(path)], capsys)
+    assert "no cache at" in refused([*call, str(tmp_path / "none.h5")], capsys)
+    assert "--cache" in refused(call[:2], capsys)

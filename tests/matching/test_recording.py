@@ -1,0 +1,169 @@
+"""Recordings: what is refused, and what is done to the others."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from pnp.matching.recording import (
+    Recording,
+    as_recording,
+    find_lag,
+    find_onset,
+    fit_recording,
+    load_recording,
+)
+
+RATE = 8000
+
+
+def tone(
+    seconds: float = 0.5, frequency: float = 440.0, rate: int = RATE, amplitude: float = 0.5
+) -> np.ndarray:
+    return amplitude * np.sin(2 * np.pi * frequency * np.arange(round(seconds * rate)) / rate)
+
+
+def written(path: Path, samples: np.ndarray, rate: int = RATE, **options: str) -> Path:
+    soundfile.write(path, samples, rate, **options)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "tolerance"),
+    [
+        ("a.wav", {"subtype": "PCM_16"}, 1e-4),
+        ("a.wav", {"subtype": "PCM_U8"}, 1e-2),
+        ("a.wav", {"subtype": "FLOAT"}, 1e-7),
+        ("a.aiff", {"subtype": "PCM_24"}, 1e-6),
+        ("a.flac", {}, 1e-4),
+        ("a.ogg", {}, 5e-2),
+        ("a.mp3", {}, 5e-2),
+    ],
+)
+def test_formats_of_libsndfile_are_read(tmp_path, name, options, tolerance) -> None:
+    samples = tone(rate=44100)
+    read = load_recording(written(tmp_path / name, samples, 44100, **options))
+    assert read.sample_rate == 44100
+    # MP3 may add silence at its ends.
+    lag = find_lag(read.samples[: len(samples)], samples, 44100) if name.endswith("mp3") else 0
+    ours = np.roll(read.samples, lag)[2000:20000]
+    assert (
+        np.abs(np.abs(np.fft.rfft(ours)) - np.abs(np.fft.rfft(samples[2000:20000]))).max() < tolerance * 9000
+    )
+
+
+def test_channels_are_averaged(tmp_path) -> None:
+    left, right = tone(), tone(frequency=600.0)
+    read = load_recording(written(tmp_path / "a.wav", np.stack([left, right], 1), subtype="FLOAT"))
+    assert np.allclose(read.samples, (left + right) / 2, atol=1e-7)
+    assert read.notes == ("Its 2 channels were averaged.",)
+
+
+def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
+    text, empty = folder / "song.wav", folder / "empty.wav"
+    text.write_text("la la la")
+    empty.touch()
+    with_nan = tone()
+    with_nan[800] = np.nan
+    return {
+        "not audio": (text, "not a sound file"),
+        "a directory": (folder, "not a file"),
+        "of 0 bytes": (empty, "empty: it has 0 bytes"),
+        "without samples": (written(folder / "none.wav", np.zeros(0)), "holds no samples"),
+        "silent": (written(folder / "silent.wav", np.zeros(RATE)), r"silent: its peak is 0"),
+        "next to silent": (written(folder / "soft.wav", tone(amplitude=1e-5), subtype="FLOAT"), "-100 dBFS"),
+        "clipped": (written(folder / "loud.wav", tone(amplitude=3.0)), "clipped"),
+        "one channel clipped": (
+            written(folder / "half.wav", np.stack([tone(amplitude=3.0), tone()], 1)),
+            "clipped",
+        ),
+        "too short": (written(folder / "click.wav", tone(0.005)), "too short: 5 ms"),
+        "too long": (written(folder / "long.wav", np.ones(601 * 100), 100), "too long: 10 minutes"),
+        "NaN": (
+            written(folder / "nan.wav", with_nan, subtype="FLOAT"),
+            r"1 samples that are NaN .* at 0.1000 s",
+        ),
+        "cancelling": (written(folder / "phase.wav", np.stack([tone(), -tone()], 1)), "cancel each other"),
+    }
+
+
+def test_bad_files_are_refused_by_name_and_reason(tmp_path) -> None:
+    for label, (path, message) in bad_files(tmp_path).items():
+        with pytest.raises(ValueError, match=message) as caught:
+            load_recording(path)
+        assert str(path) in str(caught.value), label
+
+
+def test_a_missing_file_is_named(tmp_path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no sound file at .*gone\.wav"):
+        load_recording(tmp_path / "gone.wav")
+
+
+def test_clipping_can_be_allowed(tmp_path) -> None:
+    path = written(tmp_path / "loud.wav", tone(amplitude=3.0))
+    assert "It is clipped." in load_recording(path, allow_clipped=True).notes
+
+
+@pytest.mark.parametrize("frequency", [40.0, 440.0, 2000.0])
+def test_a_sinusoid_at_full_scale_is_not_clipped(tmp_path, frequency) -> None:
+    load_recording(
+        written(tmp_path / "a.wav", tone(frequency=frequency, rate=44100, amplitude=0.9999), 44100)
+    )
+
+
+def test_samples_need_a_shape_and_a_rate() -> None:
+    with pytest.raises(ValueError, match=r"shape \(n,\) or \(n, channels\), got \(2, 3, 4\)"):
+        as_recording(np.ones((2, 3, 4)), RATE)
+    with pytest.raises(ValueError, match="positive sampling rate in Hz, got 0"):
+        as_recording(tone(), 0)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 44100, 48000, 96000])
+def test_resampling_keeps_pitch_and_level(rate) -> None:
+    x, notes = fit_recording(Recording(tone(1.0, rate=rate), float(rate)), 8192.0, 8192)
+    spectrum = np.abs(np.fft.rfft(x.numpy()[1024:-1024] * np.hanning(6144), 8192))
+    assert int(spectrum.argmax()) == 440
+    assert x.numpy()[1024:-1024].std() == pytest.approx(0.5 / np.sqrt(2), rel=0.01)
+    assert notes == (f"It was resampled from {rate} Hz to 8192 Hz.",)
+
+
+def test_what_lies_above_the_nyquist_frequency_is_refused() -> None:
+    with pytest.raises(ValueError, match="next to nothing below 500 Hz"):
+        fit_recording(Recording(tone(frequency=3000.0), RATE), 1000.0, 1000)
+
+
+@pytest.mark.parametrize("silence", [0, 100, 4321])
+@pytest.mark.parametrize("level", [1.0, 0.01])
+def test_the_onset_is_moved_to_its_place(silence, level) -> None:
+    struck = level * np.exp(-np.arange(2000) / 300) * np.cos(0.3 * np.arange(2000))
+    x, _ = fit_recording(Recording(np.concatenate([np.zeros(silence), struck]), RATE), RATE, 1500, onset=50)
+    expected = np.concatenate([np.zeros(50), struck])[:1500]
+    # All but the fade at the end.
+    assert np.array_equal(x.numpy()[:1400], expected[:1400])
+
+
+def test_the_onset_of_a_noisy_recording_is_that_of_the_sound() -> None:
+    noise = 0.01 * np.random.default_rng(0).standard_normal(8000)
+    noise[3000:5000] += np.exp(-np.arange(2000) / 300) * np.cos(0.3 * np.arange(2000))
+    assert abs(find_onset(noise, RATE) - 3000) < 40
+
+
+def test_a_long_recording_is_cut_with_a_fade_and_a_note() -> None:
+    x, (note,) = fit_recording(Recording(tone(2.0), RATE), RATE, RATE)
+    assert np.array_equal(x.numpy()[:7900], tone(2.0)[:7900])
+    assert abs(float(x[-1])) < 1e-6
+    assert note == "It was cut from 2 s to the synthesizer's 1 s; 50 % of its energy was in what is left out."
+
+
+def test_a_short_recording_is_padded_with_silence() -> None:
+    x, notes = fit_recording(Recording(tone(0.5), RATE), RATE, RATE)
+    assert np.array_equal(x.numpy(), np.concatenate([tone(0.5), np.zeros(4000)]))
+    assert notes == ()
+
+
+@pytest.mark.parametrize("delay", [-700, 0, 123])
+def test_the_lag_undoes_a_delay(delay) -> None:
+    x = np.zeros(4096)
+    x[1500:2500] = np.hanning(1000) * np.cos(0.7 * np.arange(1000))
+    assert find_lag(np.roll(x, delay), x, RATE) == -delay

@@ -1,0 +1,167 @@
+"""Surrogate distances: exact where they must be, better than the quadratic form far away, and a loss."""
+
+import pytest
+import torch
+from task import MemoryCache
+
+from pnp.losses import PNPLoss, SurrogateLoss
+from pnp.metric.reach import ceiling_of_reach
+from pnp.metric.riemannian import RiemannianMetric
+from pnp.metric.surrogate import DistanceSurrogate
+
+N, P = 200, 2
+
+
+def _curve(u):
+    """A curved surface in five dimensions."""
+    x, y = u.unbind(-1)
+    return torch.stack([x.sin(), (2 * y).cos(), x * y, x.square(), (x - y).exp()], dim=-1)
+
+
+@pytest.fixture
+def points(generator):
+    u = 2 * torch.rand(N, P, generator=generator, dtype=torch.float64) - 1
+    return u, _curve(u), torch.func.vmap(torch.func.jacfwd(_curve))(u)
+
+
+def _surrogate(points, **options):
+    return DistanceSurrogate(*points, **({"rank": 5, "dtype": torch.float64} | options))
+
+
+def test_distances_between_points_of_the_cache_are_exact(points):
+    u, S, _ = points
+    distance = _surrogate(points).distance(u[:50], u[50:100])
+    assert torch.allclose(distance, (S[:50] - S[50:100]).norm(dim=-1), rtol=1e-6)
+
+
+def test_a_linear_map_is_reproduced_everywhere(generator):
+    u = 2 * torch.rand(N, P, generator=generator, dtype=torch.float64) - 1
+    A = torch.randn(7, P, generator=generator, dtype=torch.float64)
+    surrogate = DistanceSurrogate(u, u @ A.T, A.expand(N, -1, -1), rank=7, dtype=torch.float64)
+    a, b = torch.rand(2, 30, P, generator=generator, dtype=torch.float64)
+    assert torch.allclose(surrogate.distance(a, b), ((a - b) @ A.T).norm(dim=-1))
+
+
+def test_derivatives_at_points_of_the_cache_are_the_jacobians(points):
+    u, _, J = points
+    surrogate = _surrogate(points)
+    derivative = torch.func.jacrev(lambda v: surrogate(v[None])[0])(u[3])
+    assert torch.allclose(derivative.T @ derivative, J[3].T @ J[3], rtol=1e-5, atol=1e-8)
+
+
+def test_far_away_it_is_closer_to_the_true_distance_than_the_quadratic_form(points, generator):
+    a, b = 2 * torch.rand(2, 300, P, generator=generator, dtype=torch.float64) - 1
+    true = (_curve(a) - _curve(b)).norm(dim=-1)
+    jacobian = torch.func.vmap(torch.func.jacfwd(_curve))(b)
+    quadratic = RiemannianMetric.from_jacobian(jacobian).norm(a - b)
+    ours = (_surrogate(points).distance(a, b) / true - 1).abs()
+    assert ours.median() < 0.1 * (quadratic / true - 1).abs().median()
+
+
+def test_symmetric_and_zero_for_equal_parameters(points, generator):
+    surrogate = _surrogate(points)
+    a, b = 2 * torch.rand(2, 20, P, generator=generator, dtype=torch.float64) - 1
+    assert torch.equal(surrogate.distance(a, b), surrogate.distance(b, a))
+    assert surrogate.distance(a, a).abs().max() == 0
+
+
+def test_compression_only_shortens_distances_and_hardly(points):
+    u, S, _ = points
+    low, high = (_surrogate(points, rank=rank).distance(u[:99], u[99:198]) for rank in (2, 5))
+    assert (low <= high + 1e-12).all()
+    automatic = DistanceSurrogate(u, torch.cat([S, 0 * S], 1), torch.cat([points[2], 0 * points[2]], 1))
+    assert automatic.rank <= 5
+    assert torch.allclose(automatic.distance(u[:99], u[99:198]).double(), high, rtol=0.05)
+
+
+def test_the_loss_is_half_the_squared_distance_with_gradients_on_points_of_the_cache(points):
+    u, _, J = points
+    loss = SurrogateLoss(_surrogate(points), reduction="none")
+    assert torch.allclose(loss(u[:9], u[9:18]), loss.surrogate.distance(u[:9], u[9:18]).square() / 2)
+    u_hat = u[:9].clone().requires_grad_()
+    loss(u_hat, u[:9]).sum().backward()
+    assert u_hat.grad.abs().max() == 0
+    metric = RiemannianMetric.from_jacobian(J)
+    near = u[:9] + 1e-5
+    quadratic = PNPLoss(metric, reduction="none")(near, u[:9], torch.arange(9))
+    assert torch.allclose(loss(near, u[:9]), quadratic, rtol=1e-2)
+
+
+def test_from_cache_takes_training_sounds_and_the_scale_of_the_metric():
+    cache = MemoryCache()
+    loss = SurrogateLoss.from_cache(cache, normalize=True, reach=None)
+    rows = cache.rows("train")
+    assert len(loss.surrogate.u) == len(rows)
+    assert loss.scale == pytest.approx(2 / float(cache.metrics()[rows].mean().trace))
+
+
+def test_with_a_reach_the_slopes_at_points_of_the_cache_are_those_of_saturated_metrics():
+    cache = MemoryCache()
+    rows = cache.rows("train")[:20]
+    saturated = cache.metrics()[rows].saturated(ceiling_of_reach(cache, 0.3))
+    assert (saturated.trace < 0.9 * cache.metrics()[rows].trace).any()
+    surrogate = DistanceSurrogate.from_cache(cache, reach=0.3)
+    slopes = RiemannianMetric.from_jacobian(surrogate.jacobian[:20].double())
+    torch.testing.assert_close(
+        slopes.matrix, saturated.matrix, rtol=1e-2, atol=1e-3 * float(saturated.trace.max())
+    )
+    scale = SurrogateLoss.from_cache(cache, normalize=True, reach=0.3).scale
+    mean = cache.metrics()[cache.rows("train")].saturated(ceiling_of_reach(cache, 0.3)).mean()
+    assert scale == pytest.approx(2 / float(mean.trace))
+
+
+class _Interfering(MemoryCache):
+    """Sounds whose features ripple steeply, a little, on top of what they follow."""
+
+    def __init__(self):
+        super().__init__(size=400)
+
+        def features(u):
+            return torch.cat([_curve(u), 0.2 * (100 * u).sin()], dim=-1)
+
+        self.function = torch.func.vmap(features)
+        self._features = self.function(self.u)
+        self._jacobian = torch.func.vmap(torch.func.jacfwd(features))(self.u)
+        self._metrics = RiemannianMetric.from_jacobian(self._jacobian)
+
+
+def test_a_reach_mends_distances_where_slopes_are_steep_and_soon_over(generator):
+    cache = _Interfering()
+    a, b = 2 * torch.rand(2, 300, P, generator=generator, dtype=torch.float64) - 1
+    true = (cache.function(a) - cache.function(b)).norm(dim=-1)
+
+    def error(reach):
+        distance = DistanceSurrogate.from_cache(cache, reach=reach).distance(a, b)
+        return float((distance / true - 1).abs().median())
+
+    assert error(1.0) < 0.5 * error(None)
+
+
+def test_few_of_many_directions_are_found_by_random_projections_as_exactly(generator):
+    n_features, decay = 800, 2.0 ** -torch.arange(40, dtype=torch.float64)
+    mixing, _ = torch.linalg.qr(torch.randn(n_features, 40, generator=generator, dtype=torch.float64))
+    u = 2 * torch.rand(N, P, generator=generator, dtype=torch.float64) - 1
+    features = torch.randn(N, 40, generator=generator, dtype=torch.float64) * decay @ mixing.T
+    jacobian = torch.zeros(N, n_features, P, dtype=torch.float64)
+    surrogate = DistanceSurrogate(u, features, jacobian, rank=10, dtype=torch.float64)
+    again = DistanceSurrogate(u, features, jacobian, rank=10, dtype=torch.float64)
+    assert torch.equal(surrogate.features, again.features)
+    best = torch.linalg.svdvals(features - features.mean(0))[:10]
+    torch.testing.assert_close(torch.linalg.svdvals(surrogate.features), best, rtol=1e-4, atol=1e-6)
+    assert DistanceSurrogate(u, features, jacobian).rank < 12
+
+
+def test_bad_input_is_named(points):
+    with pytest.raises(ValueError, match=r"reach r must be finite and positive; got -1\.0"):
+        DistanceSurrogate.from_cache(MemoryCache(), reach=-1.0)
+    u, S, J = points
+    for arguments, options, message in [
+        ((u, S[1:], J), {}, "Points and features must have shapes"),
+        ((u, S, J.mT), {}, "Jacobians must have shape"),
+        ((u, S, J), {"neighbours": N}, "fewer than the 200 points; got 200"),
+        ((u, S, J), {"rank": 6}, "from 1 to the number of features, 5; got 6"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            DistanceSurrogate(*arguments, **options)
+    with pytest.raises(ValueError, match=r"must have shape \(B, 2\)"):
+        _surrogate(points)(torch.zeros(3, 3))
