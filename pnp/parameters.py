@@ -14,6 +14,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from pnp._torch.concrete import is_concrete
+from pnp._torch.modes import ordinary
 
 __all__ = ["Parameter", "ParameterSpace"]
 
@@ -109,9 +110,10 @@ class ParameterSpace(Sequence[Parameter]):
         repeated = sorted({name for name in self.names if self.names.count(name) > 1})
         if repeated:
             raise ValueError(f"parameter names must be unique, got {repeated[0]!r} more than once")
-        self._lows = torch.tensor([p.low for p in self], dtype=torch.float64)
-        self._highs = torch.tensor([p.high for p in self], dtype=torch.float64)
-        self._is_log = torch.tensor([p.scale == "log" for p in self])
+        with ordinary():
+            self._lows = torch.tensor([p.low for p in self], dtype=torch.float64)
+            self._highs = torch.tensor([p.high for p in self], dtype=torch.float64)
+            self._is_log = torch.tensor([p.scale == "log" for p in self])
 
     @property
     def names(self) -> tuple[str, ...]:

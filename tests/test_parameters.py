@@ -297,3 +297,12 @@ def test_spaces_compare_copy_and_pickle(space):
     assert space != 3
     middle = torch.zeros(3)
     assert torch.equal(copy.deepcopy(space).from_unit(middle), space.from_unit(middle))
+
+
+def test_a_space_made_in_inference_mode_passes_gradients():
+    with torch.inference_mode():
+        space = ParameterSpace([Parameter("a", 1.0, 2.0, "log"), Parameter("b", -1.0, 3.0)])
+        space.from_unit(torch.zeros(3, 2))
+    u = torch.zeros(3, 2, requires_grad=True)
+    space.to_unit(space.from_unit(u)).sum().backward()
+    torch.testing.assert_close(u.grad, torch.ones(3, 2))
