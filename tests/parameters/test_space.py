@@ -1,4 +1,4 @@
-"""Parameters: validation, the map to the unit cube, designs and serialization."""
+"""Spaces: sequence, maps to the unit cube, designs, kinds of parameters, serialization."""
 
 import copy
 import itertools
@@ -20,34 +20,6 @@ def space() -> ParameterSpace:
             Parameter("dispersion", 1e-5, 0.3, "log"),
         ]
     )
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("f c", 0.0, 1.0), "identifier"),
-        (("", 0.0, 1.0), "identifier"),
-        (("f", 1.0, 1.0), "low must be less than high"),
-        (("f", 2.0, 1.0), "low must be less than high"),
-        (("f", float("nan"), 1.0), "low must be finite"),
-        (("f", 0.0, float("inf")), "high must be finite"),
-        (("f", 0.0, 1.0, "log"), "log scale needs low > 0"),
-        (("f", -1.0, 1.0, "log"), "log scale needs low > 0"),
-    ],
-)
-def test_an_invalid_parameter_is_refused_by_name(arguments, message):
-    with pytest.raises(ValueError, match=message):
-        Parameter(*arguments)
-
-
-def test_an_unknown_scale_names_the_allowed_ones():
-    with pytest.raises(ValueError, match="'linear' or 'log', got 'mel'"):
-        Parameter("f", 1.0, 2.0, "mel")
-
-
-def test_bounds_are_stored_as_floats():
-    assert Parameter("f", 1, 2) == Parameter("f", 1.0, 2.0)
-    assert isinstance(Parameter("f", 1, 2).low, float)
 
 
 def test_an_empty_space_and_repeated_names_are_refused():
@@ -306,3 +278,113 @@ def test_a_space_made_in_inference_mode_passes_gradients():
     u = torch.zeros(3, 2, requires_grad=True)
     space.to_unit(space.from_unit(u)).sum().backward()
     torch.testing.assert_close(u.grad, torch.ones(3, 2))
+
+
+# -- integers, choices and conditions ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mixed() -> ParameterSpace:
+    return ParameterSpace(
+        [
+            Parameter("wave", choices=("saw", "square", "sine")),
+            Parameter("cutoff", 50.0, 12000.0, "log", "Hz"),
+            Parameter("voices", 1, 8, kind="integer"),
+        ],
+        conditions=[Parameter("note", 36, 84, kind="integer"), Parameter("velocity", 0.0, 1.0)],
+    )
+
+
+def test_columns_are_parameters_then_choices_then_conditions(mixed):
+    assert mixed.names == ("cutoff", "voices")
+    assert mixed.column_names == ("cutoff", "voices", "wave", "note", "velocity")
+    assert [p.name for p in mixed.choices] == ["wave"]
+    assert [p.name for p in mixed.conditions] == ["note", "velocity"]
+    assert len(mixed) == 2
+    assert mixed.column("note") == 3
+    assert mixed["wave"].choices == ("saw", "square", "sine")
+    assert "velocity" in mixed
+
+
+def test_maps_take_all_columns_or_the_parameters_alone(mixed):
+    u = mixed.sample(50, "uniform", seed=1)
+    assert u.shape == (50, 5)
+    torch.testing.assert_close(mixed.from_unit(u)[:, :2], mixed.from_unit(u[:, :2]), rtol=0, atol=0)
+    torch.testing.assert_close(mixed.to_unit(mixed.from_unit(u)), u, rtol=0, atol=1e-14)
+    with pytest.raises(ValueError, match=r"\(\.\.\., 5\) or \(\.\.\., 2\).*got shape \(3,\)"):
+        mixed.from_unit(torch.zeros(3))
+
+
+@pytest.mark.parametrize("method", ["sobol", "uniform", "lhs", "grid"])
+def test_sampled_integers_and_choices_are_whole_and_snapping_leaves_them(mixed, method):
+    u = mixed.sample(4**5 if method == "grid" else 300, method)
+    theta = mixed.from_unit(u)
+    for name in ("voices", "wave", "note"):
+        column = theta[:, mixed.column(name)]
+        torch.testing.assert_close(column, column.round(), rtol=0, atol=1e-12)
+    mixed.check_unit(u)
+    torch.testing.assert_close(mixed.snap(u), u, rtol=0, atol=1e-14)
+
+
+def test_every_whole_value_is_drawn_equally_often(mixed):
+    theta = mixed.from_unit(mixed.sample(4800, "lhs"))
+    for name, count in (("voices", 8), ("wave", 3)):
+        drawn = theta[:, mixed.column(name)].round().long() - int(mixed[name].low)
+        assert (drawn.bincount(minlength=count) - 4800 / count).abs().max() <= 1
+
+
+def test_snapping_moves_to_the_nearest_whole_value(mixed):
+    u = mixed.sample(200, "uniform") + 0.05
+    moved = mixed.snap(u)
+    theta, whole = mixed.from_unit(u.clamp(-1, 1)), mixed.from_unit(moved)
+    voices = mixed.column("voices")
+    torch.testing.assert_close(whole[:, voices], theta[:, voices].round())
+    assert torch.equal(moved[:, 0], u[:, 0])
+
+
+def test_selecting_leaves_conditions_and_order(mixed):
+    fewer = mixed.select(("wave", "cutoff"))
+    assert fewer.column_names == ("cutoff", "wave", "note", "velocity")
+    with pytest.raises(ValueError, match="'note', expected some of wave, cutoff, voices"):
+        mixed.select(["note"])
+    with pytest.raises(ValueError, match="no choice"):
+        mixed.select(["wave"])
+
+
+def test_mixed_spaces_survive_json_copy_and_replacement(mixed):
+    assert ParameterSpace.from_json(mixed.to_json()) == mixed
+    assert pickle.loads(pickle.dumps(mixed)) == mixed
+    narrow = mixed.replace({"note": (48, 60)})
+    assert narrow["note"].high == 60
+    assert narrow["wave"] == mixed["wave"]
+    assert narrow != mixed
+
+
+def test_a_space_of_choices_alone_is_refused():
+    with pytest.raises(ValueError, match="no choice, for the metric; got 1 choices"):
+        ParameterSpace([Parameter("wave", choices=("a", "b"))])
+
+
+def test_names_are_unique_over_parameters_choices_and_conditions():
+    with pytest.raises(ValueError, match="'a' more than once"):
+        ParameterSpace([Parameter("a", 0, 1)], conditions=[Parameter("a", 0, 1)])
+
+
+def test_the_dictionary_of_continuous_parameters_is_that_of_the_first_version(space):
+    # Fingerprints of caches hash it.
+    assert space.to_dict() == {
+        "parameters": [
+            {"name": "f_c", "low": 512.0, "high": 1024.0, "scale": "log", "unit": "Hz"},
+            {"name": "position", "low": -3.0, "high": 2.0, "scale": "linear", "unit": "cm"},
+            {"name": "dispersion", "low": 1e-5, "high": 0.3, "scale": "log", "unit": ""},
+        ]
+    }
+
+
+def test_a_space_made_under_inference_mode_passes_gradients():
+    with torch.inference_mode():
+        space = ParameterSpace([Parameter("f", 1.0, 2.0, "log"), Parameter("g", 0.0, 1.0)])
+    u = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    space.from_unit(u).sum().backward()
+    assert torch.isfinite(u.grad).all()
+    assert u.grad.all()

@@ -1,0 +1,82 @@
+"""Designs: points that fill the unit cube."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pnp._text import did_you_mean
+
+__all__ = ["METHODS", "draw"]
+
+METHODS = ("sobol", "uniform", "lhs", "grid")
+
+
+def draw(
+    names: Sequence[str], n: int | Sequence[int], method: str = "sobol", seed: int = 0
+) -> Float[Tensor, "n D"]:
+    """Draw a design of n points in the unit cube.
+
+    Args:
+        names: Names of the D axes, for messages.
+        n: Number of points. For "grid" either k**D, or the number of points along each of the D axes.
+        method: "sobol" (scrambled Sobol sequence), "uniform" (independent draws), "lhs" (Latin hypercube) or
+            "grid".
+        seed: Seed; equal arguments give equal points. Ignored by "grid".
+
+    Returns:
+        Points in [-1, 1]^D, shape (n, D), float64, on the CPU.
+
+    Raises:
+        ValueError: If the method is unknown or `n` does not fit it.
+
+    Source:
+        Owen, "Scrambling Sobol' and Niederreiter-Xing points", J. Complexity 14 (1998).
+    """
+    if method not in METHODS:
+        allowed = ", ".join(map(repr, METHODS))
+        raise ValueError(
+            f"unknown sampling method {method!r}, expected one of {allowed}{did_you_mean(method, METHODS)}"
+        )
+    if method == "grid":
+        return _grid(names, n)
+    if not isinstance(n, int) or n < 1:
+        raise ValueError(f"sample(method={method!r}) needs a number of points n >= 1, got {n!r}")
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    if method == "uniform":
+        unit = rng.random((n, len(names)))
+    else:
+        from scipy.stats import qmc
+
+        if method == "lhs":
+            unit = qmc.LatinHypercube(len(names), rng=rng).random(n)
+        else:
+            # Whole powers of two keep the sequence balanced; its prefix is the same whatever their size.
+            unit = qmc.Sobol(len(names), rng=rng).random_base2((n - 1).bit_length())[:n]
+    return torch.from_numpy(2.0 * unit - 1.0)
+
+
+def _grid(names: Sequence[str], n: int | Sequence[int]) -> Tensor:
+    d = len(names)
+    if isinstance(n, int):
+        side = round(n ** (1.0 / d)) if n > 0 else 0
+        if side < 1 or side**d != n:
+            near = " or ".join(str(max(side + step, 1) ** d) for step in (0, 1))
+            raise ValueError(
+                f"a grid over {d} parameters has k**{d} points, got n = {n}; "
+                f"take {near}, or give the number of points along each axis"
+            )
+        counts: Sequence[int] = (side,) * d
+    else:
+        counts = tuple(n)
+        if len(counts) != d or min(counts) < 1:
+            raise ValueError(
+                f"a grid needs a positive number of points for each of {', '.join(names)}, got {list(counts)}"
+            )
+    axes = [torch.linspace(-1.0 if k > 1 else 0.0, 1.0, k, dtype=torch.float64) for k in counts]
+    return torch.cartesian_prod(*axes).reshape(-1, d)
