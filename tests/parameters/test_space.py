@@ -379,12 +379,3 @@ def test_the_dictionary_of_continuous_parameters_is_that_of_the_first_version(sp
             {"name": "dispersion", "low": 1e-5, "high": 0.3, "scale": "log", "unit": ""},
         ]
     }
-
-
-def test_a_space_made_under_inference_mode_passes_gradients():
-    with torch.inference_mode():
-        space = ParameterSpace([Parameter("f", 1.0, 2.0, "log"), Parameter("g", 0.0, 1.0)])
-    u = torch.zeros(2, dtype=torch.float64, requires_grad=True)
-    space.from_unit(u).sum().backward()
-    assert torch.isfinite(u.grad).all()
-    assert u.grad.all()
