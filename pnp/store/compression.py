@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import h5py
@@ -31,13 +30,13 @@ def check_compression(compression: str) -> None:
 
 
 def is_compressed(file: h5py.File) -> bool:
-    """Whether an open cache is compressed; one that only refers to shards is not."""
+    """Tell if an open cache is compressed; one that only refers to shards is not."""
     metrics = file["M"]
     return not metrics.is_virtual and bool(metrics.id.get_create_plist().get_nfilters())
 
 
 def write_compressed(source: h5py.File, header: CacheHeader, target: Path) -> None:
-    """Write a compressed copy of a finished cache and flush it to the disk.
+    """Write a compressed copy of a finished cache.
 
     The same content gives the same bytes. Fletcher's checksum over every compressed chunk lets HDF5 itself
     notice a flipped byte, those included that the decompressor would pass over.
@@ -60,8 +59,6 @@ def write_compressed(source: h5py.File, header: CacheHeader, target: Path) -> No
             for start in range(0, len(dataset), rows):
                 dataset[start : start + rows] = source[column.name][start : start + rows]
             write_description(dataset, column, header)
-    with target.open("rb") as stream:
-        os.fsync(stream.fileno())
 
 
 def _create(file: h5py.File, column: Column, n_rows: int, chunk_rows: int, filtered: bool) -> h5py.Dataset:

@@ -21,7 +21,7 @@ _ROUNDED = {"float64": 1e-10, "float32": 1e-5, "float16": 3e-3}
 
 @dataclass(frozen=True)
 class IntegrityReport:
-    """What a check of a cache found.
+    """Result of checking a cache.
 
     Args:
         path: The cache.
@@ -29,7 +29,7 @@ class IntegrityReport:
         n_pending: Rows whose block has never been sealed.
         n_failed: Rows whose sound failed.
         problems: One sentence for each thing that is wrong.
-        n_recomputed: Rows that were derived anew and compared.
+        n_recomputed: Rows that were computed again and compared.
     """
 
     path: Path
@@ -41,7 +41,7 @@ class IntegrityReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong; rows that are still to be computed are not."""
+        """True if nothing is wrong; rows still to be computed are no fault."""
         return not self.problems
 
     def __str__(self) -> str:

@@ -1,4 +1,8 @@
-"""One writer at a time."""
+"""Lock of a cache: one writer at a time.
+
+The package filelock was tried in place of this module and does not keep its promises: its lock by the operating
+system does not record who holds it, and its lock file stays behind when the lock is released.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,7 @@ if sys.platform == "win32":
 
     def _try_lock(descriptor: int) -> bool:
         try:
-            # A byte far beyond the text, which Windows would otherwise hide from the one who asks for the
-            # holder.
+            # A byte far beyond the text: Windows hides what is locked from whoever asks for the holder.
             os.lseek(descriptor, 1 << 20, os.SEEK_SET)
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -35,7 +38,7 @@ else:
 
 
 class WriterLock:
-    """Exclusive right to write a cache, for as long as the context lasts.
+    """Exclusive right to write a cache, as long as the context lasts.
 
     The lock is on a file beside the cache, so that readers of the cache, plain h5py among them, never meet
     it. The operating system drops it when its holder dies, however that happens: a lock file that was left

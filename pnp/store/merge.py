@@ -1,4 +1,4 @@
-"""Shards into one cache."""
+"""Merging of shards into one cache."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from pnp._files import replacing
 from pnp.errors import CacheConfigMismatch, CacheCorrupt, CacheError
 from pnp.store.compression import LIBVER, is_compressed
 from pnp.store.lock import WriterLock
 from pnp.store.opening import open_cache
 from pnp.store.provenance import differences
-from pnp.store.schema import CacheHeader, digest_rows, read_header, write_attributes, write_description
-from pnp.store.writer import CacheWriter, done_blocks
+from pnp.store.schema import (
+    CacheHeader,
+    digest_rows,
+    done_blocks,
+    read_header,
+    write_attributes,
+    write_description,
+)
+from pnp.store.writer import CacheWriter
 
 # Without its open file: a system may allow fewer open files than there are shards.
 _Shard = tuple[Path, CacheHeader]
@@ -122,23 +130,21 @@ def _checked_block(path: Path, part: CacheHeader, file: h5py.File, block: int) -
 
 def _link(shards: Sequence[_Shard], header: CacheHeader, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    draft = out.with_name(f"{out.name}.new")
-    with WriterLock(out):
-        try:
-            with h5py.File(draft, "w", libver=LIBVER, locking=False) as file:
-                write_attributes(file, header.attributes())
-                for column in (*header.columns, *header.bookkeeping):
-                    per_block = column in header.bookkeeping
-                    total = header.n_blocks if per_block else header.n_rows
-                    layout = h5py.VirtualLayout((total, *column.shape), np.dtype(column.dtype))
-                    for path, part in shards:
-                        start = part.first_row // part.block if per_block else part.first_row
-                        n_rows = part.n_blocks if per_block else part.n_rows
-                        target = os.path.relpath(path.absolute(), out.absolute().parent)
-                        layout[start : start + n_rows] = h5py.VirtualSource(
-                            target, column.name, shape=(n_rows, *column.shape)
-                        )
-                    write_description(file.create_virtual_dataset(column.name, layout), column, header)
-            draft.replace(out)
-        finally:
-            draft.unlink(missing_ok=True)
+    with (
+        WriterLock(out),
+        replacing(out) as draft,
+        h5py.File(draft, "w", libver=LIBVER, locking=False) as file,
+    ):
+        write_attributes(file, header.attributes())
+        for column in (*header.columns, *header.bookkeeping):
+            per_block = column in header.bookkeeping
+            total = header.n_blocks if per_block else header.n_rows
+            layout = h5py.VirtualLayout((total, *column.shape), np.dtype(column.dtype))
+            for path, part in shards:
+                start = part.first_row // part.block if per_block else part.first_row
+                n_rows = part.n_blocks if per_block else part.n_rows
+                target = os.path.relpath(path.absolute(), out.absolute().parent)
+                layout[start : start + n_rows] = h5py.VirtualSource(
+                    target, column.name, shape=(n_rows, *column.shape)
+                )
+            write_description(file.create_virtual_dataset(column.name, layout), column, header)

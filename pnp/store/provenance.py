@@ -1,4 +1,4 @@
-"""What determines the numbers of a cache, as canonical JSON, and its fingerprint."""
+"""Configuration that determines the numbers of a cache, as canonical JSON, and its fingerprint."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def describe(module: nn.Module) -> dict[str, Any]:
 
 
 def _as_json(value: Any, demand: str) -> Any:
-    """Through JSON and back, so that tuples and lists compare equal with what is read from a file."""
+    """Pass a value through JSON, so that tuples compare equal with lists that are read from a file."""
     try:
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError) as error:
@@ -76,7 +76,7 @@ def _as_json(value: Any, demand: str) -> Any:
 
 
 def _speaks_for_itself(module: nn.Module) -> bool:
-    """Whether the module and all parts of it that hold tensors have a `config()`."""
+    """Tell if the module and all its parts that hold tensors have a `config()`."""
     parts = [part for part in module.children() if part.state_dict()]
     return callable(getattr(module, "config", None)) and all(_speaks_for_itself(part) for part in parts)
 

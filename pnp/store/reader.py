@@ -20,8 +20,7 @@ from pnp.errors import CacheError
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import ParameterSpace
 from pnp.store.opening import open_cache
-from pnp.store.schema import FOLDS, CacheHeader, Status, read_header
-from pnp.store.writer import done_blocks
+from pnp.store.schema import FOLDS, CacheHeader, Status, done_blocks, read_header
 
 Rows = int | slice | Sequence[int] | Tensor | np.ndarray
 
@@ -29,9 +28,8 @@ Rows = int | slice | Sequence[int] | Tensor | np.ndarray
 class MetricCache:
     """A cache of metrics, opened for reading.
 
-    Which rows are there is what was there on opening; open the file again to see what a running
-    precomputation has added. An instance can be pickled and used in forked or spawned workers: every process
-    opens the file for itself.
+    Rows that a running precomputation adds later are seen when the file is opened again. An instance can be
+    pickled and used in forked or spawned workers: every process opens the file for itself.
 
     Args:
         path: File made by `pnp.precompute` or `pnp merge`.
@@ -111,7 +109,7 @@ class MetricCache:
 
     @property
     def stored(self) -> tuple[str, ...]:
-        """Which of the optional datasets "S" and "J" are there."""
+        """Optional datasets that the file keeps, of "S" and "J"."""
         return self._header.store
 
     def __len__(self) -> int:
@@ -152,7 +150,7 @@ class MetricCache:
 
     @cached_property
     def ok(self) -> Bool[Tensor, " N"]:
-        """Whether the row has a metric, (N,)."""
+        """Mask of the rows that have a metric, (N,)."""
         return self.status == Status.OK
 
     def rows(self, fold: str | None = None) -> Int[Tensor, " n"]:

@@ -58,7 +58,7 @@ class Column:
         dtype: NumPy type string, little-endian.
         shape: Shape of one row.
         unit: Physical unit, or "1".
-        description: What it is, in a phrase.
+        description: Meaning, in a phrase.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Column:
 
 @dataclass(frozen=True)
 class CacheHeader:
-    """What is known of a cache before its first sound: its size and where its numbers come from.
+    """Size and provenance of a cache, known before its first sound.
 
     Args:
         space: Parameter space, P parameters.
@@ -213,6 +213,16 @@ def digest_rows(rows: np.ndarray) -> np.ndarray:
     return np.frombuffer(hashlib.sha256(np.ascontiguousarray(rows).tobytes()).digest(), np.uint8)
 
 
+def done_blocks(header: CacheHeader, file: h5py.File) -> set[int]:
+    """Blocks whose seal is in place and matches their checksums."""
+    checksums, seals = file["checksum"][...], file["seal"][...]
+    return {
+        int(block)
+        for block in np.flatnonzero(seals.any(axis=1))
+        if np.array_equal(seals[block], header.seal(int(block), checksums[block]))
+    }
+
+
 def cache_bytes(header: CacheHeader) -> int:
     """Bytes that a file will take, to within a few kilobytes of attributes."""
     total = sum(
@@ -223,7 +233,7 @@ def cache_bytes(header: CacheHeader) -> int:
 
 
 def stored_columns(store: str | Sequence[str]) -> tuple[str, ...]:
-    """Which of "S" and "J" to keep, from a level ("metric", "features", "jacobian") or from their names.
+    """Return which of "S" and "J" to keep, from a level ("metric", "features", "jacobian") or from their names.
 
     Raises:
         ValueError: If a name is neither.
@@ -252,7 +262,7 @@ def write_attributes(target: h5py.Group | h5py.Dataset, attributes: Mapping[str,
 
 
 def write_description(dataset: h5py.Dataset, column: Column, header: CacheHeader) -> None:
-    """Write what a dataset is into its attributes."""
+    """Write unit and meaning of a dataset into its attributes."""
     write_attributes(dataset, {"unit": column.unit, "description": column.description})
     if column.name == "checksum":
         write_attributes(dataset, {"columns": [c.name for c in header.columns]})

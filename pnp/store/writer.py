@@ -23,6 +23,7 @@ from typing import BinaryIO
 import h5py
 import numpy as np
 
+from pnp._files import replacing
 from pnp.errors import CacheCorrupt, CacheError
 from pnp.store.compression import LIBVER, check_compression, is_compressed, write_compressed
 from pnp.store.integrity import EXACT, check_integrity
@@ -33,6 +34,7 @@ from pnp.store.schema import (
     Column,
     cache_bytes,
     digest_rows,
+    done_blocks,
     read_header,
     write_attributes,
     write_description,
@@ -111,7 +113,7 @@ class CacheWriter:
 
     @property
     def pending(self) -> list[int]:
-        """Blocks that are still to be computed, in order."""
+        """Blocks still to be computed, in order."""
         return [block for block in range(self.header.n_blocks) if block not in self.done]
 
     def write_block(self, block: int, columns: Mapping[str, np.ndarray]) -> None:
@@ -155,11 +157,11 @@ class CacheWriter:
 
     @property
     def bytes_needed(self) -> int:
-        """Bytes of disk that a new file takes at most; the plain file and its compressed copy meet at the end."""
+        """Bytes of disk that a new file takes at most; at the end a compressed copy lies beside the plain file."""
         return (cache_bytes(self.header) + _OVERHEAD_BYTES) * (2 if self.compression != "none" else 1)
 
     def compress(self) -> None:
-        """Put a compressed copy in the place of the finished file, if it is still plain.
+        """Replace the finished file by a compressed copy, if it is still plain.
 
         The copy is flushed to the disk and verified before it takes the plain file's place: a process that is
         killed meanwhile leaves a finished, plain cache.
@@ -172,31 +174,23 @@ class CacheWriter:
             raise CacheError(f"{self.path} cannot be compressed before its last {len(self.pending)} blocks.")
         if not self._is_plain:
             return
-        draft = self._draft
         try:
-            with open_cache(self.path) as source:
-                write_compressed(source, self.header, draft)
-            report = check_integrity(draft)
-            if not report.ok:
-                raise CacheCorrupt(
-                    f"{self.path}: its compressed copy does not verify ({report.problems[0]}); the plain file "
-                    "is kept, see what `pnp verify` says of it."
-                )
-            draft.replace(self.path)
+            with replacing(self.path) as draft:
+                with open_cache(self.path) as source:
+                    write_compressed(source, self.header, draft)
+                report = check_integrity(draft)
+                if not report.ok:
+                    raise CacheCorrupt(
+                        f"{self.path}: its compressed copy does not verify ({report.problems[0]}); the plain "
+                        "file is kept, see what `pnp verify` says about it."
+                    )
         except OSError as error:
             # HDF5 puts file descriptors and addresses into its messages.
             why = os.strerror(error.errno) if error.errno else str(error)
             raise CacheError(
                 f"cannot compress {self.path}: {why}; it is finished, and stays as it is."
             ) from error
-        finally:
-            draft.unlink(missing_ok=True)
         self._is_plain = False
-        _sync_directory(self.path.parent)
-
-    @property
-    def _draft(self) -> Path:
-        return self.path.with_name(f"{self.path.name}.new")
 
     def _make_directory(self) -> None:
         try:
@@ -209,26 +203,21 @@ class CacheWriter:
         free = shutil.disk_usage(self.path.parent).free
         if needed > free:
             raise CacheError(_too_small(self.path, needed, free))
-        # The lock is ours, so a file of this name is the remains of a writer that was killed right here.
-        draft = self._draft
         try:
-            with h5py.File(draft, "w", libver=LIBVER, locking=False) as file:
-                _lay_out(file, self.header)
-                for name, data in self._known.items():
-                    file[name][...] = data
-            with draft.open("r+b", buffering=0) as stream:
+            # The lock is ours, so a draft that is there already is what a killed writer left.
+            with replacing(self.path) as draft:
+                with h5py.File(draft, "w", libver=LIBVER, locking=False) as file:
+                    _lay_out(file, self.header)
+                    for name, data in self._known.items():
+                        file[name][...] = data
                 if hasattr(os, "posix_fallocate"):
-                    # Claims the disk space now, rather than running out of it overnight.
-                    os.posix_fallocate(stream.fileno(), 0, draft.stat().st_size)
-                os.fsync(stream.fileno())
-            draft.replace(self.path)
+                    with draft.open("r+b", buffering=0) as stream:
+                        # Claims the disk space now, rather than running out of it overnight.
+                        os.posix_fallocate(stream.fileno(), 0, draft.stat().st_size)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise CacheError(_too_small(self.path, needed, free)) from error
             raise
-        finally:
-            draft.unlink(missing_ok=True)
-        _sync_directory(self.path.parent)
 
     def _open(self) -> None:
         with open_cache(self.path) as file:
@@ -271,16 +260,6 @@ class CacheWriter:
         os.fsync(self._stream.fileno())
 
 
-def done_blocks(header: CacheHeader, file: h5py.File) -> set[int]:
-    """Blocks whose seal is in place and matches their checksums."""
-    checksums, seals = file["checksum"][...], file["seal"][...]
-    return {
-        int(block)
-        for block in np.flatnonzero(seals.any(axis=1))
-        if np.array_equal(seals[block], header.seal(int(block), checksums[block]))
-    }
-
-
 def _known_columns(header: CacheHeader) -> tuple[Column, ...]:
     return tuple(column for column in header.columns if column.name in ("id", "fold", "theta", "u"))
 
@@ -309,7 +288,7 @@ def _lay_out(file: h5py.File, header: CacheHeader) -> None:
 
 
 def _offset(dataset: h5py.Dataset, column: Column, path: Path) -> int:
-    """Where row 0 lies in the file, having made sure that all others follow it."""
+    """Return the place of row 0 in the file, after a check that all other rows follow."""
     linear = dataset.chunks is not None and dataset.chunks[1:] == column.shape and not dataset.is_virtual
     if linear and dataset.id.get_create_plist().get_nfilters() == 0:
         count = dataset.id.get_num_chunks()
@@ -326,13 +305,3 @@ def _too_small(path: Path, needed: int, free: int) -> str:
         f"{path} needs {needed / 1e9:.3g} GB and the disk has {free / 1e9:.3g} GB free; store less "
         "(store='metric' keeps neither features nor Jacobians), or choose another disk."
     )
-
-
-def _sync_directory(directory: Path) -> None:
-    if os.name != "posix":
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

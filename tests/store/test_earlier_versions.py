@@ -4,13 +4,16 @@ import json
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
+import torch
+from caches import wipe
 from torch import nn
 
 import pnp
 from pnp.features import Features, MultiscaleSpectrogram, MultiscaleSTFT, TimeFrequencyScattering
-from pnp.store import check_integrity
+from pnp.store import CacheWriter, MetricCache, check_integrity
 from pnp.store.provenance import describe
 from pnp.synths import Restriction, make
 
@@ -61,3 +64,36 @@ def test_a_cache_that_was_begun_is_continued_to_the_same_end(name: str, tmp_path
         # Other releases of PyTorch may round otherwise; the scale is that of each sound's metric.
         assert (np.abs(matrix - expected).max((1, 2)) <= 1e-4 * np.abs(expected).max((1, 2))).all()
     assert check_integrity(path).ok
+
+
+@pytest.fixture
+def first_version(tmp_path: Path) -> Path:
+    """What pnp wrote with schema version 1: 40 sounds, of which the fast ones were silent."""
+    return Path(shutil.copy(FOLDER / "version-1.h5", tmp_path))
+
+
+def test_cache_of_schema_version_1_opens_and_verifies(first_version: Path) -> None:
+    assert str(check_integrity(first_version)).endswith("version-1.h5: 40 of 40 rows, 7 failed: intact")
+    with MetricCache(first_version) as cache:
+        assert cache.header.schema_version == 1
+        assert cache.stored == ("S", "J")
+        assert set(cache.failures.values()) == {"the sound is silent"}
+        J = cache.jacobian(cache.rows()).double()
+        M = cache.metric(cache.rows()).matrix
+        assert torch.allclose(J.mT @ J, M, rtol=1e-5, atol=1e-6 * float(M.max()))
+
+
+def test_cache_of_schema_version_1_is_continued_and_compressed(first_version: Path) -> None:
+    before = first_version.read_bytes()
+    with MetricCache(first_version) as cache:
+        header = cache.header
+    with h5py.File(first_version) as file:
+        columns = {name: file[name][...] for name in file}
+    known = {name: columns[name] for name in ("id", "fold", "theta", "u")}
+    wipe(first_version, "seal", 2)
+    with CacheWriter(first_version, header, known) as writer:
+        assert writer.pending == [2]
+        writer.write_block(2, {name: column[header.rows(2)] for name, column in columns.items()})
+        assert first_version.read_bytes() == before
+        writer.compress()
+    assert check_integrity(first_version).ok

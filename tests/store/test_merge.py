@@ -1,0 +1,116 @@
+"""Shards into one cache: the bytes of one run, and no zeros for a shard that is gone."""
+
+import multiprocessing
+import resource
+from pathlib import Path
+
+import pytest
+import torch
+from caches import BLOCK, SIZE, compressed, flip, forks, make, offset, shards, wipe
+from toy import ToyFeatures, ToySynth
+
+from pnp.errors import CacheConfigMismatch, CacheCorrupt, CacheError
+from pnp.offline.precompute import precompute
+from pnp.store import MetricCache, check_integrity, merge
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_copied_shards_are_the_bytes_of_one_run(path: Path, tmp_path: Path, n: int) -> None:
+    merge(shards(tmp_path, n)[::-1], tmp_path / "merged.h5", copy=True)
+    assert (tmp_path / "merged.h5").read_bytes() == path.read_bytes()
+
+
+def test_linked_shards_read_like_one_run(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    merged = tmp_path / "merged.h5"
+    merge(shards(tmp_path / "parts", 3), merged)
+    with MetricCache(path) as one, MetricCache(merged) as many:
+        assert many.fingerprint == one.fingerprint
+        assert torch.equal(many.metrics().factor, one.metrics().factor)
+        assert torch.equal(many.jacobian(slice(None)), one.jacobian(slice(None)))
+        assert torch.equal(many.features([3, 50, 20]), one.features([3, 50, 20]))
+        assert torch.equal(many.id, torch.arange(SIZE))
+    assert check_integrity(merged).ok
+    summary = precompute(ToySynth(), ToyFeatures(), merged, size=SIZE, block=BLOCK, progress=False)
+    assert summary.n_resumed == SIZE
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_compressed_shards_merge(path: Path, tmp_path: Path, n: int) -> None:
+    parts = shards(tmp_path, n, compression="gzip")
+    merge(parts, tmp_path / "copy.h5", copy=True)
+    assert (tmp_path / "copy.h5").read_bytes() == compressed(tmp_path / "one.h5").read_bytes()
+    merge(parts, tmp_path / "linked.h5")
+    assert check_integrity(tmp_path / "linked.h5").ok
+    with MetricCache(tmp_path / "linked.h5") as linked, MetricCache(path) as one:
+        assert torch.equal(linked.jacobian(slice(None)), one.jacobian(slice(None)))
+
+
+@forks
+def test_more_shards_than_files_may_be_open(tmp_path: Path) -> None:
+    """In a process of its own, whose limit is put below the number of shards."""
+    parts = shards(tmp_path, 40, size=80, block=2)
+    count = len(list(Path("/proc/self/fd").iterdir()))
+    process = multiprocessing.get_context("fork").Process(
+        target=merge_within, args=(parts, tmp_path, count + 20)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+
+
+def merge_within(parts: list[Path], folder: Path, limit: int) -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    merge(parts, folder / "linked.h5")
+    merge(parts, folder / "copy.h5", copy=True)
+    assert check_integrity(folder / "copy.h5").ok
+    # HDF5 would read zeros from the shards that it cannot open.
+    with pytest.raises(
+        CacheError, match=rf"merged from 40 shards, .* may have {limit} files open; raise that"
+    ):
+        MetricCache(folder / "linked.h5")
+
+
+def test_linked_shards_move_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    merge(shards(tmp_path / "here", 2), tmp_path / "here" / "merged.h5")
+    (tmp_path / "here").rename(tmp_path / "there")
+    monkeypatch.chdir("/")
+    assert check_integrity(tmp_path / "there" / "merged.h5").ok
+
+
+def test_missing_shard_is_named(tmp_path: Path) -> None:
+    """HDF5 would read zeros."""
+    parts = shards(tmp_path, 2)
+    merge(parts, tmp_path / "merged.h5")
+    parts[1].unlink()
+    with pytest.raises(FileNotFoundError, match=r"part1\.h5 is no longer there"):
+        MetricCache(tmp_path / "merged.h5")
+
+
+def test_flipped_byte_in_a_shard_is_found(tmp_path: Path) -> None:
+    parts = shards(tmp_path, 2)
+    merge(parts, tmp_path / "merged.h5")
+    flip(parts[1], offset(parts[1], "M") + 5)
+    assert "rows 32 to 39: dataset 'M'" in " ".join(check_integrity(tmp_path / "merged.h5").problems)
+    with pytest.raises(CacheCorrupt, match=r"part1\.h5: rows 0 to 7 of dataset 'M'"):
+        merge(parts, tmp_path / "copy.h5", copy=True)
+
+
+def test_shards_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    parts = shards(tmp_path, 3)
+    with pytest.raises(CacheError, match=r"rows 24 to 47 are missing, before .*part2"):
+        merge([parts[0], parts[2]], tmp_path / "merged.h5")
+    with pytest.raises(CacheError, match=r"rows 48 to 69 are missing"):
+        merge(parts[:2], tmp_path / "merged.h5")
+    with pytest.raises(CacheError, match=r"are there twice"):
+        merge([parts[0], parts[1], parts[1], parts[2]], tmp_path / "merged.h5")
+    other = make(tmp_path / "other.h5", shard=(1, 3), seed=4)
+    with pytest.raises(
+        CacheConfigMismatch, match=r"other\.h5 is of another design .*seed: the first has 0, this has 4"
+    ):
+        merge([parts[0], other, parts[2]], tmp_path / "merged.h5")
+    wipe(parts[1], "seal", 0)
+    with pytest.raises(CacheError, match=r"part1\.h5 has 1 blocks still to be computed"):
+        merge(parts, tmp_path / "merged.h5")
+    assert not (tmp_path / "merged.h5").exists()
