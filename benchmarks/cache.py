@@ -1,4 +1,4 @@
-"""What a cache costs: writing, opening, reading rows, random batches, two workers beside one, size.
+"""Cost of a cache: writing, opening, reading rows, random batches, two workers beside one, size.
 
     python benchmarks/cache.py [--section NAME ...] [--json FILE] [--docs FILE]
     python benchmarks/cache.py --results FILE --docs FILE      report what was measured before
@@ -269,7 +269,7 @@ class TimedWriting:
 
 
 def header_of(path: Path) -> CacheHeader:
-    """What a cache says of itself."""
+    """Return what a cache says of itself."""
     with open_cache(path) as file:
         return read_header(file, str(path))
 

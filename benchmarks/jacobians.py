@@ -1,4 +1,4 @@
-"""How right the Jacobians of every synthesizer are, over its whole range, and what the middle of the drum looks like.
+"""Errors of the Jacobians of every synthesizer, over its whole range, and the middle of the drum.
 
     python benchmarks/jacobians.py [--sounds 8] [--docs docs/jacobians.md]
 
@@ -16,8 +16,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pnp import RiemannianMetric, synths, value_and_jacobian
+from pnp._text import markdown_table
 from pnp.bench.environment import environment
-from pnp.bench.report import table_lines
 from pnp.features.standard import standard_features
 
 N_SAMPLES = 4096
@@ -110,9 +110,9 @@ def report(rows: list[list[str]], middle: list[list[str]], n_sounds: int) -> str
         "worst",
         "whole J",
     ]
-    over_the_range = "\n".join(table_lines(columns, rows))
+    over_the_range = markdown_table(columns, rows)
     columns = ["membrane", "normalization", "type", "λ₁", "λ₂", "λ₃", "λ₄", "λ₅"]
-    in_the_middle = "\n".join(table_lines(columns, middle))
+    in_the_middle = markdown_table(columns, middle)
     return f"""# Accuracy of Jacobians
 
 Made by `python benchmarks/jacobians.py --docs docs/jacobians.md`; do not edit, run it again.

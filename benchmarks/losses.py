@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What a training step costs under each loss, on the same batch of chirps.
+"""Cost of a training step under each loss, on the same batch of chirps.
 
     python benchmarks/losses.py --json benchmarks/results/losses.json --docs docs [--peer DIR/bin/python]
 

@@ -1,4 +1,4 @@
-"""How often sounds are matched, by four methods, and what it costs; then recordings of percussion.
+"""Success and cost of matching sounds, by four methods; then recordings of percussion.
 
     python benchmarks/matching.py synthetic --synth chirp --count 200
     python benchmarks/matching.py synthetic --synth drum --count 100

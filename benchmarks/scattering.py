@@ -1,9 +1,49 @@
 #!/usr/bin/env python
-"""The speed table of joint time-frequency scattering, ours beside Kymatio's: `pnp bench`, as a script."""
+"""The page docs/benchmarks.md, from what `pnp bench --json FILE` measured in one run or several.
 
-import sys
+python benchmarks/scattering.py benchmarks/results/A.json benchmarks/results/B.json ... [--docs docs]
+"""
 
-from pnp.cli.main import main
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pnp import plots
+from pnp._files import write_atomically
+from pnp.bench import as_markdown, load_results
+
+_FIGURE = Path("assets") / "benchmark-cost.png"
+
+
+def main() -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("results", nargs="+", type=Path, metavar="FILE", help="JSON that `pnp bench` wrote")
+    parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of the documentation")
+    options = parser.parse_args()
+    write_page(load_results(options.results), options.docs)
+
+
+def write_page(results: dict[str, Any], docs: Path) -> None:
+    """Write the page of the documentation and its figure.
+
+    Args:
+        results: What `run_benchmark` returned.
+        docs: Folder of the documentation.
+    """
+    lines = ["# Benchmarks", "", "Made by these commands; do not edit, run them again.", ""]
+    lines += [f"- `{run['command']}` at commit {run['commit'] or 'unknown'}" for run in results["runs"]]
+    lines += ["", as_markdown(results)]
+    if results["cost"]:
+        (docs / _FIGURE).parent.mkdir(parents=True, exist_ok=True)
+        plots.costs(results["cost"]).savefig(docs / _FIGURE, dpi=120)
+        lines += ["", f"![Time of S and J against N, P and Q]({_FIGURE.as_posix()})"]
+    write_atomically(docs / "benchmarks.md", "\n".join(lines) + "\n")
+
 
 if __name__ == "__main__":
-    sys.exit(main(["bench", *sys.argv[1:]]))
+    main()

@@ -11,6 +11,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
+from scipy.stats import t as student
+
 TUNING_SEED = 1000
 ORDER = (
     "P",
@@ -33,18 +35,17 @@ ORDER = (
     "JTFS",
     "SCRAPL",
 )
-# Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom.
-STUDENT = (12.71, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 Groups = dict[tuple[str, str], list[dict[str, Any]]]
 
 
 def interval(values: list[float]) -> tuple[float, float | None]:
-    """Mean, and half the 95 % interval of it; None for a single value."""
+    """Return the mean and half of its 95 % interval by Student's t; None for a single value."""
     mean = math.fsum(values) / len(values)
     if len(values) < 2:
         return mean, None
-    quantile = STUDENT[min(len(values) - 1, len(STUDENT)) - 1]
+    # Two-sided: 2.5 % beyond either end.
+    quantile = float(student.ppf(0.975, len(values) - 1))
     return mean, quantile * statistics.stdev(values) / math.sqrt(len(values))
 
 
@@ -55,7 +56,7 @@ def shown(values: list[float], digits: int) -> str:
 
 
 def settings(run: dict[str, Any]) -> tuple[Any, ...]:
-    """What a search chooses."""
+    """Return what a search chooses."""
     return run["learning_rate"], run["damping"], run.get("reach")
 
 
@@ -127,7 +128,7 @@ def section(results: dict[str, Any]) -> list[str]:
 
 
 def _processors(groups: Groups, results: dict[str, Any]) -> str:
-    """What the runs were made on."""
+    """Describe what the runs were made on."""
     default = results["environment"]["cpu"]
     return " or ".join(sorted({run.get("cpu", default) for runs in groups.values() for run in runs}))
 
@@ -192,7 +193,7 @@ def relative(
 
 
 def answer(groups: Groups, transforms: list[str]) -> list[str]:
-    """Whether each loss beats P-loss in the distance that it was made for, seed by seed."""
+    """Compare each loss with P-loss in the distance that it was made for, seed by seed."""
     if ("P", "-") not in groups:
         return []
     baseline = groups["P", "-"]
@@ -246,7 +247,7 @@ def variations(results: dict[str, Any]) -> list[str]:
 
 
 def last_weights(groups: Groups, transforms: list[str]) -> list[str]:
-    """Whether what is kept, the weights that were best by each loss's own measure, decides who wins."""
+    """Tell if the choice of weights, the best by each loss's own measure, decides who wins."""
     judged = {key: [run for run in runs if "last" in run] for key, runs in groups.items()}
     judged = {key: runs for key, runs in judged.items() if runs}
     if ("P", "-") not in judged:
@@ -297,7 +298,7 @@ def _mean(runs: list[dict[str, Any]], name: str) -> float:
 
 
 def conditions(results: dict[str, Any]) -> list[str]:
-    """What the metrics say about the parameters."""
+    """Summarize what the metrics say about the parameters."""
     names = results["runs"][0]["parameters"]
     lines = [
         "Diagonal of the mean metric, what is heard of each parameter alone, and median condition number:",

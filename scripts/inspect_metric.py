@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What the metric of a cache says: `python scripts/inspect_metric.py cache/chirp.h5 --png figures`."""
+"""Report on the metric of a cache: `python scripts/inspect_metric.py cache/chirp.h5 --png figures`."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""The speed table of joint time-frequency scattering, beside its peers: what `pnp bench` runs."""
+"""Speed table of joint time-frequency scattering, beside its peers: `pnp bench`."""
 
 from pnp.bench.configurations import STANDARD, Configuration
-from pnp.bench.report import as_markdown, write_page
-from pnp.bench.run import merge_results, run_benchmark
+from pnp.bench.report import as_markdown
+from pnp.bench.run import load_results, merge_results, run_benchmark
 
-__all__ = ["STANDARD", "Configuration", "as_markdown", "merge_results", "run_benchmark", "write_page"]
+__all__ = ["STANDARD", "Configuration", "as_markdown", "load_results", "merge_results", "run_benchmark"]

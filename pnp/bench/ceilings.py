@@ -1,4 +1,4 @@
-"""What the machine can do at best: matrix products, Fourier transforms, pointwise operations, memory."""
+"""Ceilings of the machine: matrix products, Fourier transforms, pointwise operations, memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is measured: settings of the transform, and a real sound with its tangents."""
+"""Standard configurations: settings of the transform, and a real sound with its tangents."""
 
 from __future__ import annotations
 

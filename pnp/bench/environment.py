@@ -1,4 +1,4 @@
-"""Where a benchmark ran."""
+"""Machine and versions that a benchmark ran on."""
 
 from __future__ import annotations
 

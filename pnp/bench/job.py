@@ -1,4 +1,4 @@
-"""What is measured in a process of its own, because its memory is: `python -m pnp.bench.job`, a JSON job on its input.
+"""Job in a process of its own, because its memory is measured: `python -m pnp.bench.job`, JSON on its input.
 
 It says "ready" when all is built and warm, starts at the next line of its input, and ends with its answer in JSON.
 """

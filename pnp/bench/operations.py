@@ -1,4 +1,4 @@
-"""How much there is to compute: operations of a scattering transform, counted from its plan."""
+"""Number of operations of a scattering transform, counted from its plan."""
 
 from __future__ import annotations
 

@@ -1,20 +1,18 @@
-"""Benchmarks as text: Markdown whose tables are aligned, so that it reads in a terminal as well as on a page."""
+"""Report of a benchmark: Markdown whose tables are aligned, for a terminal as well as for a page."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
+from pnp._text import markdown_table
 from pnp.bench.peer import INSTALL, VARIABLE
 
-_PAGE = "benchmarks.md"
-_FIGURE = Path("assets") / "benchmark-cost.png"
 _NOT_MEASURED = "–"
 
 
 def as_markdown(results: dict[str, Any], heading: str = "##") -> str:
-    """The report of a benchmark.
+    """Return the report of a benchmark.
 
     Args:
         results: What `run_benchmark` returned.
@@ -40,32 +38,6 @@ def as_markdown(results: dict[str, Any], heading: str = "##") -> str:
     return "\n\n".join(blocks)
 
 
-def write_page(results: dict[str, Any], folder: Path) -> list[Path]:
-    """Write the page of the documentation, and the figure that it shows.
-
-    Args:
-        results: What `run_benchmark` returned.
-        folder: Folder of the documentation.
-
-    Returns:
-        What was written.
-    """
-    written = [folder / _PAGE]
-    lines = ["# Benchmarks", "", "Made by these commands; do not edit, run them again.", ""]
-    lines += [f"- `{run['command']}` at commit {run['commit'] or 'unknown'}" for run in results["runs"]]
-    lines += ["", as_markdown(results)]
-    folder.mkdir(parents=True, exist_ok=True)
-    if results["cost"]:
-        from pnp.plots import costs
-
-        (folder / _FIGURE).parent.mkdir(parents=True, exist_ok=True)
-        costs(results["cost"]).savefig(folder / _FIGURE, dpi=120)
-        written.append(folder / _FIGURE)
-        lines += ["", f"![Time of S and J against N, P and Q]({_FIGURE.as_posix()})"]
-    written[0].write_text("\n".join(lines) + "\n")
-    return written
-
-
 def _speed(results: dict[str, Any]) -> Iterable[str]:
     tables = results["configurations"]
     if not tables:
@@ -84,7 +56,7 @@ def _speed(results: dict[str, Any]) -> Iterable[str]:
                     _error(errors.get("noise")),
                 ]
             )
-    yield from table_lines(["", "ours, ms", "Kymatio, ms", "ratio", "error, sound", "error, noise"], rows)
+    yield markdown_table(["", "ours, ms", "Kymatio, ms", "ratio", "error, sound", "error, noise"], rows)
     yield ""
     for name, table in tables.items():
         yield (
@@ -115,7 +87,7 @@ def _speed(results: dict[str, Any]) -> Iterable[str]:
             for name, table in tables.items()
         ]
         columns = ["2P forwards", "Kymatio, s", "error of these", "error of ours", "of the reference"]
-        yield from table_lines(columns, rows)
+        yield markdown_table(columns, rows)
         yield ""
         yield "Errors are relative, ‖ours − Kymatio's‖ / ‖Kymatio's‖, on a synthesized sound with its own tangents and"
         yield 'on white noise, with `normalization="kymatio"`, which is also what is timed. The reference of J is ours'
@@ -132,7 +104,7 @@ def _speed(results: dict[str, Any]) -> Iterable[str]:
             for name, table in tables.items()
         ]
         columns = ["gradient", "parameters, ours", "Kymatio", "samples, ours", "Kymatio"]
-        yield from table_lines(columns, rows)
+        yield markdown_table(columns, rows)
     yield ""
     defaults = ", ".join(
         f"{name} {_milliseconds(table['default_normalization'])} ms" for name, table in tables.items()
@@ -161,7 +133,7 @@ def _operations(results: dict[str, Any]) -> Iterable[str]:
         for name, table in tables.items()
         for kind, counts in table["operations"].items()
     ]
-    yield from table_lines(
+    yield markdown_table(
         [
             "",
             "matrix products, Gflop",
@@ -198,7 +170,7 @@ def _throughput(results: dict[str, Any]) -> Iterable[str]:
         for entry in entries
     ]
     if rows:
-        yield from table_lines(
+        yield markdown_table(
             ["", "workers", "batch", "sounds a second", "peak memory of a worker, GiB"], rows
         )
         yield ""
@@ -245,7 +217,7 @@ def _cuda(results: dict[str, Any]) -> Iterable[str]:
         "S to CPU",
         "J to CPU",
     ]
-    yield from table_lines(columns, rows)
+    yield markdown_table(columns, rows)
     yield ""
     yield f"{cuda['environment']['gpu']}. {_ceilings(cuda['ceilings'])}."
 
@@ -264,7 +236,7 @@ def _cost(results: dict[str, Any]) -> Iterable[str]:
         )
     ]
     if rows:
-        yield from table_lines(["", "S and J, ms", "times the first", "as operations grow"], rows)
+        yield markdown_table(["", "S and J, ms", "times the first", "as operations grow"], rows)
         yield ""
         first = results["cost"][0]
         held = ", ".join(f"{key}={value}" for key, value in {**first["base"], **first["settings"]}.items())
@@ -284,21 +256,6 @@ def _environment(results: dict[str, Any]) -> Iterable[str]:
             f"- `{run['command']}` at commit {run['commit'] or 'unknown'}, {run['date']}, load average {run['load']} "
             "before it began"
         )
-
-
-def table_lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterable[str]:
-    """Lines of a Markdown table, with aligned columns: the first to the left, all others to the right."""
-    widths = [max(len(cells[i]) for cells in [columns, *rows]) for i in range(len(columns))]
-    rule = ["-" * max(widths[0], 3), *("-" * (max(width, 3) - 1) + ":" for width in widths[1:])]
-
-    def line(cells: Sequence[str]) -> str:
-        rest = (f"{cell:>{max(width, 3)}}" for cell, width in zip(cells[1:], widths[1:], strict=True))
-        return "| " + " | ".join([f"{cells[0]:<{max(widths[0], 3)}}", *rest]) + " |"
-
-    yield line(columns)
-    yield "| " + " | ".join(rule) + " |"
-    for row in rows:
-        yield line(row)
 
 
 def _settings(table: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pnp._files import write_atomically
 from pnp.bench.ceilings import measure_ceilings
 from pnp.bench.configurations import STANDARD, Configuration
 from pnp.bench.environment import commit, environment
@@ -47,15 +48,15 @@ def run_benchmark(
     ceiling_size: int = 2048,
     ceiling_seconds: float = 1.0,
 ) -> dict[str, Any]:
-    """Measure.
+    """Measure speed, accuracy, throughput, memory and cost.
 
     Args:
-        configurations: Which transforms.
+        configurations: Transforms to measure.
         rounds: Times that ours and the peer's are timed in turn.
         peer: Python interpreter of an environment with Kymatio's development version; None to measure ours alone.
         sections: Some of "table", "throughput", "memory" and "cost".
-        json_file: Where to write the result; after each part, so that an interruption loses one.
-        command: What to say that it was made by.
+        json_file: File for the result; written after each part, so that an interruption loses one.
+        command: Command that the result names as its own.
         sweeps: Parameters whose cost is measured.
         sounds: Number of sounds for throughput.
         ceiling_size: Side of the matrices that the machine's ceiling is measured with.
@@ -94,8 +95,7 @@ def run_benchmark(
 
     def save() -> None:
         if json_file is not None:
-            json_file.parent.mkdir(parents=True, exist_ok=True)
-            json_file.write_text(json.dumps(results, indent=1) + "\n")
+            write_atomically(json_file, json.dumps(results, indent=1) + "\n")
 
     _log.info("ceilings of this machine")
     ceilings, copied = measure_ceilings(seconds=ceiling_seconds, size=ceiling_size)
@@ -131,6 +131,32 @@ def run_benchmark(
             _log.info("cost against %s", sweep.name)
             results["cost"].append(measure_sweep(sweep, rounds, ceilings))
             save()
+    return results
+
+
+def load_results(files: Sequence[Path]) -> dict[str, Any]:
+    """Read what runs on one machine wrote, and join it.
+
+    Args:
+        files: JSON files that `run_benchmark` wrote.
+
+    Returns:
+        The same as of one run.
+
+    Raises:
+        OSError: If a file cannot be read.
+        ValueError: If a file is not one of these, or they come from different environments.
+    """
+    return merge_results([_load(file) for file in files])
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is not JSON; expected what `pnp bench --json` wrote") from error
+    if not isinstance(results, dict) or "runs" not in results:
+        raise ValueError(f"{file} holds no runs; expected what `pnp bench --json` wrote")
     return results
 
 

@@ -1,4 +1,4 @@
-"""How the cost of S and J grows with the length of the sound, the number of parameters, and wavelets per octave."""
+"""Cost of S and J against the length of the sound, the number of parameters, and wavelets per octave."""
 
 from __future__ import annotations
 

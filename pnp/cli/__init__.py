@@ -1,1 +1,1 @@
-"""The command line `pnp`: one module a verb, with its arguments and its action side by side."""
+"""The command line `pnp`: parser and outcome, and one module a verb."""

@@ -1,18 +1,22 @@
-"""The whole story, small but real: chirps, their metric, two networks, and which of them matches better."""
+"""`pnp demo`: chirps, their metric, two networks, and which of them matches better."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pnp import plots, synths
-from pnp.features.standard import standard_features
-from pnp.offline.precompute import precompute
-from pnp.report.numbers import cache_report
-from pnp.report.terminal import as_text, evaluations_as_text
-from pnp.store import MetricCache
-from pnp.training.evaluate import Evaluation, evaluate
-from pnp.training.train import TrainResult, train
+from pnp.cli.arguments import add_jobs, add_seed, positive
+from pnp.cli.outcome import EXIT_OK, say
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from pnp.training.evaluate import Evaluation
+    from pnp.training.train import TrainResult
+
+SUMMARY = "the whole story in about two minutes: a cache of chirps, its metric, two networks, a table"
 
 _LABELS = {"pnp": "PNP loss", "p": "P-loss"}
 
@@ -20,7 +24,44 @@ _LABELS = {"pnp": "PNP loss", "p": "P-loss"}
 _SPLIT = (0.7, 0.1, 0.2)
 
 
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--out", default="pnp-demo", metavar="DIR", help="where everything is put")
+    parser.add_argument("--size", type=positive, default=200, metavar="N", help="number of sounds")
+    parser.add_argument("--epochs", type=positive, default=40, metavar="N", help="passes over them")
+    add_seed(parser, "seed of sounds, weights and their order")
+    add_jobs(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Tell the story."""
+    from pnp.features.standard import standard_features
+    from pnp.synths.registry import make
+
+    synth = make("chirp")
+    for paragraph in run_demo(
+        synth,
+        standard_features(synth),
+        Path(options.out),
+        size=options.size,
+        epochs=options.epochs,
+        seed=options.seed,
+        jobs=options.jobs,
+        progress=not options.quiet,
+    ):
+        say(paragraph)
+    return EXIT_OK
+
+
+def way_on(options: argparse.Namespace) -> str:
+    """Return how to continue after an interruption."""
+    del options
+    return "; run the same command again to continue"
+
+
 def run_demo(
+    synth: nn.Module,
+    features: nn.Module,
     out: Path,
     *,
     size: int = 200,
@@ -29,13 +70,15 @@ def run_demo(
     jobs: int = 1,
     progress: bool = True,
 ) -> Iterator[str]:
-    """Precompute a cache of chirps, look at its metric, and train two networks on it.
+    """Precompute a cache of sounds, look at its metric, and train two networks on it.
 
     What is there already from an earlier, interrupted run with the same options is used again.
 
     Args:
+        synth: Synthesizer.
+        features: Feature map.
         out: Directory for the cache, the two training runs and the figures.
-        size: Number of sounds, each 4 s long.
+        size: Number of sounds.
         epochs: Passes of each training run over the sounds.
         seed: Seed of sounds, weights and their order.
         jobs: Worker processes of the offline stage.
@@ -48,9 +91,15 @@ def run_demo(
         CacheConfigMismatch: If `out` holds a demo with other options.
         ValueError: If an option is out of range.
     """
+    from pnp import plots
+    from pnp.offline.precompute import precompute
+    from pnp.report.numbers import cache_report
+    from pnp.report.terminal import as_text, evaluations_as_text
+    from pnp.store import MetricCache
+    from pnp.training.evaluate import evaluate
+    from pnp.training.train import train
+
     out.mkdir(parents=True, exist_ok=True)
-    synth = synths.make("chirp")
-    features = standard_features(synth)
 
     yield f"1. Offline: {size} chirps, their features and Jacobians"
     summary = precompute(
@@ -91,6 +140,8 @@ def run_demo(
 
 
 def _draw_training(results: Mapping[str, TrainResult], path: Path) -> None:
+    from pnp import plots
+
     # Each loss has its own unit; the error is one that both can be seen in.
     errors = {
         label: [epoch["validation_error"] for epoch in result.history] for label, result in results.items()
@@ -104,7 +155,7 @@ def _draw_training(results: Mapping[str, TrainResult], path: Path) -> None:
 
 
 def _verdict(evaluations: Mapping[str, Evaluation]) -> str:
-    """Who comes out ahead, by both measures, and whether that means anything."""
+    """Return who comes out ahead by both measures, and a word on chance."""
     lines = []
     for measure, values in (
         ("distance", {label: e.feature_distance or 0.0 for label, e in evaluations.items()}),

@@ -19,7 +19,7 @@ _GROWTH, _SHRINKAGE = 2.0, 0.5
 
 @dataclass(frozen=True)
 class Descents:
-    """Where descents went.
+    """Paths of descents.
 
     Args:
         path: Accepted points, from the start on, in units of the cube, shape (T + 1, B, P).

@@ -1,7 +1,8 @@
-"""Results that are kept beside the settings they depend on, so that a rerun need not compute them again."""
+"""Results beside the settings they depend on, so that a rerun need not compute them again."""
 
 from __future__ import annotations
 
+import io
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,17 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pnp._files import write_atomically
 from pnp.store.provenance import canonical_json
 
-__all__ = ["kept"]
+__all__ = ["memoized"]
 
 _SETTINGS = "settings"
 
 
-def kept(
+def memoized(
     path: Path, settings: Mapping[str, Any], compute: Callable[[], Mapping[str, Tensor]]
 ) -> dict[str, Tensor]:
-    """Tensors of a file if it was made with these settings, else computed and written.
+    """Return the tensors of a file if it was made with these settings; else compute and write them.
 
     Args:
         path: File ".npz", replaced when the settings differ or it cannot be read.
@@ -43,10 +45,8 @@ def kept(
     except (FileNotFoundError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         pass
     results = dict(compute())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Written aside and moved, so that a file that is there is whole.
-    partial = path.with_suffix(".partial.npz")
     arrays: dict[str, Any] = {name: tensor.numpy(force=True) for name, tensor in results.items()}
-    np.savez(partial, **(arrays | {_SETTINGS: np.array(described)}))
-    partial.replace(path)
+    content = io.BytesIO()
+    np.savez(content, **(arrays | {_SETTINGS: np.array(described)}))
+    write_atomically(path, content.getvalue())
     return results

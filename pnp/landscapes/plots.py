@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from pnp.landscapes.scenes import Landscape
+from pnp.landscapes.surface import Landscape
 from pnp.parameters import Parameter, ParameterSpace
 from pnp.plots.axes import PALETTE
 

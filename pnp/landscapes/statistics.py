@@ -1,4 +1,4 @@
-"""What a loss landscape says about gradient descent, in numbers."""
+"""Numbers of loss landscapes: how gradient descent fares on them, and how far the metric describes them."""
 
 from __future__ import annotations
 
@@ -8,17 +8,24 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
-from pnp.landscapes.scenes import Landscape
+from pnp.landscapes.surface import Landscape
 from pnp.metric.riemannian import RiemannianMetric
 
-__all__ = ["Claims", "agreement_radius", "claims", "reached"]
+__all__ = [
+    "LandscapeNumbers",
+    "NeighbourAgreement",
+    "agreement_radius",
+    "agreement_with_neighbours",
+    "measure",
+    "reached",
+]
 
 # Points of the cube that are closer than this are the same.
 _SAME = 1e-9
 
 
 @dataclass(frozen=True)
-class Claims:
+class LandscapeNumbers:
     """Numbers of a landscape, and of descents on it.
 
     Args:
@@ -47,15 +54,15 @@ class Claims:
 
     @property
     def minimum_at_target(self) -> bool:
-        """Whether no grid point away from the target, by more than a cell, has a lower loss than those near it."""
+        """Tell whether the grid point of lowest loss is within a cell of the target."""
         return max(abs(cells) for cells in self.offset) <= 1.0
 
     def to_dict(self) -> dict[str, object]:
-        """As JSON can hold it."""
+        """Return all numbers for JSON."""
         return asdict(self) | {"minimum_at_target": self.minimum_at_target}
 
 
-def claims(landscape: Landscape, ends: Shaped[Tensor, "B P"]) -> Claims:
+def measure(landscape: Landscape, ends: Shaped[Tensor, "B P"]) -> LandscapeNumbers:
     """Measure a landscape, and descents that were started on it.
 
     Args:
@@ -76,7 +83,7 @@ def claims(landscape: Landscape, ends: Shaped[Tensor, "B P"]) -> Claims:
     nearest = ((landscape.target + 1.0) / landscape.cell).round().long()
     along_first = landscape.loss[:, nearest[1]]
     along_second = landscape.loss[nearest[0], :]
-    return Claims(
+    return LandscapeNumbers(
         minimum=tuple(landscape.space.from_unit(points[lowest]).tolist()),
         offset=tuple(((points[lowest] - landscape.target) / landscape.cell).tolist()),
         downhill=float((cosine > 0).double().mean()),
@@ -90,7 +97,7 @@ def claims(landscape: Landscape, ends: Shaped[Tensor, "B P"]) -> Claims:
 
 
 def reached(landscape: Landscape, ends: Shaped[Tensor, "B P"]) -> Bool[Tensor, " B"]:
-    """Whether points are within one grid cell of the target along both parameters.
+    """Tell which points are within one grid cell of the target along both parameters.
 
     Args:
         landscape: Any loss over the grid.
@@ -108,7 +115,7 @@ def agreement_radius(
     loss: Shaped[Tensor, "D R"],
     tolerance: float = 0.1,
 ) -> Float[Tensor, " D"]:
-    """How far along each ray the quadratic form stays close to the true loss.
+    """Return the length along each ray within which the quadratic form stays close to the true loss.
 
     Args:
         metric: Metric at the common origin of the rays.
@@ -124,6 +131,61 @@ def agreement_radius(
     close = ((form / loss - 1.0).abs() <= tolerance).cumprod(-1).bool()
     lengths = du.norm(dim=-1)
     return torch.where(close, lengths, 0.0).amax(-1)
+
+
+@dataclass(frozen=True)
+class NeighbourAgreement:
+    """The quadratic form of every grid point's metric against the true loss of grid points some cells away.
+
+    Args:
+        cells: Cells between the points, along one parameter.
+        distance: The same in units of the cube.
+        median_ratio: Median of form over loss.
+        within_10_percent: Share of the pairs whose ratio is within 10 % of one.
+        within_factor_2: Share of the pairs whose ratio is within a factor of two.
+    """
+
+    cells: int
+    distance: float
+    median_ratio: float
+    within_10_percent: float
+    within_factor_2: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return all numbers for JSON."""
+        return asdict(self)
+
+
+def agreement_with_neighbours(
+    S: Shaped[Tensor, "n n C"], J: Shaped[Tensor, "n n C 2"], cells: int
+) -> NeighbourAgreement:
+    """Compare the form at every grid point with the true loss some cells away along either parameter.
+
+    Args:
+        S: Features of the grid, shape (n, n, C).
+        J: Their Jacobians, shape (n, n, C, 2).
+        cells: Cells between the points.
+
+    Returns:
+        Numbers over all pairs, each seen from both ends.
+    """
+    n = len(S)
+    step = cells * 2.0 / (n - 1)
+    ratios = []
+    for axis in (0, 1):
+        here, there = (S.narrow(axis, k, n - cells) for k in (0, cells))
+        loss = 0.5 * (there - here).square().sum(-1)
+        for end in (0, cells):
+            column = J[..., axis].narrow(axis, end, n - cells)
+            ratios.append((0.5 * (step * column).square().sum(-1) / loss).flatten())
+    ratio = torch.cat(ratios)
+    return NeighbourAgreement(
+        cells=cells,
+        distance=step,
+        median_ratio=float(ratio.median()),
+        within_10_percent=float(((ratio - 1.0).abs() <= 0.1).double().mean()),
+        within_factor_2=float((ratio.log2().abs() <= 1.0).double().mean()),
+    )
 
 
 def _cosines(landscape: Landscape) -> Tensor:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,60 +18,32 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pnp import synths
+from pnp._files import write_atomically
 from pnp.features.scalogram import scalogram
 from pnp.features.spectrogram import MultiscaleSpectrogram
 from pnp.features.standard import standard_features
 from pnp.jacobian import value_and_jacobian
-from pnp.landscapes import text as landscape_page
 from pnp.landscapes.descent import descend
-from pnp.landscapes.memo import kept
+from pnp.landscapes.memo import memoized
 from pnp.landscapes.plots import landscapes, quadratic, scalograms
-from pnp.landscapes.scenes import Landscape, SmoothGrid, compare, grid, streamed
-from pnp.landscapes.statistics import agreement_radius, claims
+from pnp.landscapes.scenes import SCENES, Scene
+from pnp.landscapes.statistics import agreement_radius, agreement_with_neighbours, measure
+from pnp.landscapes.surface import Landscape, SmoothGrid, compare, grid, streamed
+from pnp.landscapes.text import as_text
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.offline.precompute import precompute
 from pnp.parameters import ParameterSpace
 from pnp.store import MetricCache
 from pnp.store.provenance import describe
+from pnp.synths.registry import make
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["PARTS", "SCENES", "Scene", "run_figures"]
+__all__ = ["PARTS", "run_figures"]
 
 PARTS = ("scalograms", "chirp", "ripple")
 
-
-@dataclass(frozen=True)
-class Scene:
-    """A synthesizer of two parameters and a target.
-
-    Args:
-        name: Registered synthesizer.
-        target: Physical parameters of the target.
-        options: Options of the synthesizer.
-        fixed: Parameters that are held fixed, in physical units.
-    """
-
-    name: str
-    target: tuple[float, float]
-    options: Mapping[str, Any]
-    fixed: Mapping[str, float]
-
-    def synth(self, shift: float = 0.0, **options: Any) -> Any:
-        """The synthesizer, its sounds delayed by `shift` samples."""
-        made: Any = synths.make(self.name, shift=shift, **{**self.options, **options})
-        return synths.Restriction(made, self.fixed) if self.fixed else made
-
-
-# Source: Vahidi et al., "Mesostructures" (2023): chirplets of f_c = 512 Hz around 8.49 Hz and 1.49 octaves per second.
-# The ripple's target is the geometric centre of two octaves of density and two of rate: beyond one cycle per octave or
-# over more octaves the scattering of a coarse grid no longer varies smoothly from point to point.
-SCENES: dict[str, Scene] = {
-    "chirp": Scene("chirp", (8.49, 1.49), {}, {"f_c": 512.0}),
-    "ripple": Scene("ripple", (0.5, 8.0), {"ranges": {"density": [0.25, 1.0], "rate": [4.0, 16.0]}}, {}),
-}
 
 _RANDOM = tuple(2**k for k in range(8, 13))
 # Title, and the delays in samples of which each comparison draws one.
@@ -101,37 +72,35 @@ def run_figures(
     steps: int = 40,
     seed: int = 0,
     jobs: int = 1,
-    docs: Path | None = None,
+    dpi: int = 110,
     progress: bool = True,
 ) -> Iterator[str]:
     """Compute landscapes and draw them.
 
-    What is there from an earlier run with the same settings, in `out/kept`, is used again.
+    Results of an earlier run with the same settings, in `out/kept`, are used again.
 
     Args:
-        out: Directory for figures (PNG and PDF), `landscapes.json` and what is kept.
+        out: Directory for figures (PNG and PDF), `landscapes.json` and intermediate results.
         only: Parts to make, of "scalograms", "chirp", "ripple".
         n: Points of the grid along each parameter.
         n_samples: Length of the sounds, which are sampled at 8192 Hz.
         steps: Evaluations in a descent.
         seed: Seed of the random shifts.
         jobs: Worker processes of the offline stage.
-        docs: Directory of documentation, for the page `landscapes.md` and its pictures; needs all parts.
+        dpi: Resolution of the PNG files.
         progress: Show progress bars.
 
     Yields:
         Paragraphs of text, as results come in.
 
     Raises:
-        ValueError: If a part is unknown, the grid is too small, or a page is asked for without all parts.
+        ValueError: If a part is unknown or the grid is too small.
     """
     unknown = sorted(set(only) - set(PARTS))
     if unknown:
         raise ValueError(f"unknown part {unknown[0]!r}, expected one of {', '.join(PARTS)}")
     if n < 4:
         raise ValueError(f"a grid needs at least 4 points along each parameter, got {n}")
-    if docs is not None and set(only) != set(PARTS):
-        raise ValueError(f"the page needs all parts, {', '.join(PARTS)}; got {', '.join(only)}")
     out.mkdir(parents=True, exist_ok=True)
     figures: dict[str, Figure] = {}
     results: dict[str, Any] = {"grid": n, "samples": n_samples, "seed": seed, "scenes": {}}
@@ -143,19 +112,13 @@ def run_figures(
         result, drawn = study.run()
         results["scenes"][name] = result
         figures |= drawn
-        yield landscape_page.as_text(result)
+        yield as_text(result)
     for name, figure in figures.items():
         for suffix in ("png", "pdf"):
-            figure.savefig(out / f"{name}.{suffix}", dpi=110)
+            figure.savefig(out / f"{name}.{suffix}", dpi=dpi)
     text = json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    (out / "landscapes.json").write_text(text, encoding="utf-8")
+    write_atomically(out / "landscapes.json", text)
     yield f"{len(figures)} figures, as PNG and PDF, and landscapes.json in {out}"
-    if docs is not None:
-        (docs / "images").mkdir(parents=True, exist_ok=True)
-        for name, figure in figures.items():
-            figure.savefig(docs / "images" / f"{name}.png", dpi=64)
-        (docs / "landscapes.md").write_text(landscape_page.as_markdown(results), encoding="utf-8")
-        yield f"page {docs / 'landscapes.md'}"
 
 
 def _draw_scalograms(n_samples: int) -> Figure:
@@ -190,7 +153,7 @@ class _Study:
         self.synth = scene.synth(**self.options)
         self.space: ParameterSpace = self.synth.space
         self.features: dict[str, nn.Module] = {
-            "JTFS": standard_features(synths.make(scene.name, **self.options)),
+            "JTFS": standard_features(make(scene.name, **self.options)),
             "MSS": MultiscaleSpectrogram(),
         }
         theta = torch.tensor(scene.target, dtype=torch.float64)
@@ -233,7 +196,7 @@ class _Study:
         }
         found = {
             kind: {
-                title: claims(surface, ends[kind][title]).to_dict()
+                title: measure(surface, ends[kind][title]).to_dict()
                 for title, surface in surfaces[kind].items()
             }
             for kind in _LOSSES
@@ -250,7 +213,7 @@ class _Study:
             "steps": self.steps,
             "claims": found,
             "model": self._confirm(model, targets["JTFS"]),
-            "pnp": agreement | self._pairs(S, J),
+            "pnp": agreement | {"pairs": self._neighbours(S, J)},
         }, figures
 
     # -- stages ----------------------------------------------------------------------------------------------
@@ -293,7 +256,7 @@ class _Study:
             )
             return {"values": torch.cat([loss.unsqueeze(-1), gradient], dim=-1)}
 
-        return self._kept("mss", {}, compute)["values"]
+        return self._memoized("mss", {}, compute)["values"]
 
     def _surfaces(self, values: Tensor) -> dict[str, Landscape]:
         """Landscape under each condition, from losses and gradients against every target, shape (n², K, 3)."""
@@ -304,16 +267,16 @@ class _Study:
         return surfaces
 
     def _starts(self) -> Tensor:
-        """Which grid points descents start from: evenly spread, none within a cell of the target."""
+        """Return the grid points that descents start from: evenly spread, none within a cell of the target."""
         along = torch.linspace(0, self.n - 1, _STARTS).round().long()
         rows = (along[:, None] * self.n + along).flatten()
         far = (self.points[rows] - self.target).abs().amax(-1) > 2.0 / (self.n - 1)
         return rows[far]
 
     def _descents(self, kind: str, targets: Tensor, model: SmoothGrid) -> dict[str, Tensor]:
-        """Where descents end under each condition, the target being delayed as drawn for the starting point.
+        """Return the ends of descents under each condition; the delay of the target is drawn for each start.
 
-        On spectrograms, which no model follows, they take long, and are kept.
+        Descents on spectrograms, which no model follows, take long and are memoized.
         """
         ends = {}
         for number, (title, draws) in enumerate(self.draws.items()):
@@ -323,7 +286,7 @@ class _Study:
                 continue
             descents = partial(self._descend, self._true(kind), chosen, self.starts, kind, title)
             settings = {"steps": self.steps, "starts": self.starts.tolist(), "condition": title}
-            ends[title] = self._kept(f"descents-{number}", settings, partial(_as_end, descents))["end"]
+            ends[title] = self._memoized(f"descents-{number}", settings, partial(_as_end, descents))["end"]
         return ends
 
     def _descend(
@@ -369,7 +332,7 @@ class _Study:
             ends = self._descend(self._true("JTFS"), chosen, starts, "JTFS", "confirmed " + title)
             return {"S": S, "J": J, "ends": ends}
 
-        true = self._kept("confirmed", {"steps": self.steps, "starts": starts.tolist()}, compute)
+        true = self._memoized("confirmed", {"steps": self.steps, "starts": starts.tolist()}, compute)
         chosen = delayed.expand(len(starts), -1)
         ends = self._descend(model.value_and_jacobian, chosen, starts, "JTFS", "again")
         loss, gradient = compare(true["S"], true["J"], delayed)
@@ -399,7 +362,7 @@ class _Study:
             S = [self.features["JTFS"](self.synth(self.space.from_unit(some))) for some in bar]
             return {"S": torch.cat(S)}
 
-        rays = self._kept("rays", {"radii": _RADII.tolist()}, compute)["S"].double()
+        rays = self._memoized("rays", {"radii": _RADII.tolist()}, compute)["S"].double()
         loss = 0.5 * (rays - origin).square().sum(-1).reshape(du.shape[:2])
         radius = agreement_radius(metric, du, loss)
         ratio = 0.5 * metric.distance_squared(du) / loss
@@ -414,33 +377,13 @@ class _Study:
             "metric": metric.matrix.tolist(),
         }, figure
 
-    def _pairs(self, S: Tensor, J: Tensor) -> dict[str, Any]:
-        """The form of every grid point's metric, against the true loss of grid points some cells away."""
+    def _neighbours(self, S: Tensor, J: Tensor) -> list[dict[str, float]]:
         S, J = S.unflatten(0, (self.n, self.n)), J.unflatten(0, (self.n, self.n))
-        pairs = []
-        for cells in (k for k in (1, 2, 4, 8) if k < self.n - 1):
-            ratios = []
-            for axis in (0, 1):
-                length = self.n - cells
-                here, there = (S.narrow(axis, k, length) for k in (0, cells))
-                loss = 0.5 * (there - here).square().sum(-1)
-                step = cells * 2.0 / (self.n - 1)
-                for side in (0, cells):
-                    column = J[..., axis].narrow(axis, side, length)
-                    ratios.append((0.5 * (step * column).square().sum(-1) / loss).flatten())
-            ratio = torch.cat(ratios)
-            pairs.append(
-                {
-                    "cells": cells,
-                    "distance": cells * 2.0 / (self.n - 1),
-                    "median_ratio": float(ratio.median()),
-                    "within_10_percent": float(((ratio - 1.0).abs() <= 0.1).double().mean()),
-                    "within_factor_2": float((ratio.log2().abs() <= 1.0).double().mean()),
-                }
-            )
-        return {"pairs": pairs}
+        return [
+            agreement_with_neighbours(S, J, cells).to_dict() for cells in (1, 2, 4, 8) if cells < self.n - 1
+        ]
 
-    def _kept(
+    def _memoized(
         self, stage: str, settings: Mapping[str, Any], compute: Callable[[], Mapping[str, Tensor]]
     ) -> dict[str, Tensor]:
         """Results of a stage, with everything that all stages depend on among their settings."""
@@ -452,7 +395,7 @@ class _Study:
             "seed": self.seed,
         }
         path = self.folder / f"{self.scene.name}-{stage}.npz"
-        return kept(path, common | dict(settings), compute)
+        return memoized(path, common | dict(settings), compute)
 
 
 def _as_end(descents: Callable[[], Tensor]) -> dict[str, Tensor]:

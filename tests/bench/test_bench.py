@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from pnp.bench import Configuration, as_markdown, merge_results, run_benchmark, write_page
+from pnp.bench import Configuration, as_markdown, load_results, merge_results, run_benchmark
 from pnp.bench.ceilings import measure_ceilings
 from pnp.bench.operations import count
 from pnp.bench.peer import Peer
 from pnp.bench.processes import gradient_memory, throughput
 from pnp.bench.sweep import Sweep
-from pnp.cli.main import EXIT_OK, EXIT_USAGE, main
+from pnp.cli.main import main
+from pnp.cli.outcome import EXIT_OK, EXIT_USAGE
 
 SETTINGS = {"J": 6, "Q": (4, 1), "J_fr": 2, "Q_fr": 1, "T": "global", "F": "global"}
 TINY = Configuration("tiny", "chirp", SETTINGS, {"n_samples": 1024})
@@ -94,17 +95,19 @@ def test_the_file_holds_what_is_returned(results) -> None:
     assert stored == json.loads(json.dumps({k: v for k, v in results.items() if k != "file"}))
 
 
-def test_the_report_names_commit_command_and_machine(results, tmp_path) -> None:
+def test_the_report_names_commit_command_and_machine(results) -> None:
     text = as_markdown(results)
     assert "| tiny S and J" in text
     assert results["environment"]["cpu"] in text
-    written = write_page(results, tmp_path / "docs")
-    page = written[0].read_text()
-    assert "pnp bench" in page
-    assert str(results["runs"][0]["commit"]) in page
-    assert text in page
-    assert written[1].exists()
-    assert written[1].relative_to(tmp_path / "docs").as_posix() in page
+    assert "pnp bench" in text
+    assert str(results["runs"][0]["commit"]) in text
+
+
+@pytest.mark.parametrize(("content", "message"), [("RIFF", "is not JSON"), ("[]", "holds no runs")])
+def test_a_file_without_results_is_named(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text(content)
+    with pytest.raises(ValueError, match=f"results.json {message}"):
+        load_results([tmp_path / "results.json"])
 
 
 def test_results_are_reported_again_without_measuring(results, capsys) -> None:

@@ -12,11 +12,9 @@ from pnp.features.standard import standard_features
 
 def run(out: Path, **options) -> str:
     """The demo on half-second sounds."""
-    make = pnp.synths.make
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo.synths, "make", lambda name: make(name, n_samples=4096))
-        patch.setattr(demo, "standard_features", lambda synth: standard_features(synth, J=8))
-        return "\n".join(demo.run_demo(out, size=24, epochs=2, progress=False, **options))
+    synth = pnp.synths.make("chirp", n_samples=4096)
+    features = standard_features(synth, J=8)
+    return "\n".join(demo.run_demo(synth, features, out, size=24, epochs=2, progress=False, **options))
 
 
 @pytest.fixture(scope="module")

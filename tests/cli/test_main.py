@@ -15,8 +15,8 @@ import pytest
 from commands import refused
 
 import pnp
-import pnp.cli.verbs
-from pnp.cli.main import EXIT_FAILURES, EXIT_INTERRUPTED, EXIT_OK, build_parser, main
+from pnp.cli.main import VERBS, build_parser, main
+from pnp.cli.outcome import EXIT_FAILURES, EXIT_INTERRUPTED, EXIT_OK
 
 SMALL = ["--synth", "chirp", "--synth-option", "n_samples=2048", "--J", "7", "--jobs", "1", "--quiet"]
 
@@ -217,18 +217,18 @@ def test_a_wrong_call_gets_one_sentence(argv, message, capsys, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["precompute", "--synth", "chirp", "--size", "4"], "; the same command goes on from here"),
+        (["precompute", "--synth", "chirp", "--size", "4"], "; run the same command again to continue"),
         (
             ["train", "cache.h5"],
-            "; the same command with --resume goes on after the last epoch that was finished",
+            "; run the same command with --resume to continue after the last finished epoch",
         ),
         (
             ["train", "cache.h5", "--overwrite"],
-            "; the same command with --resume in place of --overwrite goes on after the last epoch that was finished",
+            "; run the same command with --resume in place of --overwrite to continue after the last finished epoch",
         ),
         (
             ["train", "cache.h5", "--resume"],
-            "; the same command goes on after the last epoch that was finished",
+            "; run the same command again to continue after the last finished epoch",
         ),
         (["evaluate", "run", "cache.h5"], ""),
     ],
@@ -237,7 +237,7 @@ def test_what_is_interrupted_says_how_to_go_on(argv, message, capsys, monkeypatc
     def interrupted(options) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pnp.cli.verbs, argv[0], interrupted)
+    monkeypatch.setattr(VERBS[argv[0]], "run", interrupted)
     assert main(argv) == EXIT_INTERRUPTED
     assert capsys.readouterr().err == f"pnp {argv[0]}: interrupted{message}\n"
 
@@ -264,11 +264,6 @@ def test_an_encoder_that_predicts_no_numbers_is_named(cache: Path, tmp_path, cap
     capsys.readouterr()
     message = refused(["evaluate", str(run), str(cache), "--quiet", "--json", "--no-distance"], capsys)
     assert "predicts NaN or infinite parameters" in message
-
-
-def test_numbers_that_json_cannot_hold_are_named() -> None:
-    with pytest.raises(ValueError, match="NaN or infinite numbers, which JSON cannot"):
-        pnp.cli.verbs._json({"distance": float("nan")})
 
 
 def test_a_foreign_file_in_the_place_of_a_checkpoint_is_named(cache: Path, tmp_path, capsys) -> None:
@@ -319,7 +314,7 @@ def test_an_interrupted_run_says_so_and_goes_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--reach", "0"], "reach r must be finite and positive; got 0.0"),
+        (["--reach", "0"], "argument --reach: expected a number from 1e-12 to 1e+12, got '0'"),
         (["--loss", "p", "--reach", "1"], "--reach goes with --loss pnp or surrogate; got --loss p"),
         (["--loss", "surrogate", "--damping", "0.1"], "--damping goes with --loss pnp; got --loss surrogate"),
     ],

@@ -1,7 +1,7 @@
 """`pnp figures`: files, numbers, and a rerun that uses what is kept."""
 
 import json
-from pathlib import Path
+import runpy
 
 import pytest
 
@@ -20,7 +20,6 @@ def test_scalograms_come_as_png_and_pdf(tmp_path) -> None:
     [
         ({"only": ["drum"]}, "unknown part 'drum', expected one of scalograms, chirp, ripple"),
         ({"n": 3}, "at least 4 points"),
-        ({"only": ["chirp"], "docs": Path("docs")}, "the page needs all parts"),
     ],
 )
 def test_what_cannot_be_made_is_said(options, message, tmp_path) -> None:
@@ -29,16 +28,18 @@ def test_what_cannot_be_made_is_said(options, message, tmp_path) -> None:
 
 
 @pytest.mark.slow
-def test_all_figures_numbers_and_the_page(tmp_path, capsys) -> None:
-    out, docs = tmp_path / "out", tmp_path / "docs"
+def test_all_figures_and_numbers(tmp_path, capsys) -> None:
+    out = tmp_path / "out"
     call = ["figures", "--quiet", "--grid", "4", "--samples", "4096", "--steps", "2", "--jobs", "1"]
-    call += ["--out", str(out), "--docs", str(docs)]
+    call += ["--out", str(out)]
     assert main(call) == 0
     names = {"chirp-scalograms"} | {f"{s}-{k}" for s in ("chirp", "ripple") for k in ("jtfs", "mss", "pnp")}
     assert {path.stem for path in out.glob("*.png")} == names
     assert {path.stem for path in out.glob("*.pdf")} == names
-    assert {path.stem for path in (docs / "images").glob("*.png")} == names
-    page = (docs / "landscapes.md").read_text()
+    page_of = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "landscapes.py"))
+    page_of["write_page"](out, tmp_path / "docs")
+    assert {path.stem for path in (tmp_path / "docs" / "images").glob("*.png")} == names
+    page = (tmp_path / "docs" / "landscapes.md").read_text()
     assert all(f"images/{name}.png" in page for name in names)
     first = json.loads((out / "landscapes.json").read_text())
     assert set(first["scenes"]) == set(PARTS) - {"scalograms"}

@@ -7,8 +7,8 @@ import pnp
 from pnp.features.spectrogram import MultiscaleSpectrogram
 from pnp.features.standard import standard_features
 from pnp.landscapes.descent import descend
-from pnp.landscapes.scenes import Landscape, SmoothGrid, compare, grid, streamed
-from pnp.landscapes.statistics import claims
+from pnp.landscapes.statistics import measure
+from pnp.landscapes.surface import Landscape, SmoothGrid, compare, grid, streamed
 from pnp.synths import Restriction, make
 
 
@@ -76,7 +76,7 @@ def test_claims_of_mesostructures_under_a_time_shift() -> None:
             loss, gradient = streamed(synth, features, u, goal, distance)
             return loss[:, 0], gradient[:, 0]
 
-        found[name] = claims(landscape, descend(evaluate, starts, steps=30).end)
+        found[name] = measure(landscape, descend(evaluate, starts, steps=30).end)
     assert found["jtfs"].minimum_at_target
     assert not found["mss"].minimum_at_target
     assert found["jtfs"].reached > 0.5 > found["mss"].reached

@@ -1,0 +1,47 @@
+"""`pnp evaluate`: held-out errors of a trained encoder."""
+
+from __future__ import annotations
+
+import argparse
+
+from pnp.cli.arguments import add_json
+from pnp.cli.outcome import EXIT_OK, as_json, say
+
+SUMMARY = "how well a trained encoder matches held-out sounds"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("run", metavar="RUN", help="directory that `pnp train` wrote, or a checkpoint in it")
+    parser.add_argument("cache", metavar="CACHE", help="cache that it was trained on")
+    parser.add_argument(
+        "--fold", default="test", choices=("train", "validation", "test"), help="which sounds"
+    )
+    parser.add_argument(
+        "--no-distance", action="store_true", help="parameter errors alone, without resynthesis"
+    )
+    add_json(parser)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Evaluate an encoder."""
+    from pnp.offline.rebuild import features_of, synthesizer_of
+    from pnp.report.terminal import evaluations_as_text
+    from pnp.store import MetricCache
+    from pnp.training.checkpoint import load_encoder
+    from pnp.training.evaluate import evaluate
+
+    encoder = load_encoder(options.run)
+    with MetricCache(options.cache) as cache:
+        evaluation = evaluate(
+            encoder,
+            cache,
+            synthesizer_of(cache),
+            features=None if options.no_distance else features_of(cache),
+            fold=options.fold,
+            device=options.device,
+            progress=not options.quiet,
+        )
+    say(as_json(evaluation.to_dict()) if options.json else evaluations_as_text({options.run: evaluation}))
+    return EXIT_OK

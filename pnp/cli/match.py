@@ -1,0 +1,56 @@
+"""`pnp match`: from a recording to parameters and a resynthesis."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pnp.cli.arguments import add_json, positive
+from pnp.cli.outcome import EXIT_OK, as_json, say, tell
+
+SUMMARY = "a recording in, synthesizer parameters and a resynthesis out"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("sound", metavar="SOUND", help="file of any format that libsndfile reads")
+    parser.add_argument("--cache", required=True, metavar="CACHE", help="cache of the synthesizer")
+    parser.add_argument(
+        "--out", metavar="DIR", help="sounds, figure and JSON go here (NAME-match if not given)"
+    )
+    parser.add_argument(
+        "--starts", type=positive, default=8, metavar="N", help="nearest sounds to start from"
+    )
+    parser.add_argument(
+        "--max-evaluations", type=positive, default=60, metavar="N", help="most sounds made from one start"
+    )
+    parser.add_argument("--encoder", metavar="RUN", help="start from a trained encoder's prediction too")
+    parser.add_argument(
+        "--keep-level", action="store_true", help="compare samples as they are, without estimating the gain"
+    )
+    parser.add_argument("--keep-onset", action="store_true", help="do not move the beginning of the sound")
+    parser.add_argument("--allow-clipped", action="store_true", help="accept a clipped recording")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Match a recording."""
+    from pnp.matching.match import match
+    from pnp.report.terminal import match_as_text
+    from pnp.training.checkpoint import load_encoder
+
+    result = match(
+        options.sound,
+        options.cache,
+        encoder=load_encoder(options.encoder) if options.encoder else None,
+        starts=options.starts,
+        max_evaluations=options.max_evaluations,
+        fit_gain=not options.keep_level,
+        align=not options.keep_onset,
+        allow_clipped=options.allow_clipped,
+        progress=not options.quiet,
+    )
+    say(as_json(result.to_dict()) if options.json else match_as_text(result))
+    for path in result.save(options.out or f"{Path(options.sound).stem}-match").values():
+        tell(str(path))
+    return EXIT_OK

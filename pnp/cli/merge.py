@@ -1,0 +1,25 @@
+"""`pnp merge`: shards of one design into one cache."""
+
+from __future__ import annotations
+
+import argparse
+
+from pnp.cli.outcome import EXIT_OK, say
+
+SUMMARY = "shards of one design into one cache, without copying unless asked to"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("shards", nargs="+", metavar="SHARD", help="caches made with --shard, in any order")
+    parser.add_argument("--out", required=True, metavar="FILE", help="cache to make")
+    parser.add_argument("--copy", action="store_true", help="copy rows, so that the shards can be deleted")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Merge shards."""
+    from pnp.store import merge
+
+    header = merge(options.shards, options.out, copy=options.copy)
+    say(f"{options.out}: {header.n_rows} sounds from {len(options.shards)} shards")
+    return EXIT_OK

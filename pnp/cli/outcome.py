@@ -1,0 +1,145 @@
+"""Outcomes of a command: exit codes, text for the terminal, and answers to errors."""
+
+from __future__ import annotations
+
+import dis
+import json
+import logging
+import sys
+import traceback
+import unicodedata
+from types import TracebackType
+from typing import Any
+
+from pnp._version import __version__
+from pnp.errors import PnpError
+
+EXIT_OK, EXIT_FAILURES, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 0, 1, 2, 70, 130
+
+_RAISE = dis.opmap["RAISE_VARARGS"]
+# Categories of Unicode: control characters, invisible ones that turn the direction of text, halves of characters,
+# and line breaks other than the newline.
+_UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def plain(text: str) -> str:
+    r"""Return text that only shows: characters that a terminal would obey are written as numbers.
+
+    Names and messages may come from a file of somebody else's making. The numbers are written as JSON writes them.
+
+    Args:
+        text: Any text. Newlines and tabs stay.
+
+    Returns:
+        Text without control characters.
+
+    Example:
+        >>> plain("\x1b[2Jgain")
+        '\\u001b[2Jgain'
+    """
+    return "".join(
+        f"\\u{ord(c):04x}" if c not in "\n\t" and unicodedata.category(c) in _UNSAFE else c for c in text
+    )
+
+
+def say(text: str) -> None:
+    """Write a result to standard output."""
+    sys.stdout.write(plain(text) + "\n")
+    sys.stdout.flush()
+
+
+def tell(text: str) -> None:
+    """Write a message to standard error."""
+    sys.stderr.write(plain(text) + "\n")
+
+
+def as_json(value: Any) -> str:
+    """Return a result as JSON.
+
+    Args:
+        value: Numbers, text, lists and dictionaries.
+
+    Returns:
+        Indented JSON.
+
+    Raises:
+        ValueError: If it holds NaN or infinite numbers, which JSON has no words for.
+    """
+    try:
+        return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise ValueError(
+            "The result has NaN or infinite numbers, which JSON cannot hold; leave --json out to see them."
+        ) from error
+
+
+def show_messages(level: int) -> None:
+    """Send the package's messages of a level and above to standard error."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter())
+    logging.basicConfig(level=level, handlers=[handler])
+
+
+class _Formatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
+
+
+def answer(command: str, error: Exception) -> int:
+    """Answer an error on standard error.
+
+    Bad input gets one sentence. Anything else is a bug and gets a traceback with a request to report it.
+
+    Args:
+        command: Program and verb, for the message.
+        error: Exception that ended the verb.
+
+    Returns:
+        Exit code.
+    """
+    sentence = sentence_of(error)
+    if sentence is not None:
+        tell(f"{command}: error: {sentence}")
+        return EXIT_USAGE
+    tell("".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip())
+    tell(
+        f"{command}: this is a bug in pnp {__version__}, or in code it was given; please report the lines above"
+    )
+    return EXIT_BUG
+
+
+def sentence_of(error: Exception) -> str | None:
+    """Return the sentence that answers bad input; None for a bug.
+
+    The package's own errors and those of the operating system are answers. So is a built-in error that a `raise`
+    statement of the package raised: somebody wrote that sentence for this input. The same type from anywhere else, such
+    as an index out of range in the middle of a computation, is a bug.
+
+    Args:
+        error: Exception that ended the verb.
+    """
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _is_allocation(error):
+        return "not enough memory; ask for shorter or fewer sounds at once"
+    if isinstance(error, (PnpError, OSError)) or _is_deliberate(error):
+        return " ".join(str(error).split()) or type(error).__name__
+    return None
+
+
+def _is_allocation(error: Exception) -> bool:
+    # PyTorch's allocator on the CPU has no exception of its own.
+    return isinstance(error, RuntimeError) and "you tried to allocate" in str(error)
+
+
+def _is_deliberate(error: Exception) -> bool:
+    """Tell whether a `raise` statement of this package raised an error."""
+    place = _innermost(error.__traceback__)
+    if place is None or isinstance(error, (AssertionError, NotImplementedError)):
+        return False
+    module = str(place.tb_frame.f_globals.get("__name__", ""))
+    return module.partition(".")[0] == "pnp" and place.tb_frame.f_code.co_code[place.tb_lasti] == _RAISE
+
+
+def _innermost(place: TracebackType | None) -> TracebackType | None:
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return place

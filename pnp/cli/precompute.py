@@ -1,0 +1,116 @@
+"""`pnp precompute`: the offline stage."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pnp.cli.arguments import add_jobs, add_seed, key_value, positive, shard, sizes, support
+from pnp.cli.outcome import EXIT_FAILURES, EXIT_OK, say
+
+SUMMARY = "offline stage: features, Jacobian and metric of every sound of a design, into a cache that resumes"
+_SCATTERING = ("J", "Q", "J_fr", "Q_fr", "T", "F", "pad_mode")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--synth", required=True, metavar="NAME", help="synthesizer: chirp, drum, ...")
+    parser.add_argument(
+        "--synth-option",
+        action="append",
+        type=key_value,
+        default=[],
+        metavar="KEY=VALUE",
+        help="option of the synthesizer, such as n_samples=8192; may be given several times",
+    )
+    parser.add_argument(
+        "--size",
+        required=True,
+        type=sizes,
+        metavar="N[,N...]",
+        help="number of sounds; for --method grid also the points along each parameter",
+    )
+    parser.add_argument("--out", metavar="FILE", help="cache to write (cache/NAME.h5 if not given)")
+    parser.add_argument(
+        "--method", default="sobol", choices=("sobol", "uniform", "lhs", "grid"), help="design of sounds"
+    )
+    add_seed(parser, "seed of the design and of the folds")
+    add_jobs(parser)
+    parser.add_argument("--backend", default="loky", choices=("loky", "dask"), help="where the processes run")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda; cuda with --jobs 1")
+    parser.add_argument(
+        "--shard", type=shard, default="0/1", metavar="I/N", help="part of the design, from 0/N to (N-1)/N"
+    )
+    parser.add_argument("--block", type=positive, default=16, metavar="N", help="sounds in a unit of work")
+    parser.add_argument(
+        "--store",
+        default="jacobian",
+        choices=("metric", "features", "jacobian"),
+        help="what is kept: the metric alone, features with it, or Jacobians with both",
+    )
+    parser.add_argument(
+        "--dtype",
+        default="float32",
+        choices=("float16", "float32", "float64"),
+        help="type in which features and Jacobians are kept; metrics are float64",
+    )
+    parser.add_argument(
+        "--compression", default="none", choices=("none", "gzip"), help="of the file, once it is finished"
+    )
+    parser.add_argument(
+        "--precision", choices=("float32", "float64"), help="of the computation (float32 if not given)"
+    )
+    scattering = parser.add_argument_group(
+        "scattering transform", "by default, what suits the synthesizer; `pnp inspect` shows it"
+    )
+    scattering.add_argument("--J", type=positive, help="largest scale is 2**J samples")
+    scattering.add_argument(
+        "--Q", type=sizes, metavar="Q1[,Q2]", help="wavelets per octave, first, second order"
+    )
+    scattering.add_argument("--J-fr", type=positive, help="largest scale is 2**J_FR first-order wavelets")
+    scattering.add_argument("--Q-fr", type=positive, help="wavelets per octave along log-frequency")
+    scattering.add_argument("--T", type=support, help="averaging over time: samples, 'global', or 0 for none")
+    scattering.add_argument(
+        "--F", type=support, help="averaging over wavelets: number, 'global', or 0 for none"
+    )
+    scattering.add_argument("--pad-mode", choices=("reflect", "zero"), help="how a sound goes on at its ends")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compute a cache, or what is missing of it."""
+    from pnp.features.standard import standard_features
+    from pnp.offline.precompute import precompute
+    from pnp.synths.registry import make
+
+    synth = make(options.synth, **dict(options.synth_option))
+    changes = {name: getattr(options, name) for name in _SCATTERING if getattr(options, name) is not None}
+    part, parts = options.shard
+    suffix = f".{part}of{parts}" if parts > 1 else ""
+    out = Path(options.out or Path("cache") / f"{options.synth}{suffix}.h5")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    summary = precompute(
+        synth,
+        standard_features(synth, **changes),
+        out,
+        size=options.size,
+        method=options.method,
+        seed=options.seed,
+        jobs=options.jobs,
+        backend=options.backend,
+        block=options.block,
+        store=options.store,
+        dtype=options.dtype,
+        compression=options.compression,
+        precision=options.precision,
+        device=options.device,
+        shard=options.shard,
+        progress=not options.quiet,
+    )
+    say(str(summary))
+    return EXIT_FAILURES if summary.n_failed else EXIT_OK
+
+
+def way_on(options: argparse.Namespace) -> str:
+    """Return how to continue after an interruption."""
+    del options
+    return "; run the same command again to continue"
