@@ -30,4 +30,5 @@ from .store.reader import MetricCache as MetricCache
 from .training.damping import LevenbergMarquardt as LevenbergMarquardt
 from .training.dataset import CacheDataset as CacheDataset
 from .training.evaluate import evaluate as evaluate
+from .training.options import TrainOptions as TrainOptions
 from .training.train import train as train

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +39,21 @@ class FeatureMap(Protocol):
     def __call__(self, x: Tensor, /) -> Tensor:
         """Return the features of sounds, shape (B, C)."""
         ...
+
+
+if TYPE_CHECKING:
+
+    class SynthesizerModule(nn.Module):
+        """Module that is a synthesizer: an intersection of types, which only a type checker sees."""
+
+        space: ParameterSpace
+        sample_rate: float
+        n_samples: int
+
+        def __call__(self, theta: Tensor, /) -> Tensor: ...
+
+else:
+    SynthesizerModule = nn.Module
 
 
 class CacheLike(Protocol):

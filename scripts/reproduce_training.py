@@ -20,7 +20,7 @@ ones over λ at the rate that is best without damping, on the validation fold by
 of, with a seed of its own.
 
 With --converge no time is set: the learning rate falls whenever the validation loss does not, and a run ends when that
-gains nothing any more (`decay="plateau"` in `pnp.train.train`). How long that takes each loss is a result. λ is that of
+gains nothing any more (`decay="plateau"` in `pnp.train`). How long that takes each loss is a result. λ is that of
 the search above; learning rates, and then the reach, are searched once more, but for --as-found.
 
 SCRAPL needs an interpreter with scrapl-loss, which carries a Kymatio of its own (see benchmarks/README.md); name it by
@@ -54,7 +54,8 @@ from pnp.offline.rebuild import features_of
 from pnp.training.checkpoint import LAST, load_encoder
 from pnp.training.encoder import Encoder
 from pnp.training.evaluate import evaluate
-from pnp.training.train import Spectrograms, TrainResult, train
+from pnp.training.spectrograms import Spectrograms
+from pnp.training.train import TrainResult, train
 
 _log = logging.getLogger("reproduce_training")
 
@@ -71,7 +72,7 @@ class Condition:
     """A way of training.
 
     Attributes:
-        loss: Loss as `pnp.train.train` names it, or "scrapl".
+        loss: Loss as `pnp.train` names it, or "scrapl".
         options: Its options.
         damped: Whether λ is tuned.
         saturated: Whether eigenvalues of the metric are held down, with a reach that is tuned.

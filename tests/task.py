@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from pnp.errors import CacheError
+from pnp.losses import ParameterLoss
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import Parameter, ParameterSpace
+from pnp.training.train import train
 
 FOLDS = ("train", "validation", "test")
 
@@ -90,3 +92,35 @@ class MemoryCache:
         if not self._keeps_features:
             raise CacheError("no Jacobians are kept")
         return self._jacobian[rows]
+
+
+def train_small(cache, **options):
+    """Train for three epochs, or as the options say, with the small network."""
+    defaults = {"encoder_options": SMALL, "epochs": 3, "batch_size": 8, "progress": False}
+    return train(cache, cache.synth, **(defaults | options))
+
+
+def weights(result):
+    return result.encoder.state_dict()
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def deterministic(history):
+    return [{name: value for name, value in epoch.items() if name != "seconds"} for epoch in history]
+
+
+class Diverging(nn.Module):
+    """P-loss that is NaN on validation data once so many sounds were trained on."""
+
+    def __init__(self, sounds):
+        super().__init__()
+        self.left = sounds
+
+    def forward(self, u_hat, u, index):
+        if u_hat.requires_grad:
+            self.left -= len(u)
+            return ParameterLoss()(u_hat, u)
+        return ParameterLoss()(u_hat, u) if self.left > 0 else torch.tensor(math.nan)

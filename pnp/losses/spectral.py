@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp._torch.concrete import is_concrete
 from pnp.losses.base import Loss
 from pnp.losses.checks import check_pair, check_rows, select_rows
 from pnp.losses.quadratic_form import squared_norm
-from pnp.parameters import ParameterSpace
 
 __all__ = ["SpectralLoss"]
 
@@ -19,7 +19,7 @@ class SpectralLoss(Loss):
     """Spectral loss, L = μ/2 ‖Φ(g(û)) − Φ(g(u))‖², with the gradient through synthesizer g and features Φ.
 
     With joint time-frequency scattering as Φ this is what `PNPLoss` approximates; with
-    `pnp.multiscale.MultiscaleSTFT` and `power=1`, L = μ ‖Φ(g(û)) − Φ(g(u))‖₁ is the field's usual loss.
+    `pnp.features.MultiscaleSTFT` and `power=1`, L = μ ‖Φ(g(û)) − Φ(g(u))‖₁ is the field's usual loss.
 
     Args:
         synth: Synthesizer g: a module from physical parameters (B, P) to audio (B, N), with attribute
@@ -39,8 +39,8 @@ class SpectralLoss(Loss):
 
     def __init__(
         self,
-        synth: nn.Module,
-        features: nn.Module,
+        synth: SynthesizerLike,
+        features: FeatureMap,
         *,
         targets: Tensor | None = None,
         power: int = 2,
@@ -52,7 +52,7 @@ class SpectralLoss(Loss):
             raise ValueError(f"Power must be 1 or 2; got {power}.")
         self.power = power
         self.synth = synth
-        self.space: ParameterSpace = synth.space  # type: ignore[assignment]  # modules are typed as of modules
+        self.space = synth.space
         self.features = features
         # The targets can be recomputed and are large: not in the state.
         self.register_buffer("targets", targets, persistent=False)

@@ -30,9 +30,9 @@ from pnp.metric.riemannian import RiemannianMetric
 from pnp.offline.rebuild import features_of, synthesizer_of
 from pnp.parameters import ParameterSpace
 from pnp.store import MetricCache
+from pnp.store.fitting import check_fits
 from pnp.synths.gain import WithGain
 from pnp.training.encoder import Encoder
-from pnp.training.train import check_same_space
 
 __all__ = ["MatchResult", "ParameterEstimate", "match"]
 
@@ -299,7 +299,8 @@ class _Catalogue:
     """What a cache and its synthesizer say before any recording is seen."""
 
     def __init__(self, cache: MetricCache, synth: nn.Module, features: nn.Module) -> None:
-        check_same_space(cache, synth)
+        like: Any = synth
+        check_fits(cache, like)
         self.rows = cache.rows()
         if not len(self.rows):
             raise CacheError(

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp.metric.blending import default_neighbours, franke_little
 from pnp.metric.riemannian import RiemannianMetric
 
 if TYPE_CHECKING:
@@ -95,8 +96,9 @@ class MetricField:
                 "Likely cause: a design that holds a point twice."
             )
         self.method = method
-        # Enough to surround a point in P dimensions, and the one that sets the radius.
-        self.neighbours = min(2 * n_parameters + 2 if neighbours is None else neighbours, n_points - 1)
+        # And one more that sets the radius.
+        wanted = default_neighbours(n_parameters) if neighbours is None else neighbours
+        self.neighbours = min(wanted, n_points - 1)
         self.logarithms = _logarithm(metric[metric.valid])
         # Of all eigenvalues at the points; those in between keep within it.
         eigenvalues = torch.linalg.eigvalsh(self.logarithms)
@@ -183,15 +185,7 @@ class MetricField:
 
     def _shepard(self, distances: Tensor) -> Tensor:
         nearest, places = distances.topk(self.neighbours + 1, largest=False)
-        radius = nearest[:, -1:]
-        inside = nearest[:, :-1]
-        weights = ((radius - inside) / (radius * inside)).square()
-        # On a point, its own weight is infinite, and 1 once normalized.
-        weights = torch.where((inside == 0).any(-1, keepdim=True), (inside == 0).to(weights.dtype), weights)
-        # Where all neighbours are as far as the one left out, they count alike.
-        weights = torch.where(weights.sum(-1, keepdim=True) == 0, 1.0, weights)
-        weights = weights / weights.sum(-1, keepdim=True)
-        return torch.einsum("bk,bkpq->bpq", weights, self.logarithms[places[:, :-1]])
+        return torch.einsum("bk,bkpq->bpq", franke_little(nearest), self.logarithms[places[:, :-1]])
 
     def _solve(self) -> Tensor:
         """Coefficients of the spline, shape (n + P + 1, P²)."""

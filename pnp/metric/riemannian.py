@@ -16,6 +16,9 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from pnp.metric.checks import as_float64, rows_in_words, square
+from pnp.metric.factor import saturation, triangular, with_missing
+
 DAMPING_KINDS = ("identity", "diagonal", "mean")
 
 
@@ -64,15 +67,15 @@ class RiemannianMetric:
             TypeError: If `jacobian` is not a real floating-point tensor.
             ValueError: If it has fewer than two axes, or holds NaN or infinite values.
         """
-        jacobian = _as_float64("Jacobian", jacobian, "(..., C, P)")
+        jacobian = as_float64("Jacobian", jacobian, "(..., C, P)")
         bad = ~torch.isfinite(jacobian).all(-1).all(-1)
         if bad.any():
             raise ValueError(
-                f"Jacobian must be finite; found NaN or infinite values {_rows(bad)}. Likely cause: a "
+                f"Jacobian must be finite; found NaN or infinite values {rows_in_words(bad)}. Likely cause: a "
                 "synthesizer or feature map whose derivative does not exist at that point (silence, a square "
                 "root or modulus at 0)."
             )
-        return cls(_triangular(jacobian))
+        return cls(triangular(jacobian))
 
     @classmethod
     def from_factor(cls, factor: Tensor) -> RiemannianMetric:
@@ -90,20 +93,20 @@ class RiemannianMetric:
             ValueError: If the last two axes differ, or a matrix holds infinite values or some but not only
                 NaN.
         """
-        factor = _square("Metric factor R", factor)
+        factor = square("Metric factor R", factor)
         missing = torch.isnan(factor).all(-1).all(-1)
         bad = ~torch.isfinite(factor).all(-1).all(-1) & ~missing
         if bad.any():
             raise ValueError(
                 f"Metric factor R must be finite, or NaN in every entry where there is no metric; found "
-                f"other NaN or infinite values {_rows(bad)}."
+                f"other NaN or infinite values {rows_in_words(bad)}."
             )
         if (
             torch.equal(factor.tril(-1).nan_to_num(), torch.zeros_like(factor))
             and not (factor.diagonal(dim1=-2, dim2=-1) < 0).any()
         ):
             return cls(factor)
-        return cls(_with_missing(missing, _triangular(torch.where(missing[..., None, None], 0.0, factor))))
+        return cls(with_missing(missing, triangular(torch.where(missing[..., None, None], 0.0, factor))))
 
     @classmethod
     def from_matrix(cls, matrix: Tensor, *, rtol: float | None = None) -> RiemannianMetric:
@@ -126,26 +129,26 @@ class RiemannianMetric:
             ValueError: If it is not square, not finite, not symmetric, or has negative eigenvalues beyond
                 rounding.
         """
-        given, matrix = matrix, _square("Metric M", matrix)
+        given, matrix = matrix, square("Metric M", matrix)
         bad = ~torch.isfinite(matrix).all(-1).all(-1)
         if bad.any():
-            raise ValueError(f"Metric M must be finite; found NaN or infinite values {_rows(bad)}.")
+            raise ValueError(f"Metric M must be finite; found NaN or infinite values {rows_in_words(bad)}.")
         if rtol is None:
             rtol = 10 * matrix.shape[-1] * torch.finfo(given.dtype).eps
         tolerance = rtol * matrix.abs().amax((-2, -1))
         asymmetry = (matrix - matrix.mT).abs().amax((-2, -1))
         if (asymmetry > tolerance).any():
-            raise ValueError(f"Metric M must be symmetric; it is not {_rows(asymmetry > tolerance)}.")
+            raise ValueError(f"Metric M must be symmetric; it is not {rows_in_words(asymmetry > tolerance)}.")
         eigenvalues, eigenvectors = torch.linalg.eigh(matrix)
         negative = eigenvalues[..., 0] < -tolerance
         if negative.any():
             raise ValueError(
                 f"Metric M must be positive semi-definite; an eigenvalue is {float(eigenvalues.min()):.3g}, "
-                f"negative beyond rounding, {_rows(negative)}. Likely cause: M is a difference of metrics "
+                f"negative beyond rounding, {rows_in_words(negative)}. Likely cause: M is a difference of metrics "
                 "or was rounded to lower precision."
             )
         root = eigenvalues.clamp(min=0).sqrt().unsqueeze(-1) * eigenvectors.mT
-        return cls(_triangular(root))
+        return cls(triangular(root))
 
     # -- container -------------------------------------------------------------------------------------------
 
@@ -205,7 +208,7 @@ class RiemannianMetric:
         # An eigenvector is defined up to its sign: let its largest component be positive.
         largest = vectors.abs().argmax(-2, keepdim=True)
         vectors = vectors * torch.where(vectors.gather(-2, largest) < 0, -1.0, 1.0)
-        return singular_values.masked_fill(missing[..., None], math.nan), _with_missing(missing, vectors)
+        return singular_values.masked_fill(missing[..., None], math.nan), with_missing(missing, vectors)
 
     @property
     def singular_values(self) -> Float[Tensor, "*batch P"]:
@@ -321,7 +324,7 @@ class RiemannianMetric:
         if not len(rows):
             raise ValueError(f"A mean needs a point that has a metric; none of {self.valid.numel()} has.")
         stacked = rows.reshape(-1, self.n_parameters) / math.sqrt(len(rows))
-        return type(self)(_triangular(stacked))
+        return type(self)(triangular(stacked))
 
     def damped(
         self,
@@ -366,11 +369,11 @@ class RiemannianMetric:
             root_of_d = torch.diag_embed(torch.linalg.vector_norm(factor, dim=-2))
         else:
             root_of_d = (self if reference is None else reference).mean().factor
-        damped = _triangular(torch.cat([factor, (root * root_of_d).broadcast_to(factor.shape)], dim=-2))
+        damped = triangular(torch.cat([factor, (root * root_of_d).broadcast_to(factor.shape)], dim=-2))
         if not torch.isfinite(damped).all():
             largest = float(torch.as_tensor(lam).max())
             raise ValueError(f"Damping overflows: λ = {largest:.3g} is too large for this metric in float64.")
-        return type(self)(_with_missing(missing, damped))
+        return type(self)(with_missing(missing, damped))
 
     def saturated(self, ceiling: float) -> RiemannianMetric:
         """Metric whose eigenvalues stay below a ceiling κ: every σ² becomes κσ²/(κ + σ²).
@@ -388,57 +391,13 @@ class RiemannianMetric:
         Raises:
             ValueError: If κ is not finite and positive.
         """
-        if not 0 < ceiling < math.inf:
-            raise ValueError(f"The ceiling κ of eigenvalues must be finite and positive; got {ceiling}.")
         missing = ~self.valid
         sigma, vectors = (part.masked_fill(part.isnan(), 0.0) for part in self._spectrum)
-        root = math.sqrt(ceiling)
-        # hypot, for σ² may overflow where σ does not.
-        low = sigma * (root / torch.hypot(sigma, torch.full_like(sigma, root)))
-        return type(self)(_with_missing(missing, _triangular(low[..., None] * vectors.mT)))
+        low = sigma * saturation(sigma, ceiling)
+        return type(self)(with_missing(missing, triangular(low[..., None] * vectors.mT)))
 
     def _non_negative(self, name: str, value: float | Tensor) -> Tensor:
         tensor = torch.as_tensor(value, dtype=self.factor.dtype, device=self.factor.device)
         if not (torch.isfinite(tensor) & (tensor >= 0)).all():
             raise ValueError(f"{name} must be finite and at least 0; got {value}.")
         return tensor
-
-
-def _triangular(stacked: Tensor) -> Tensor:
-    """R of the QR of (*batch, C, P), padded with zero rows to (*batch, P, P), with non-negative diagonal."""
-    n_parameters = stacked.shape[-1]
-    factor = torch.linalg.qr(stacked, mode="r").R
-    if factor.shape[-2] < n_parameters:
-        factor = torch.nn.functional.pad(factor, (0, 0, 0, n_parameters - factor.shape[-2]))
-    # R is defined up to the sign of each row; a zero on the diagonal leaves its row as it is.
-    negative = factor.diagonal(dim1=-2, dim2=-1) < 0
-    return torch.where(negative.unsqueeze(-1), -factor, factor)
-
-
-def _with_missing(missing: Tensor, factor: Tensor) -> Tensor:
-    return factor.masked_fill(missing[..., None, None], math.nan)
-
-
-def _as_float64(name: str, tensor: Tensor, shape: str) -> Tensor:
-    if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
-        got = str(tensor.dtype) if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise TypeError(f"{name} must be a real floating-point tensor; got {got}.")
-    if tensor.ndim < 2 or 0 in tensor.shape[-2:]:
-        raise ValueError(f"{name} must have shape {shape} with no empty matrix; got {tuple(tensor.shape)}.")
-    return tensor.to(torch.float64)
-
-
-def _square(name: str, tensor: Tensor) -> Tensor:
-    tensor = _as_float64(name, tensor, "(..., P, P)")
-    if tensor.shape[-1] != tensor.shape[-2]:
-        raise ValueError(f"{name} must have shape (..., P, P); got {tuple(tensor.shape)}.")
-    return tensor
-
-
-def _rows(bad: Tensor, most: int = 8) -> str:
-    """Where a mask over the batch is true, in words."""
-    if bad.ndim == 0:
-        return "in the only matrix"
-    indices = [row[0] if bad.ndim == 1 else tuple(row) for row in bad.nonzero().tolist()]
-    rest = f" and {len(indices) - most} more" if len(indices) > most else ""
-    return f"in row{'s' if len(indices) > 1 else ''} {', '.join(map(str, indices[:most]))}{rest}"

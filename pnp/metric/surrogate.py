@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pnp.metric.blending import default_neighbours, franke_little
+from pnp.metric.factor import saturation
 from pnp.metric.reach import ceiling_of_reach
 from pnp.metric.riemannian import RiemannianMetric
 
@@ -86,7 +88,7 @@ class DistanceSurrogate(nn.Module):
             raise ValueError(
                 f"Jacobians must have shape (n, C, P) = {(*features.shape, n_parameters)}; got {tuple(jacobian.shape)}."
             )
-        self.neighbours = 2 * n_parameters + 2 if neighbours is None else neighbours
+        self.neighbours = default_neighbours(n_parameters) if neighbours is None else neighbours
         if not 1 <= self.neighbours < n_points:
             raise ValueError(
                 f"Neighbours must be at least 1 and fewer than the {n_points} points; got {self.neighbours}."
@@ -159,7 +161,9 @@ class DistanceSurrogate(nn.Module):
         with torch.no_grad():
             places = torch.cdist(query, self.u).topk(self.neighbours + 1, largest=False).indices
         offset = query.unsqueeze(1) - self.u[places]
-        weights = _franke_little(offset)
+        # The derivative of a root at 0 is infinite; this far, a point has all the weight there is.
+        nearest = offset.square().sum(-1).clamp(min=torch.finfo(offset.dtype).eps ** 2).sqrt()
+        weights = franke_little(nearest)
         inner = places[:, :-1]
         steps = torch.einsum("bmkp,bmp->bmk", self.jacobian[inner], offset[:, :-1])
         return torch.einsum("bm,bmk->bk", weights, self.features[inner] + steps)
@@ -178,24 +182,11 @@ class DistanceSurrogate(nn.Module):
         return distance
 
 
-def _franke_little(offset: Tensor) -> Tensor:
-    """Weights of all but the farthest of the points, shape (B, m), from offsets to m + 1 of them in ascending order."""
-    squared = offset.square().sum(-1)
-    # The derivative of a root at 0 is infinite; this far, a point has all the weight there is.
-    nearest = squared.clamp(min=torch.finfo(offset.dtype).eps ** 2).sqrt()
-    radius, inside = nearest[:, -1:], nearest[:, :-1]
-    raw = ((radius - inside) / (radius * inside)).square()
-    # Where all are as far as the one left out, they count alike.
-    raw = torch.where(raw.sum(-1, keepdim=True) == 0, torch.ones_like(raw), raw)
-    return raw / raw.sum(-1, keepdim=True)
-
-
 def _saturated(jacobian: Tensor, ceiling: float) -> Tensor:
     """J with the singular values whose squares are the eigenvalues of the saturated metric JᵀJ."""
     metric = RiemannianMetric.from_jacobian(jacobian)
     # J = Σ u σ vᵀ; scaling along the v alone needs no u, of which there are as many as features.
-    v = metric.eigenvectors
-    gain = (ceiling / (ceiling + metric.eigenvalues)).sqrt()
+    v, gain = metric.eigenvectors, saturation(metric.singular_values, ceiling)
     return jacobian @ ((v * gain.unsqueeze(-2)) @ v.mT).to(jacobian.dtype)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from torch import nn
-
+from pnp._protocols import SynthesizerModule
 from pnp.errors import CacheError
 from pnp.features.compression import Features
 from pnp.features.scattering.transform import TimeFrequencyScattering
@@ -13,7 +12,7 @@ from pnp.synths.registry import available, make
 __all__ = ["features_of", "synthesizer_of"]
 
 
-def synthesizer_of(cache: MetricCache) -> nn.Module:
+def synthesizer_of(cache: MetricCache) -> SynthesizerModule:
     """Return the synthesizer that a cache was made with.
 
     Args:

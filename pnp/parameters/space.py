@@ -165,6 +165,9 @@ class ParameterSpace(Sequence[Parameter]):
     def __hash__(self) -> int:
         return hash((self._listed, self._conditions))
 
+    def __str__(self) -> str:
+        return ", ".join(map(str, self._columns))
+
     def __repr__(self) -> str:
         conditions = f", conditions={list(self._conditions)!r}" if self._conditions else ""
         return f"ParameterSpace({list(self._listed)!r}{conditions})"

@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import nn
 
+from pnp._protocols import SynthesizerModule
 from pnp.parameters import ParameterSpace
 
 __all__ = ["available", "make", "register"]
@@ -46,7 +47,7 @@ def available() -> list[str]:
     return sorted(set(_factories) | set(_announced()))
 
 
-def make(name: str, **options: Any) -> nn.Module:
+def make(name: str, **options: Any) -> SynthesizerModule:
     """Build a synthesizer by name.
 
     Args:
@@ -80,11 +81,12 @@ def make(name: str, **options: Any) -> nn.Module:
                     f"unknown option {option!r} of synthesizer {name!r}, expected one of "
                     f"{', '.join(allowed)}{_hint(option, allowed)}"
                 )
-    synth = factory(**options)
+    synth: Any = factory(**options)
     check_interface(synth, f"synthesizer {name!r}")
     if _own_name(synth) != name:
         synth.registered_as = {"name": name, **options}
-    return synth
+    made: SynthesizerModule = synth
+    return made
 
 
 def check_interface(synth: object, label: str) -> None:

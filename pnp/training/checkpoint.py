@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
+from pnp._files import PARTIAL, write_atomically
 from pnp.training.encoder import Encoder
 
 LAST, BEST, LOG, TENSORBOARD = "last.pt", "best.pt", "log.csv", "tensorboard"
-_PARTIAL = ".partial"
 
 
 def save(path: Path, state: Mapping[str, Any]) -> None:
@@ -28,7 +28,7 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
     """
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
-    _replace(path, buffer.getvalue())
+    write_atomically(path, buffer.getvalue())
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -71,11 +71,11 @@ def save_log(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
-    _replace(path, text.getvalue().encode())
+    write_atomically(path, text.getvalue())
 
 
 def holds_run(out: Path) -> bool:
-    """Whether a directory holds what a run has left: its end, or the best of a first epoch that did not end."""
+    """Return true where a directory holds what a run has left: its end, or the best of a first epoch."""
     return any((out / name).exists() for name in (LAST, BEST))
 
 
@@ -86,7 +86,7 @@ def clear(out: Path) -> None:
         out: Directory of the run.
     """
     for name in (LAST, BEST, LOG):
-        for path in (out / name, out / (name + _PARTIAL)):
+        for path in (out / name, out / (name + PARTIAL)):
             path.unlink(missing_ok=True)
     for path in (out / TENSORBOARD).glob("events.out.tfevents.*"):
         path.unlink()
@@ -121,7 +121,7 @@ def load_encoder(path: str | os.PathLike[str]) -> Encoder:
 
 
 def _damage(path: Path, error: Exception) -> str:
-    """What is wrong with a file that cannot be loaded; PyTorch says it with a number, or at great length."""
+    """Return what is wrong with a file that cannot be loaded; PyTorch says it with a number, or at great length."""
     with path.open("rb") as file:
         head = file.read(4)
     n_bytes = path.stat().st_size
@@ -134,12 +134,3 @@ def _damage(path: Path, error: Exception) -> str:
     if isinstance(error, pickle.UnpicklingError):
         return "it holds something other than tensors, numbers and text"
     return f"PyTorch cannot read its archive ({type(error).__name__})"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + _PARTIAL)
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -105,7 +105,7 @@ class LevenbergMarquardt:
         lam = initial_damping(loss) if initial is None else float(initial)
         if not 0 < lam < math.inf:
             raise ValueError(f"The initial damping λ₀ must be finite and positive; got {lam}.")
-        lam = _clipped(lam)
+        lam = _representable(lam)
         eps = torch.finfo(torch.float32).eps
         self.loss = loss
         self.model = model
@@ -115,7 +115,7 @@ class LevenbergMarquardt:
         self.patience = patience
         self.threshold = threshold
         self.revert = revert
-        self.bounds = (_clipped(lam * eps), _clipped(lam / eps))
+        self.bounds = (_representable(lam * eps), _representable(lam / eps))
         self.best = math.inf
         self.n_failures = 0
         self._best_states: dict[str, Any] = {}
@@ -174,8 +174,7 @@ class LevenbergMarquardt:
         return {name: part for name, part in parts.items() if part is not None}
 
     def _set(self, lam: float) -> None:
-        low, high = self.bounds
-        self.loss.damping = min(max(lam, low), high)
+        self.loss.damping = _clipped(lam, *self.bounds)
 
     def state_dict(self) -> dict[str, Any]:
         """State to go on from: λ, its bounds, the best value, and the model and optimizer kept with it."""
@@ -194,15 +193,20 @@ class LevenbergMarquardt:
             state: What `state_dict` returned.
         """
         low, high = state["bounds"]
-        self.bounds = (_clipped(low), _clipped(high))
+        self.bounds = (_representable(low), _representable(high))
         self.best = state["best"]
         self.n_failures = state["n_failures"]
         self._best_states = copy.deepcopy(state["best_states"])
         self._set(state["damping"])
 
 
-def _clipped(lam: float) -> float:
-    return min(max(lam, _LEAST), LARGEST_DAMPING)
+def _clipped(lam: float, low: float, high: float) -> float:
+    return min(max(lam, low), high)
+
+
+def _representable(lam: float) -> float:
+    """Nearest λ that float32 keeps without losing digits, and under which losses do not overflow."""
+    return _clipped(lam, _LEAST, LARGEST_DAMPING)
 
 
 def initial_damping(loss: PNPLoss) -> float:

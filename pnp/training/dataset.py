@@ -7,10 +7,12 @@ import os
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
+from pnp._protocols import SynthesizerLike
 from pnp.store import MetricCache
+from pnp.store.fitting import check_fits
 
 __all__ = ["CacheDataset"]
 
@@ -46,18 +48,15 @@ class CacheDataset(Dataset[Item]):
         self,
         cache: MetricCache | str | os.PathLike[str],
         fold: str | None = "train",
-        synth: nn.Module | None = None,
+        synth: SynthesizerLike | None = None,
         dtype: torch.dtype = torch.float32,
         metric: bool = False,
     ) -> None:
         self.cache = cache if isinstance(cache, MetricCache) else MetricCache(cache)
         self.fold = fold
         self.synth = synth
-        if synth is not None and synth.space != self.cache.space:
-            raise ValueError(
-                f"the synthesizer must have the parameters of {self.cache.path}, {self.cache.space}, "
-                f"got {synth.space}"
-            )
+        if synth is not None:
+            check_fits(self.cache, synth)
         self.index = self.cache.rows(fold)
         self._u = self.cache.u[self.index].to(dtype)
         self._theta = self.cache.theta[self.index].to(dtype)
@@ -73,7 +72,7 @@ class CacheDataset(Dataset[Item]):
         return {name: column[0] for name, column in self.batch([position]).items()}
 
     def __getitems__(self, items: Sequence[int]) -> list[Item]:
-        """Items of a batch, synthesized together; what DataLoader calls."""
+        """Return the items of a batch, synthesized together; DataLoader calls this."""
         columns = self.batch(items)
         return [{name: column[place] for name, column in columns.items()} for place in range(len(items))]
 

@@ -7,16 +7,18 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
+from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp._torch.device import usable_device
 from pnp.errors import CacheError
+from pnp.store.fitting import check_fits
 from pnp.training.encoder import Encoder
-from pnp.training.train import Spectrograms, check_same_space
+from pnp.training.spectrograms import Spectrograms
 
 if TYPE_CHECKING:
-    from pnp.store import MetricCache
+    from pnp._protocols import CacheLike
 
 # Sounds analysed at a time.
 _CHUNK = 16
@@ -73,10 +75,10 @@ class Evaluation:
 @torch.no_grad()
 def evaluate(
     encoder: Encoder,
-    cache: MetricCache,
-    synth: nn.Module,
+    cache: CacheLike,
+    synth: SynthesizerLike,
     *,
-    features: nn.Module | None = None,
+    features: FeatureMap | None = None,
     fold: str = "test",
     n_sounds: int | None = None,
     spectrograms: Spectrograms | None = None,
@@ -112,9 +114,8 @@ def evaluate(
     rows = cache.rows(fold)[:n_sounds]
     if not len(rows):
         raise ValueError(f"The {fold} fold of {cache.path} has no sound with a metric to evaluate on.")
-    check_same_space(cache, synth)
-    rate: Any = synth.sample_rate
-    encoder.check_fits(cache.space, float(rate), str(cache.path))
+    check_fits(cache, synth)
+    encoder.check_fits(cache.space, float(synth.sample_rate), str(cache.path))
     encoder = encoder.to(device).eval()
     if spectrograms is None:
         spectrograms = Spectrograms(encoder.front_end, synth, cache.theta, rows, device, progress=progress)
@@ -161,9 +162,9 @@ def evaluate(
 
 
 def _target_features(
-    cache: MetricCache,
-    synth: nn.Module,
-    features: nn.Module,
+    cache: CacheLike,
+    synth: SynthesizerLike,
+    features: FeatureMap,
     rows: Tensor,
     device: torch.device,
     progress: bool,
@@ -176,7 +177,7 @@ def _target_features(
 
 
 def _analyse(
-    synth: nn.Module, features: nn.Module, theta: Tensor, device: torch.device, progress: bool
+    synth: SynthesizerLike, features: FeatureMap, theta: Tensor, device: torch.device, progress: bool
 ) -> Tensor:
     """Φ(g(θ)), computed in float32, returned in float64 on the CPU, shape (n, C)."""
     chunks = torch.split(theta.float(), _CHUNK)

@@ -5,27 +5,23 @@ import math
 import numpy as np
 import pytest
 import torch
+from forms import BATCH, N_PARAMETERS, N_SOUNDS, randn
 from torch.autograd import forward_ad
 
 from pnp.losses import PNPLoss
 from pnp.metric.riemannian import RiemannianMetric
 
-N_SOUNDS, N_PARAMETERS, BATCH = 20, 3, 6
 KINDS = ("identity", "diagonal", "mean")
 INDEX = torch.tensor([3, 0, 19, 7, 7, 11])
 
 
-def _randn(*shape, seed=0, dtype=torch.float64):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
-
-
 def _metric(n_parameters=N_PARAMETERS):
-    return RiemannianMetric.from_jacobian(_randn(N_SOUNDS, 30, n_parameters))
+    return RiemannianMetric.from_jacobian(randn(N_SOUNDS, 30, n_parameters))
 
 
 def _pair(dtype=torch.float64, n_parameters=N_PARAMETERS):
-    u_hat = _randn(BATCH, n_parameters, seed=1, dtype=dtype).requires_grad_()
-    return u_hat, _randn(BATCH, n_parameters, seed=2, dtype=dtype)
+    u_hat = randn(BATCH, n_parameters, seed=1, dtype=dtype).requires_grad_()
+    return u_hat, randn(BATCH, n_parameters, seed=2, dtype=dtype)
 
 
 def _loss(dtype=torch.float64, **options):
@@ -34,17 +30,14 @@ def _loss(dtype=torch.float64, **options):
 
 def test_is_never_negative_in_single_precision():
     scales = torch.tensor([1.2e2, 8.0, 1.7, 0.14, 6e-9]).double()
-    directions = torch.linalg.qr(_randn(500, 5, 5, seed=1)).Q
-    jacobian = torch.linalg.qr(_randn(500, 40, 5)).Q * scales @ directions.mT
+    directions = torch.linalg.qr(randn(500, 5, 5, seed=1)).Q
+    jacobian = torch.linalg.qr(randn(500, 40, 5)).Q * scales @ directions.mT
     inaudible = directions[..., -1].float()
     for kind in KINDS:
         loss = PNPLoss(
             RiemannianMetric.from_jacobian(jacobian), damping=1e-30, damping_kind=kind, reduction="none"
         )
         assert (loss(inaudible, torch.zeros_like(inaudible), torch.arange(500)) >= 0).all()
-
-
-# -- derivatives -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])
@@ -69,7 +62,7 @@ def test_hessian_is_the_metric(vectorize):
 
 def test_forward_mode_agrees():
     loss, (u_hat, u) = _loss(), _pair()
-    tangent = _randn(BATCH, N_PARAMETERS, seed=4)
+    tangent = randn(BATCH, N_PARAMETERS, seed=4)
     (gradient,) = torch.autograd.grad(loss(u_hat, u, INDEX), u_hat)
     with forward_ad.dual_level():
         value = loss(forward_ad.make_dual(u_hat.detach(), tangent), u, INDEX)
@@ -91,9 +84,6 @@ def test_gradients_add_up():
     once = u_hat.grad.clone()
     value.backward()
     torch.testing.assert_close(u_hat.grad, 2 * once)
-
-
-# -- what must not be read -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])

@@ -85,5 +85,7 @@ def test_bad_input(path: Path) -> None:
             data[-len(data) - 1]
         other = ToySynth()
         other.space = other.space.replace({"f": (1.0, 2.0)})
-        with pytest.raises(ValueError, match=r"must have the parameters of .*toy\.h5"):
+        with pytest.raises(
+            ValueError, match=r"different parameter spaces: ToySynth has f in \[1, 2\] .*toy\.h5 has f"
+        ):
             CacheDataset(cache, "test", other)

@@ -1,0 +1,91 @@
+"""Bad options and bad batches are named."""
+
+import math
+
+import pytest
+import torch
+from forms import N_PARAMETERS, N_SOUNDS, randn
+from task import MemoryCache
+
+from pnp.losses import ParameterLoss, PNPLoss
+from pnp.metric.riemannian import RiemannianMetric
+
+
+def test_bad_options_are_named(metric):
+    with pytest.raises(ValueError, match=r"mean, sum, none; got 'max'"):
+        ParameterLoss(reduction="max")
+    with pytest.raises(ValueError, match=r"identity, diagonal, mean; got 'trace'"):
+        PNPLoss(metric, damping_kind="trace")
+    for damping in (-1.0, math.nan, math.inf, 1e31):
+        with pytest.raises(ValueError, match=r"Damping λ must be at least 0 and at most 1\.26765e\+30"):
+            PNPLoss(metric, damping=damping)
+    for scale in (0.0, -1.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="Scale μ must be finite and positive"):
+            PNPLoss(metric, scale=scale)
+    with pytest.raises(ValueError, match="Volume weighting must be finite"):
+        PNPLoss(metric, volume_weighting=-1.0)
+    for options in ({"normalize": True}, {"volume_weighting": 1.0}, {"damping_kind": "mean"}):
+        with pytest.raises(ValueError, match="got metric=None"):
+            PNPLoss(**options)
+    with pytest.raises(ValueError, match=r"batch shape \(n,\) or \(\); got \(4, 5\)"):
+        PNPLoss(RiemannianMetric.from_jacobian(randn(4, 5, 30, 3)))
+    with pytest.raises(ValueError, match=r"Factors of the metrics, .*, overflow in torch\.float16"):
+        PNPLoss(metric.scaled(1e12), dtype=torch.float16)
+    with pytest.raises(ValueError, match="with mean_metric there is one for all"):
+        PNPLoss.from_cache(MemoryCache(), mean_metric=True, volume_weighting=1.0)
+    silent = RiemannianMetric.from_factor(torch.zeros(2, 3, 3))
+    with pytest.raises(ValueError, match="zero at every sound"):
+        PNPLoss(silent, normalize=True)
+    with pytest.raises(ValueError, match="every det M is 0"):
+        PNPLoss(silent, volume_weighting=1.0)
+
+
+def test_bad_batches_are_named(metric, batch):
+    u_hat, u, index = batch
+    loss = PNPLoss(metric)
+    for wrong in (-1, N_SOUNDS):
+        bad = index.clone()
+        bad[2] = wrong
+        with pytest.raises(IndexError, match=rf"0 … 19, the rows of the cache; got \[{wrong}\]"):
+            loss(u_hat, u, bad)
+    for wrong, name in (
+        (index.float(), "torch.float32"),
+        (index > 3, "torch.bool"),
+        (index.byte(), "torch.uint8"),
+    ):
+        with pytest.raises(TypeError, match=rf"row numbers in the cache \(torch\.int64\); got {name}"):
+            loss(u_hat, u, wrong)
+    with pytest.raises(ValueError, match=r"B = 6, a row for each item; got \(5,\)"):
+        loss(u_hat, u, index[:5])
+    with pytest.raises(ValueError, match="needs the index"):
+        loss(u_hat, u)
+    with pytest.raises(ValueError, match="no metric of its own"):
+        PNPLoss()(u_hat, u, index)
+    with pytest.raises(ValueError, match=r"got 2 parameters and a metric of 3"):
+        loss(u_hat[:, :2], u[:, :2], index)
+    with pytest.raises(
+        ValueError, match=r"got \(6, 2\) and \(6, 3\)\. Likely cause: a network whose outputs"
+    ):
+        loss(u_hat[:, :2], u, index)
+    for either in (loss, ParameterLoss()):
+        with pytest.raises(ValueError, match=r"same shape \(B, P\); got \(6, 3\) and \(5, 3\)"):
+            either(u_hat, u[:5], index)
+        with pytest.raises(TypeError, match=r"u must be a floating-point tensor.*torch\.int64"):
+            either(u_hat, u.long(), index)
+    with pytest.raises(ValueError, match=r"B = 6; got batch shape \(20,\)"):
+        loss(u_hat, u, metric=metric)
+    with pytest.raises(ValueError, match="positive semi-definite"):
+        loss(u_hat, u, metric=-metric.matrix[index])
+
+
+def test_nan_in_the_prediction_is_nan_in_the_loss_of_that_sound_alone(metric, batch):
+    u_hat, u, index = batch
+    u_hat[1, 0] = math.nan
+    assert torch.isnan(PNPLoss(metric, reduction="none")(u_hat, u, index)).tolist() == [False, True] + 4 * [
+        False
+    ]
+
+
+def test_an_empty_batch_has_no_items(metric):
+    empty = torch.zeros(0, N_PARAMETERS)
+    assert PNPLoss(metric, reduction="none")(empty, empty, torch.zeros(0, dtype=torch.int64)).shape == (0,)
