@@ -13,6 +13,7 @@ from pnp.cli.outcome import EXIT_OK, say
 if TYPE_CHECKING:
     from torch import nn
 
+    from pnp._protocols import SynthesizerModule
     from pnp.training.evaluate import Evaluation
     from pnp.training.train import TrainResult
 
@@ -60,7 +61,7 @@ def way_on(options: argparse.Namespace) -> str:
 
 
 def run_demo(
-    synth: nn.Module,
+    synth: SynthesizerModule,
     features: nn.Module,
     out: Path,
     *,
