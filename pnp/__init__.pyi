@@ -22,8 +22,8 @@ from .matching.match import match as match
 from .metric.field import MetricField as MetricField
 from .metric.riemannian import RiemannianMetric as RiemannianMetric
 from .metric.surrogate import DistanceSurrogate as DistanceSurrogate
-from .offline.precompute import PrecomputeSummary as PrecomputeSummary
 from .offline.precompute import precompute as precompute
+from .offline.summary import PrecomputeSummary as PrecomputeSummary
 from .parameters import Parameter as Parameter
 from .parameters import ParameterSpace as ParameterSpace
 from .store.reader import MetricCache as MetricCache

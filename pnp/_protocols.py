@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from torch import Tensor, nn
+
+from pnp.parameters import ParameterSpace
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pnp.metric.riemannian import RiemannianMetric
-    from pnp.parameters import ParameterSpace
 
 
 @runtime_checkable
@@ -54,6 +55,37 @@ if TYPE_CHECKING:
 
 else:
     SynthesizerModule = nn.Module
+
+
+def check_synthesizer(synth: object, label: str = "") -> SynthesizerModule:
+    """Return a synthesizer that has been checked: a module with the attributes of every synthesizer.
+
+    Args:
+        synth: Candidate.
+        label: Name of the candidate in messages; by default that of its class.
+
+    Returns:
+        The same object.
+
+    Raises:
+        TypeError: If it is not a module, or lacks `space`, `sample_rate` or `n_samples` of the right type.
+    """
+    label = label or f"synthesizer {getattr(synth, 'name', type(synth).__name__)!r}"
+    if not isinstance(synth, nn.Module):
+        raise TypeError(f"{label} must be a torch.nn.Module, got {type(synth).__name__}")
+    expected: dict[str, tuple[type, ...]] = {
+        "space": (ParameterSpace,),
+        "sample_rate": (int, float),
+        "n_samples": (int,),
+    }
+    for attribute, types in expected.items():
+        value = getattr(synth, attribute, None)
+        if not isinstance(value, types):
+            raise TypeError(
+                f"{label} needs an attribute {attribute!r} of type {types[-1].__name__}, "
+                f"got {'none' if value is None else type(value).__name__}"
+            )
+    return cast("SynthesizerModule", synth)
 
 
 class CacheLike(Protocol):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pnp._torch.pushforward import pushforward
+from pnp._protocols import SynthesizerModule, check_synthesizer
+from pnp._torch.pushforward import along_axes, pushforward
 
 __all__ = ["value_and_jacobian"]
 
@@ -49,7 +48,7 @@ def value_and_jacobian(
 def sound_and_jacobian(
     synth: nn.Module, features: nn.Module, u: Tensor
 ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B C"], Float[Tensor, "B C P"]]:
-    """What `value_and_jacobian` returns, and the sounds before it.
+    """Sounds, with what `value_and_jacobian` returns.
 
     Args:
         synth: Synthesizer.
@@ -63,45 +62,30 @@ def sound_and_jacobian(
         TypeError: As `value_and_jacobian`.
         ValueError: As `value_and_jacobian`.
     """
-    _check_interface(synth)
-    # What a user hands in is a module with more attributes than nn.Module declares.
-    g: Any = synth
-    phi: Any = features
-    space, n_samples = g.space, g.n_samples
+    synth = check_synthesizer(synth)
+    space, n_samples = synth.space, synth.n_samples
     space.check_unit(u)
     if u.ndim != 2:
         raise ValueError(f"u must have shape (B, {len(space)}), got {tuple(u.shape)}")
     # θ_p depends on u_p alone, so one tangent along (1, ..., 1) holds every slope.
     theta, slope = torch.func.jvp(space.from_unit, (u,), (torch.ones_like(u),))[:2]
-    if hasattr(synth, "value_and_tangents"):
-        x, tangents = g.value_and_tangents(theta)
-        dx = tangents * slope.unsqueeze(-1)
-    else:
-        x, dx = pushforward(synth, theta, torch.diag_embed(slope))
+    x, tangents = along_axes(synth, theta)
+    dx = tangents * slope.unsqueeze(-1)
     if x.shape != (len(u), n_samples):
         raise ValueError(
             f"synthesizer {type(synth).__name__} must map θ of shape {tuple(theta.shape)} to sounds of shape "
             f"{(len(u), n_samples)}, got {tuple(x.shape)}"
         )
-    _check_gradients(synth, space, u, x, dx)
+    _check_gradients(synth, u, x, dx)
 
-    if hasattr(features, "value_and_tangents"):
-        S, dS = phi.value_and_tangents(x, dx)
-    else:
-        S, dS = pushforward(features, x, dx)
+    own = getattr(features, "value_and_tangents", None)
+    S, dS = pushforward(features, x, dx) if own is None else own(x, dx)
     return x, S.reshape(len(u), -1), dS.reshape(*u.shape, -1).mT
 
 
-def _check_interface(synth: nn.Module) -> None:
-    missing = [name for name in ("space", "sample_rate", "n_samples") if not hasattr(synth, name)]
-    if missing:
-        raise TypeError(
-            f"a synthesizer needs space, sample_rate and n_samples; {type(synth).__name__} has no {', '.join(missing)}"
-        )
-
-
-def _check_gradients(synth: nn.Module, space: Any, u: Tensor, x: Tensor, dx: Tensor) -> None:
-    """A tangent that is zero throughout is either true, or a parameter that was detached on its way."""
+def _check_gradients(synth: SynthesizerModule, u: Tensor, x: Tensor, dx: Tensor) -> None:
+    """Refuse a tangent that is zero throughout though the sound changes: the parameter was detached on its way."""
+    space = synth.space
     for p in (~dx.any(-1).any(0)).nonzero().flatten().tolist() if len(u) else []:
         step = torch.zeros_like(u)
         step[:, p] = torch.where(u[:, p] > 0, -_STEP, _STEP)

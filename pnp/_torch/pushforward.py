@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["pushforward"]
+__all__ = ["along_axes", "pushforward"]
 
 
 def pushforward(
@@ -33,3 +33,24 @@ def pushforward(
     # at random is drawn once as well, and does not vary with its argument.
     values, pushed = torch.func.vmap(push, in_dims=1, out_dims=(0, 1), randomness="same")(tangents)
     return values[0], pushed
+
+
+def along_axes(
+    function: Callable[[Tensor], Tensor], point: Float[Tensor, "B P"]
+) -> tuple[Float[Tensor, "B *shape"], Float[Tensor, "B P *shape"]]:
+    """Differentiate a batched function along each axis of its input.
+
+    Args:
+        function: Map from (B, P) to (B, *shape), row by row. One that offers `value_and_tangents` is differentiated by
+            it.
+        point: Where to differentiate, shape (B, P).
+
+    Returns:
+        `function(point)`, shape (B, *shape), and its partial derivatives, shape (B, P, *shape).
+    """
+    own = getattr(function, "value_and_tangents", None)
+    if own is not None:
+        value, partial = own(point)
+        return value, partial
+    basis = torch.eye(point.shape[-1], dtype=point.dtype, device=point.device)
+    return pushforward(function, point, basis.expand(len(point), -1, -1))

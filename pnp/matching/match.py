@@ -31,7 +31,7 @@ from pnp.offline.rebuild import features_of, synthesizer_of
 from pnp.parameters import ParameterSpace
 from pnp.store import MetricCache
 from pnp.store.fitting import check_fits
-from pnp.synths.gain import WithGain
+from pnp.synths.with_gain import WithGain
 from pnp.training.encoder import Encoder
 
 __all__ = ["MatchResult", "ParameterEstimate", "match"]

@@ -1,1 +1,1 @@
-"""The offline stage: from synthesizer and feature map to a cache of metrics."""
+"""Offline stage: from synthesizer and feature map to a cache of metrics."""

@@ -1,4 +1,4 @@
-"""What a worker computes: features, Jacobians and metrics of one block of sounds, failures included."""
+"""Features, Jacobians and metrics of one block of sounds, failures included."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def compute_block(
     n_features: int,
     dtype: torch.dtype,
     device: str,
-    kept: torch.dtype = torch.float64,
+    storage: torch.dtype = torch.float64,
 ) -> dict[str, np.ndarray]:
-    """Columns "S", "J", "M", "R", "sigma", "status" and "reason" of one block.
+    """Compute the columns "S", "J", "M", "R", "sigma", "status" and "reason" of one block.
 
     Rows that fail are NaN and carry a status and a reason.
 
@@ -39,7 +39,7 @@ def compute_block(
         n_features: C.
         dtype: Type of u that the synthesizer is given.
         device: Where `synth` and `features` are.
-        kept: Type in which S and J will be stored; a sound that it cannot hold fails.
+        storage: Type in which S and J will be stored; a sound that it cannot hold fails.
 
     Returns:
         Columns by name; floating-point ones in float64.
@@ -70,7 +70,7 @@ def compute_block(
             else:
                 sounds, S[rows], J[rows] = outcome
                 for row, x in zip(range(n)[rows], sounds, strict=True):
-                    problem = _problem(x, S[row], J[row], kept)
+                    problem = _problem(x, S[row], J[row], storage)
                     if problem is not None:
                         fail(row, *problem)
         ok = torch.from_numpy(status == Status.OK)
@@ -86,7 +86,7 @@ def compute_block(
 
 @contextmanager
 def single_thread() -> Iterator[None]:
-    """One thread inside PyTorch.
+    """Use one thread inside PyTorch.
 
     How many threads share a sum decides its rounding; with one, results are the same bits whatever the number
     of workers and cores.
@@ -120,12 +120,12 @@ def _attempts(evaluate: _Evaluate, points: Tensor) -> Iterator[tuple[slice, _Res
 
 
 def _let_out_of_memory_pass(error: Exception, *, alone: bool) -> None:
-    """Memory is a property of the machine: to record it as a failed sound would make it permanent."""
+    """Raise a lack of memory, a property of the machine: recorded as a failed sound, it would be permanent."""
     if alone and isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         raise error
 
 
-def _problem(x: Tensor, S: Tensor, J: Tensor, kept: torch.dtype) -> tuple[Status, str] | None:
+def _problem(x: Tensor, S: Tensor, J: Tensor, storage: torch.dtype) -> tuple[Status, str] | None:
     if not bool(torch.isfinite(x).all()):
         first = int((~torch.isfinite(x)).nonzero()[0])
         return Status.NOT_FINITE, f"the sound is NaN or infinite, first at sample {first}"
@@ -142,16 +142,16 @@ def _problem(x: Tensor, S: Tensor, J: Tensor, kept: torch.dtype) -> tuple[Status
             Status.ZERO_JACOBIAN,
             "J is zero though the sound is not: a gradient is dropped, or nothing is audible",
         )
-    unfit = [name for name, values in (("S", S), ("J", J)) if not _fits(values, kept)]
+    unfit = [name for name, values in (("S", S), ("J", J)) if not _fits(values, storage)]
     if unfit:
-        return Status.NOT_FINITE, f"{unfit[0]} is beyond the range of {str(kept).removeprefix('torch.')}"
+        return Status.NOT_FINITE, f"{unfit[0]} is beyond the range of {str(storage).removeprefix('torch.')}"
     return None
 
 
-def _fits(values: Tensor, kept: torch.dtype) -> bool:
-    """Whether storage in this type costs rounding alone: nothing overflows, and little enough falls to zero."""
-    error = values.to(kept).double() - values
-    return bool(error.norm() <= torch.finfo(kept).eps * values.norm())
+def _fits(values: Tensor, storage: torch.dtype) -> bool:
+    """Tell if storage in this type costs rounding alone: nothing overflows, and little enough falls to zero."""
+    error = values.to(storage).double() - values
+    return bool(error.norm() <= torch.finfo(storage).eps * values.norm())
 
 
 def _cut(text: str) -> bytes:

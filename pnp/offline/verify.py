@@ -1,4 +1,4 @@
-"""Whether a cache can be trusted: its bytes, its invariants, and its numbers derived anew."""
+"""Verification of a cache: its bytes, its invariants, and some of its numbers computed again."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def verify(
     synth: nn.Module | None = None,
     features: nn.Module | None = None,
 ) -> IntegrityReport:
-    """Check every byte and every invariant of a cache, and derive some rows anew from the file alone.
+    """Check every byte and every invariant of a cache, and compute some rows again from the file alone.
 
     Args:
         path: The cache.
-        recompute: Number of random rows to derive anew and to compare; 0 for none, all if there are fewer.
-        seed: Which rows.
+        recompute: Number of random rows to compute again and to compare; 0 for none, all if there are fewer.
+        seed: Seed of the choice of rows.
         synth: Synthesizer, where the cache was made with one that is not registered.
         features: Feature map, where the cache was made with one that is not this package's.
 
@@ -42,8 +42,8 @@ def verify(
 
     Raises:
         FileNotFoundError: If there is no such file.
-        CacheError: If it is not a metric cache, its header cannot be read, or rows are to be derived anew and
-            the file does not say how.
+        CacheError: If it is not a metric cache, its header cannot be read, or rows are to be computed again
+            and the file does not say how.
     """
     report = check_integrity(path)
     if recompute < 1:

@@ -1,4 +1,4 @@
-"""What a synthesizer is, and what all synthesizers of this package share."""
+"""Base class of the synthesizers of this package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any program that turns parameters into samples, differentiated numerically."""
+"""Program of any kind that turns parameters into samples, differentiated numerically."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _INAUDIBLE_STEP = 1e-3
 
 
 class BlackBox(Synthesizer):
-    r"""A function or an external program as a synthesizer, with finite differences for derivatives.
+    r"""Function or external program as a synthesizer, with finite differences for derivatives.
 
     The derivative along each unit coordinate is a central difference at two steps, extrapolated to 0:
 
@@ -181,7 +181,7 @@ class BlackBox(Synthesizer):
         return dict(steps)
 
     def config(self) -> dict[str, Any]:
-        """What determines the sounds, for JSON; `make` does not take it, for it holds no program."""
+        """Settings that determine the sounds, for JSON; `make` does not take it, for it holds no program."""
         program = self.program
         described = program.arguments if isinstance(program, CommandLine) else _qualified_name(program)
         return {

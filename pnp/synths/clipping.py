@@ -1,4 +1,4 @@
-"""Whether a sound was cut off at full scale."""
+"""Detection of sounds that were cut off at full scale."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _FLAT = 3
 
 
 def is_clipped(x: Tensor) -> bool:
-    """Whether a sound stays flat at full scale, or beyond, for three samples or more.
+    """Tell if a sound stays flat at full scale, or beyond, for three samples or more.
 
     Its derivatives are zero there, whatever the parameters do. A floating-point sound that exceeds full scale and stays
     smooth is not clipped.
@@ -23,7 +23,7 @@ def is_clipped(x: Tensor) -> bool:
         x: Samples, shape (N,).
 
     Returns:
-        Whether it is clipped.
+        True if it is clipped.
 
     Example:
         >>> import torch

@@ -1,4 +1,4 @@
-"""Runs an external program that writes a sound file."""
+"""External program that writes a sound file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["CommandLine"]
 
 
 class CommandLine:
-    """A program on the command line, as a function of its parameters.
+    """Program on the command line, as a function of its parameters.
 
     Args:
         arguments: The command and its arguments. `{name}` stands for the value of parameter `name` and

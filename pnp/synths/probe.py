@@ -1,16 +1,14 @@
-"""Tries a synthesizer before a long run depends on it."""
+"""Check of a synthesizer before a long run depends on it."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pnp._torch.pushforward import pushforward
+from pnp._protocols import SynthesizerModule, check_synthesizer
+from pnp._torch.pushforward import along_axes
 from pnp.parameters import ParameterSpace
 from pnp.synths.black_box import BlackBox
-from pnp.synths.registry import check_interface
 
 __all__ = ["probe"]
 
@@ -53,8 +51,8 @@ def probe(synth: nn.Module, theta: Tensor | None = None) -> None:
         >>> pnp.synths.probe(pnp.synths.make("chirp", n_samples=4096))
     """
     label = f"synthesizer {getattr(synth, 'name', type(synth).__name__)!r}"
-    check_interface(synth, label)
-    space, n_samples = _layout(synth)
+    synth = check_synthesizer(synth, label)
+    space, n_samples = synth.space, synth.n_samples
     if theta is None:
         theta = space.from_unit(space.sample(2))
     space.check_physical(theta)
@@ -69,10 +67,6 @@ def probe(synth: nn.Module, theta: Tensor | None = None) -> None:
         synth.calibrate()
     else:
         _check_tangents(synth, space, theta, label)
-
-
-def _layout(synth: Any) -> tuple[ParameterSpace, int]:
-    return synth.space, synth.n_samples
 
 
 def _check_sound(x: object, theta: Tensor, n_samples: int, label: str) -> None:
@@ -114,16 +108,12 @@ def _check_repeatable(synth: nn.Module, theta: Tensor, x: Tensor, label: str) ->
         )
 
 
-def _check_tangents(synth: Any, space: ParameterSpace, theta: Tensor, label: str) -> None:
+def _check_tangents(synth: SynthesizerModule, space: ParameterSpace, theta: Tensor, label: str) -> None:
     """Compare every derivative, in unit coordinates, with finite differences where these can be trusted."""
     u = space.to_unit(theta.double()).clamp(-1.0 + _MARGIN, 1.0 - _MARGIN)
     theta = space.from_unit(u).to(theta.dtype)
-    basis = torch.eye(len(space), dtype=theta.dtype, device=theta.device)
     try:
-        if hasattr(synth, "value_and_tangents"):
-            tangents = synth.value_and_tangents(theta)[1]
-        else:
-            tangents = pushforward(synth, theta, basis.expand(len(theta), -1, -1))[1]
+        tangents = along_axes(synth, theta)[1]
     except (RuntimeError, NotImplementedError) as error:
         raise ValueError(
             f"{label} cannot be differentiated in forward mode ({error}); use PyTorch operations that "

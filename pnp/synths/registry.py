@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
@@ -10,8 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from pnp._protocols import SynthesizerModule
-from pnp.parameters import ParameterSpace
+from pnp._protocols import SynthesizerModule, check_synthesizer
+from pnp._text import did_you_mean
 
 __all__ = ["available", "make", "register"]
 
@@ -69,8 +68,9 @@ def make(name: str, **options: Any) -> SynthesizerModule:
     """
     names = available()
     if name not in names:
-        hint = _hint(name, names)
-        raise ValueError(f"unknown synthesizer {name!r}, expected one of {', '.join(names)}{hint}")
+        raise ValueError(
+            f"unknown synthesizer {name!r}, expected one of {', '.join(names)}{did_you_mean(name, names)}"
+        )
     factory = _factories[name] if name in _factories else _announced()[name].load()
     signature = inspect.signature(factory).parameters.values()
     if not any(option.kind is inspect.Parameter.VAR_KEYWORD for option in signature):
@@ -79,40 +79,13 @@ def make(name: str, **options: Any) -> SynthesizerModule:
             if option not in allowed:
                 raise ValueError(
                     f"unknown option {option!r} of synthesizer {name!r}, expected one of "
-                    f"{', '.join(allowed)}{_hint(option, allowed)}"
+                    f"{', '.join(allowed)}{did_you_mean(option, allowed)}"
                 )
-    synth: Any = factory(**options)
-    check_interface(synth, f"synthesizer {name!r}")
+    synth = check_synthesizer(factory(**options), f"synthesizer {name!r}")
     if _own_name(synth) != name:
-        synth.registered_as = {"name": name, **options}
-    made: SynthesizerModule = synth
-    return made
-
-
-def check_interface(synth: object, label: str) -> None:
-    """Refuse an object that lacks what every synthesizer has.
-
-    Args:
-        synth: Candidate.
-        label: How messages call it.
-
-    Raises:
-        TypeError: If it is not a module, or lacks `space`, `sample_rate` or `n_samples` of the right type.
-    """
-    if not isinstance(synth, nn.Module):
-        raise TypeError(f"{label} must be a torch.nn.Module, got {type(synth).__name__}")
-    expected: dict[str, tuple[type, ...]] = {
-        "space": (ParameterSpace,),
-        "sample_rate": (int, float),
-        "n_samples": (int,),
-    }
-    for attribute, types in expected.items():
-        value = getattr(synth, attribute, None)
-        if not isinstance(value, types):
-            raise TypeError(
-                f"{label} needs an attribute {attribute!r} of type {types[-1].__name__}, "
-                f"got {'none' if value is None else type(value).__name__}"
-            )
+        # Any attribute but a tensor or a module is a plain one, which nn.Module does not declare.
+        vars(synth)["registered_as"] = {"name": name, **options}
+    return synth
 
 
 def _own_name(synth: nn.Module) -> str | None:
@@ -123,8 +96,3 @@ def _own_name(synth: nn.Module) -> str | None:
 
 def _announced() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
-
-
-def _hint(word: str, allowed: list[str]) -> str:
-    close = difflib.get_close_matches(word, allowed, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""

@@ -1,4 +1,4 @@
-"""A synthesizer with some of its parameters held fixed."""
+"""Synthesizer with some of its parameters held fixed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from pnp._protocols import check_synthesizer
+from pnp._torch.pushforward import along_axes
 from pnp.parameters import ParameterSpace
 
 __all__ = ["Restriction"]
@@ -18,7 +20,7 @@ class Restriction(nn.Module):
     """Synthesizer of fewer parameters: the others keep a value.
 
     Args:
-        synth: Synthesizer with `space`, `sample_rate`, `n_samples` and `value_and_tangents`.
+        synth: Any synthesizer: a module with `space`, `sample_rate` and `n_samples`.
         fixed: From parameter name to its value in physical units.
 
     Attributes:
@@ -33,9 +35,10 @@ class Restriction(nn.Module):
         ('f_m', 'gamma')
     """
 
-    def __init__(self, synth: Any, fixed: Mapping[str, float]) -> None:
+    def __init__(self, synth: nn.Module, fixed: Mapping[str, float]) -> None:
         super().__init__()
-        space: ParameterSpace = synth.space
+        synth = check_synthesizer(synth)
+        space = synth.space
         for name, value in fixed.items():
             parameter = space[name]
             if not parameter.low <= value <= parameter.high:
@@ -49,13 +52,14 @@ class Restriction(nn.Module):
         self.synth = synth
         self.fixed = dict(fixed)
         self.space = ParameterSpace(free)
-        self.sample_rate: float = synth.sample_rate
-        self.n_samples: int = synth.n_samples
+        self.sample_rate = synth.sample_rate
+        self.n_samples = synth.n_samples
         self._free = [p for p, parameter in enumerate(space) if parameter.name not in fixed]
 
     def config(self) -> dict[str, Any]:
         """Settings, as JSON can hold them."""
-        return {"synth": self.synth.config(), "fixed": self.fixed}
+        inner: Any = self.synth
+        return {"synth": inner.config(), "fixed": self.fixed}
 
     def forward(self, theta: Shaped[Tensor, "*batch P"]) -> Float[Tensor, "*batch N"]:
         """Synthesize.
@@ -80,7 +84,7 @@ class Restriction(nn.Module):
         Returns:
             Sounds, shape (B, N), and tangents, shape (B, P, N).
         """
-        x, dx = self.synth.value_and_tangents(self._complete(theta))
+        x, dx = along_axes(self.synth, self._complete(theta))
         return x, dx[:, self._free]
 
     def _complete(self, theta: Tensor) -> Tensor:

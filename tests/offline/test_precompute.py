@@ -14,7 +14,8 @@ import pnp.offline.block
 from pnp.errors import CacheConfigMismatch, SynthesisError
 from pnp.jacobian import sound_and_jacobian, value_and_jacobian
 from pnp.offline.block import compute_block
-from pnp.offline.precompute import PrecomputeSummary, precompute
+from pnp.offline.precompute import precompute
+from pnp.offline.summary import PrecomputeSummary
 from pnp.offline.verify import verify
 from pnp.store import MetricCache, Status
 from pnp.store.provenance import canonical_json, describe, differences, fingerprint

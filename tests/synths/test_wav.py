@@ -55,5 +55,5 @@ def test_a_truncated_file_gives_the_samples_that_are_there(tmp_path):
 
 def test_an_unknown_encoding_is_named(tmp_path):
     wavfile.write(tmp_path / "x.wav", 8000, np.zeros(10, "uint8"))
-    with pytest.raises(ValueError, match="format 1 with 8 bits"):
+    with pytest.raises(ValueError, match="type PCM_U8, expected integers of 16"):
         read_wav(tmp_path / "x.wav")

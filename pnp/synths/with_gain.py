@@ -1,14 +1,13 @@
-"""A synthesizer's output level as one more parameter."""
+"""Output level of a synthesizer as one more parameter."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from pnp._torch.pushforward import pushforward
+from pnp._protocols import check_synthesizer
+from pnp._torch.pushforward import along_axes
 from pnp.parameters import Parameter, ParameterSpace
 
 __all__ = ["WithGain"]
@@ -36,11 +35,11 @@ class WithGain(nn.Module):
 
     def __init__(self, synth: nn.Module, low: float, high: float) -> None:
         super().__init__()
-        inner: Any = synth
+        synth = check_synthesizer(synth)
         self.synth = synth
-        self.space = ParameterSpace([*inner.space, Parameter("gain", low, high, "log")])
-        self.sample_rate: float = inner.sample_rate
-        self.n_samples: int = inner.n_samples
+        self.space = ParameterSpace([*synth.space, Parameter("gain", low, high, "log")])
+        self.sample_rate = synth.sample_rate
+        self.n_samples = synth.n_samples
 
     def forward(self, theta: Shaped[Tensor, "*batch P"]) -> Float[Tensor, "*batch N"]:
         """Synthesize and amplify.
@@ -66,10 +65,5 @@ class WithGain(nn.Module):
             Sounds, shape (B, N), and tangents, shape (B, P, N); the last one is the sound before the amplifier.
         """
         inner, gain = theta[:, :-1], theta[:, -1:]
-        if hasattr(self.synth, "value_and_tangents"):
-            differentiable: Any = self.synth
-            x, dx = differentiable.value_and_tangents(inner)
-        else:
-            basis = torch.eye(inner.shape[-1], dtype=theta.dtype, device=theta.device)
-            x, dx = pushforward(self.synth, inner, basis.expand(len(theta), -1, -1))
+        x, dx = along_axes(self.synth, inner)
         return gain * x, torch.cat([gain.unsqueeze(1) * dx, x.unsqueeze(1)], dim=1)

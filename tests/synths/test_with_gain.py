@@ -6,7 +6,7 @@ from toy import ToyFeatures, ToySynth
 
 from pnp import synths
 from pnp.jacobian import value_and_jacobian
-from pnp.synths.gain import WithGain
+from pnp.synths.with_gain import WithGain
 
 
 @pytest.mark.parametrize("inner", [ToySynth(), synths.make("chirp", n_samples=64)])

@@ -1,0 +1,73 @@
+"""Result of a run of the offline stage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from pnp.store import MetricCache
+
+__all__ = ["PrecomputeSummary", "summarize"]
+
+
+@dataclass(frozen=True)
+class PrecomputeSummary:
+    """Result of a run of the offline stage.
+
+    Args:
+        path: The cache.
+        n_total: Sounds in the cache.
+        n_resumed: Sounds that earlier runs had done.
+        n_done: Sounds done by now, failed ones included.
+        n_failed: Sounds that failed.
+        reasons: Number of failed sounds for each reason.
+        seconds: Duration of this run.
+    """
+
+    path: Path
+    n_total: int
+    n_resumed: int
+    n_done: int
+    n_failed: int
+    reasons: dict[str, int]
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Sounds per second in this run."""
+        return (self.n_done - self.n_resumed) / self.seconds if self.seconds > 0 else 0.0
+
+    def __str__(self) -> str:
+        resumed = f", {self.n_resumed} of them earlier" if self.n_resumed else ""
+        failed = "none failed" if not self.n_failed else f"{self.n_failed} failed"
+        if self.n_failed:
+            failed += " (" + "; ".join(f"{count} × {reason}" for reason, count in self.reasons.items()) + ")"
+        return (
+            f"{self.path}: {self.n_done} of {self.n_total} sounds{resumed}, {failed}, "
+            f"{self.seconds:.1f} s, {self.rate:.3g} sounds/s"
+        )
+
+
+def summarize(path: Path, n_resumed: int, seconds: float) -> PrecomputeSummary:
+    """Return the summary of a run that has ended.
+
+    Args:
+        path: The cache.
+        n_resumed: Sounds that earlier runs had done.
+        seconds: Duration of this run.
+
+    Returns:
+        The summary, with counts that are read from the file.
+    """
+    with MetricCache(path) as cache:
+        failures = cache.failures
+        return PrecomputeSummary(
+            path=path,
+            n_total=len(cache),
+            n_resumed=n_resumed,
+            n_done=int((cache.status > 0).sum()),
+            n_failed=len(failures),
+            reasons=dict(Counter(failures.values()).most_common()),
+            seconds=seconds,
+        )

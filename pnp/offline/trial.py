@@ -1,0 +1,103 @@
+"""First sounds of a run: they give the number of features, and are probed before anything long begins."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pnp._protocols import SynthesizerModule
+from pnp.errors import SynthesisError
+from pnp.jacobian import sound_and_jacobian
+from pnp.offline.block import single_thread
+from pnp.synths.clipping import is_clipped
+from pnp.synths.probe import probe as probe_synthesizer
+
+__all__ = ["Trial", "first_sound", "probe_where_it_sounds"]
+
+_log = logging.getLogger(__name__)
+
+# Sounds that are tried before giving up on a synthesizer that always fails.
+_MOST_TRIED = 8
+
+
+@dataclass(frozen=True)
+class Trial:
+    """First sound of a design that can be computed.
+
+    Args:
+        row: Its row.
+        sound: Samples x, shape (1, N).
+        features: Features S, shape (1, C).
+        jacobian: Jacobian J, shape (1, C, P).
+    """
+
+    row: int
+    sound: Tensor
+    features: Tensor
+    jacobian: Tensor
+
+    @property
+    def n_features(self) -> int:
+        """Number of features C."""
+        return int(self.features.shape[-1])
+
+
+def first_sound(
+    synth: nn.Module, features: nn.Module, design: Tensor, dtype: torch.dtype, device: str
+) -> Trial:
+    """Compute the first sound of a design that can be computed, with features and Jacobian.
+
+    Args:
+        synth: Synthesizer.
+        features: Feature map.
+        design: Scaled parameters, shape (n, P).
+        dtype: Type of u that the synthesizer is given.
+        device: Where the modules are.
+
+    Returns:
+        The sound, its features and their Jacobian.
+
+    Raises:
+        SynthesisError: If none of the first sounds can be computed.
+    """
+    failure: Exception | None = None
+    with single_thread():
+        for row, u in enumerate(design[:_MOST_TRIED]):
+            try:
+                return Trial(
+                    row, *sound_and_jacobian(synth, features, u[None].to(device=device, dtype=dtype))
+                )
+            except Exception as error:  # noqa: BLE001, PERF203  (reported below, with its cause)
+                failure = error
+    raise SynthesisError(
+        f"none of the first {min(_MOST_TRIED, len(design))} sounds can be computed; the last attempt raised "
+        f"{type(failure).__name__}: {failure}"
+    ) from failure
+
+
+def probe_where_it_sounds(synth: SynthesizerModule, design: Tensor, device: str) -> None:
+    """Probe a synthesizer where it sounds: a sound that fails concerns its row, not the whole run.
+
+    Args:
+        synth: Synthesizer.
+        design: Scaled parameters, shape (n, P).
+        device: Where the synthesizer is.
+
+    Raises:
+        ValueError: If the synthesizer fails the probe.
+    """
+    sounding = []
+    for theta in synth.space.from_unit(design[:_MOST_TRIED].to(device)):
+        try:
+            with torch.no_grad():
+                x = synth(theta[None])
+        except Exception as error:  # noqa: BLE001  (whatever a user's synthesizer raises is a property of the sound)
+            _log.debug("the probe passes over a sound that fails: %s", error)
+            continue
+        if torch.isfinite(x).all() and x.any() and not is_clipped(x[0]):
+            sounding.append(theta)
+    if sounding:
+        probe_synthesizer(synth, torch.stack(sounding[:2]))
