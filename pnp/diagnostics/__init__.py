@@ -1,4 +1,4 @@
-"""What a metric says about a synthesizer and a representation, in numbers.
+"""Numbers about a metric: what it says of a synthesizer and a representation.
 
 Everything is computed from the factor R of M = RᵀR and never from an inverse of M: where one direction is
 inaudible, M is singular, and that is a finding rather than an accident.
@@ -12,22 +12,28 @@ from pnp.diagnostics.confusion import (
     identifiability,
     just_noticeable_steps,
 )
-from pnp.diagnostics.eigenvectors import composition, describe_eigenvectors
+from pnp.diagnostics.eigenvectors import composition, describe_eigenvectors, in_words
 from pnp.diagnostics.field import FieldSmoothness, smoothness
+from pnp.diagnostics.groups import Clusters, clusters
 from pnp.diagnostics.linearization import LinearizationError, linearization_error
 from pnp.diagnostics.paths import Geodesic, geodesic, path_length
 from pnp.diagnostics.spectral import outliers, rank, require_sounds, spectrum
+from pnp.diagnostics.survey import Survey, survey
 
 __all__ = [
+    "Clusters",
     "FieldSmoothness",
     "Geodesic",
     "JustNoticeableSteps",
     "LinearizationError",
+    "Survey",
+    "clusters",
     "composition",
     "correlation",
     "describe_eigenvectors",
     "geodesic",
     "identifiability",
+    "in_words",
     "just_noticeable_steps",
     "linearization_error",
     "outliers",
@@ -36,4 +42,5 @@ __all__ = [
     "require_sounds",
     "smoothness",
     "spectrum",
+    "survey",
 ]

@@ -12,7 +12,7 @@ from pnp.metric.riemannian import RiemannianMetric
 
 
 def composition(metric: RiemannianMetric) -> Float[Tensor, "P P"]:
-    """What the eigenvectors are made of: squared components, averaged over the sounds.
+    """Return the shares of the parameters in the eigenvectors: squared components, averaged over the sounds.
 
     Args:
         metric: Metrics of B sounds.
@@ -30,7 +30,7 @@ def composition(metric: RiemannianMetric) -> Float[Tensor, "P P"]:
 def describe_eigenvectors(
     eigenvectors: Float[Tensor, "P P"], names: Sequence[str], least: float = 0.1
 ) -> list[str]:
-    """Eigenvectors in words, such as "0.98 carrier − 0.17 rate".
+    """Return eigenvectors in words, such as "0.98 carrier − 0.17 rate".
 
     Args:
         eigenvectors: (P, P), one eigenvector a column.
@@ -50,14 +50,31 @@ def describe_eigenvectors(
     """
     if len(names) != eigenvectors.shape[0]:
         raise ValueError(f"expected {eigenvectors.shape[0]} names, one per parameter, got {len(names)}")
-    return [_in_words(vector, names, least) for vector in eigenvectors.mT.tolist()]
+    return [in_words(vector, names, least) for vector in eigenvectors.mT.tolist()]
 
 
-def _in_words(vector: list[float], names: Sequence[str], least: float) -> str:
+def in_words(
+    vector: Sequence[float], names: Sequence[str], least: float = 0.1, most: int | None = None
+) -> str:
+    """Return one eigenvector in words.
+
+    Args:
+        vector: P components.
+        names: Names of the P parameters.
+        least: Components smaller than this in magnitude are left out.
+        most: Terms at most; dots stand for the others.
+
+    Returns:
+        A phrase, the largest component first and positive.
+
+    Example:
+        >>> in_words([0.1, -0.7, 0.7], ["a", "b", "c"], most=2)
+        '0.70 b − 0.70 c …'
+    """
     by_size = sorted(zip(vector, names, strict=True), key=lambda part: -abs(part[0]))
     sign = -1.0 if by_size[0][0] < 0 else 1.0
     words = f"{sign * by_size[0][0]:.2f} {by_size[0][1]}"
-    for value, name in by_size[1:]:
-        if abs(value) >= least:
-            words += f" {'−' if sign * value < 0 else '+'} {abs(value):.2f} {name}"
-    return words
+    others = [(value, name) for value, name in by_size[1:] if abs(value) >= least]
+    for value, name in others[: None if most is None else most - 1]:
+        words += f" {'−' if sign * value < 0 else '+'} {abs(value):.2f} {name}"
+    return words + (" …" if most is not None and len(others) >= most else "")

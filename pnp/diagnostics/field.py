@@ -1,4 +1,4 @@
-"""Whether the sounds of a design are close enough for the metric between them to be guessed."""
+"""Change of the metric from a sound to its neighbours."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pnp.metric.riemannian import RiemannianMetric
 
 # Entries of the matrix of distances that are held at once: 32 MiB.
 _ENTRIES = 2**22
+# Sounds paired at random: at most so many, and at most so many entries of their matrices.
+_PAIRS, _PAIRED_ENTRIES = 4096, 2**22
 
 
 class FieldSmoothness(NamedTuple):
@@ -65,19 +67,25 @@ def smoothness(
     count = min(metric.n_parameters + 1 if neighbours is None else neighbours, len(valid) - 1)
     if count < 1:
         return FieldSmoothness(distance, change, math.nan)
-    points, matrices = u.to(torch.float64)[valid], metric.matrix[valid]
+    points, metric = u.to(torch.float64)[valid], metric if len(valid) == len(metric) else metric[valid]
     rows = torch.arange(int((valid < looked_at).sum()))
-    for part in rows.split(max(1, _ENTRIES // len(valid))):
+    size = metric.n_parameters**2
+    for part in rows.split(max(1, _ENTRIES // max(len(valid), count * size))):
         apart = torch.cdist(points[part], points, compute_mode="donot_use_mm_for_euclid_dist")
         apart[torch.arange(len(part)), part] = math.inf
         nearest = apart.topk(count, largest=False)
         distance[valid[part]] = nearest.values.mean(dim=-1)
-        changes = _change(matrices[part, None], matrices[nearest.indices])
+        changes = _change(metric[part].matrix[:, None], metric[nearest.indices].matrix)
         change[valid[part]] = changes.mean(dim=-1)
     generator = torch.Generator().manual_seed(seed)
     # A cyclic order of the sounds pairs none with itself.
-    shuffled = torch.randperm(len(valid), generator=generator)[:4096]
-    strangers = _change(matrices[shuffled], matrices[shuffled.roll(1)]).median()
+    shuffled = torch.randperm(len(valid), generator=generator)[
+        : min(_PAIRS, max(256, _PAIRED_ENTRIES // size))
+    ]
+    pairs = torch.stack([shuffled, shuffled.roll(1)], dim=-1)
+    strangers = torch.cat(
+        [_change(*metric[part].matrix.unbind(1)) for part in pairs.split(max(1, _ENTRIES // (2 * size)))]
+    ).median()
     return FieldSmoothness(distance, change, float(strangers))
 
 

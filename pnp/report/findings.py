@@ -1,152 +1,177 @@
-"""What a report comes to: findings and warnings in sentences."""
+"""Findings and warnings of a report, in sentences. Each sentence names its statistic."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+
+from pnp._text import counted, percent
+from pnp.diagnostics.groups import ALIKE
+from pnp.report.format import listed, number
+from pnp.report.records import Findings, MetricsReport, SoundCounts
 
 # Shares beyond which a warning is given: a parameter that makes up nearly all of the mean metric drowns the
 # others in any unweighted loss; one whose column is explained to this part by others cannot be estimated.
-_DOMINANT, _HARDLY_IDENTIFIABLE = 0.99, 0.1
-# Cosine from which two parameters are said to be confused: half of the squared effect of one is the other's.
-_CONFUSED = 0.7
+_DOMINANT, HARDLY_IDENTIFIABLE = 0.99, 0.1
 # Median condition number from which the plain metric is warned of. That of drums, 6e7, taught an encoder less than
 # parameter loss did until it was saturated; that of chirps, 2e2, did no harm (docs/evidence.md).
 _ILL_CONDITIONED = 1e6
 # A step as long as the side of the cube is no step within a parameter's range.
-_WHOLE_RANGE = 2.0
+WHOLE_RANGE = 2.0
 
 
-def findings(report: dict[str, Any]) -> dict[str, str]:
-    """Which parameters are heard, which are confused, and where the metric cannot be trusted.
+def findings(sounds: SoundCounts, names: Sequence[str], numbers: MetricsReport) -> Findings:
+    """Return the parameters that are heard, those that sound alike, and where to doubt the metric.
 
     Args:
-        report: A cache's report, with its "sounds", "parameters" and "metric".
+        sounds: Number of sounds by state.
+        names: Names of the P parameters.
+        numbers: Numbers about the metrics.
 
     Returns:
-        From topic to sentence; empty where no sound has a metric.
+        Findings, in sentences and by name.
     """
-    numbers = report["metric"]
-    if numbers is None:
-        return {}
-    names = [parameter["name"] for parameter in report["parameters"]]
-    return {
-        "hears": _heard(numbers, names),
-        "confuses": _confused(numbers, names),
-        "trust": _trust(report, numbers),
-    }
+    order = by_step(numbers)
+    heard = [names[p] for p in order if numbers.steps[p].scaled < WHOLE_RANGE]
+    inaudible = [names[p] for p in order if numbers.steps[p].scaled >= WHOLE_RANGE]
+    alike = [[names[p] for p in group] for group in numbers.alike]
+    imitated = [names[p] for p in order if median_identifiability(numbers, p) < HARDLY_IDENTIFIABLE]
+    imitated = [name for name in imitated if name not in inaudible]
+    return Findings(
+        hears=_hears(numbers, names, order, inaudible),
+        confuses=_confuses(numbers, names, alike, imitated),
+        trust=_trust(sounds, numbers),
+        heard=heard,
+        alike=alike,
+        imitated=imitated,
+        inaudible=inaudible,
+    )
 
 
-def _heard(numbers: dict[str, Any], names: list[str]) -> str:
-    # Of the whole range, the share that is one step; by the median sound.
-    steps = {name: step["scaled"] for name, step in zip(names, numbers["steps"], strict=True)}
-    heard = sorted((step, name) for name, step in steps.items() if step is not None and step < _WHOLE_RANGE)
-    distance = f"{numbers['distance']:g}"
-    sentence = "nothing over its whole range"
-    if heard:
-        listed = ", ".join(f"{name} ({100 * step / 2:.2g} %)" for step, name in heard)
-        sentence = f"{listed}: part of the range that makes a distance of {distance}, at the median sound"
-    missing = [name for name in names if name not in {name for _, name in heard}]
-    if missing and heard:
-        sentence += f"; not even over its whole range: {', '.join(missing)}"
+def by_step(numbers: MetricsReport) -> list[int]:
+    """Return all parameters, the one with the smallest median step of their range first."""
+    return sorted(range(len(numbers.steps)), key=lambda p: numbers.steps[p].scaled)
+
+
+def median_identifiability(numbers: MetricsReport, p: int) -> float:
+    """Return the median over the sounds of a parameter's identifiability."""
+    return numbers.identifiability[p][numbers.quantiles.index(0.5)]
+
+
+def closest_pair(numbers: MetricsReport) -> tuple[int, int] | None:
+    """Return the two parameters with the largest median |cosine|; None where there is one parameter."""
+    pairs = ((numbers.confusion[i][j], j, i) for i in range(len(numbers.confusion)) for j in range(i))
+    best = max(pairs, default=None)
+    return None if best is None else best[1:]
+
+
+def _hears(numbers: MetricsReport, names: Sequence[str], order: Sequence[int], inaudible: list[str]) -> str:
+    parts = [
+        f"{names[p]} ({number(50 * numbers.steps[p].scaled, 2)} %)"
+        for p in order
+        if numbers.steps[p].scaled < WHOLE_RANGE
+    ]
+    if not parts:
+        return "nothing over its whole range"
+    sentence = f"{listed(parts)}: part of the range that makes a distance of {numbers.distance:g}, at the median sound"
+    return sentence + (f"; not even over its whole range: {listed(inaudible)}" if inaudible else "")
+
+
+def _confuses(
+    numbers: MetricsReport, names: Sequence[str], alike: list[list[str]], imitated: list[str]
+) -> str:
+    pair = closest_pair(numbers)
+    if pair is None:
+        return "nothing: there is one parameter"
+    if alike:
+        grouped = "; ".join(listed(group) for group in alike)
+        sentence = f"{grouped} (median |cosine| of every two in a group at least {ALIKE:g})"
+    else:
+        i, j = pair
+        sentence = (
+            f"no two parameters; closest come {names[i]} and {names[j]} (median |cosine| "
+            f"{numbers.confusion[i][j]:.2f})"
+        )
+    if imitated:
+        sentence += f"; imitated by all others together, at the median sound: {listed(imitated)}"
     return sentence
 
 
-def _confused(numbers: dict[str, Any], names: list[str]) -> str:
-    if len(names) == 1:
-        return "nothing: there is one parameter"
-    cosines = numbers["confusion"]
-    pairs = sorted(
-        ((cosines[i][j], names[i], names[j]) for i in range(len(names)) for j in range(i)), reverse=True
-    )
-    worst = [pair for pair in pairs if pair[0] >= _CONFUSED]
-    described = ", ".join(f"{b} with {a} (|cosine| {cosine:.2f})" for cosine, a, b in worst or pairs[:1])
-    sentence = described if worst else f"no pair; closest come {described}"
-    hardly = _hardly_identifiable(numbers, names)
-    return sentence + (f"; imitated by all others together: {', '.join(hardly)}" if hardly else "")
-
-
-def _trust(report: dict[str, Any], numbers: dict[str, Any]) -> str:
+def _trust(sounds: SoundCounts, numbers: MetricsReport) -> str:
     doubts = []
-    sounds = report["sounds"]
-    deficient = sounds["ok"] - numbers["full_rank"]
+    deficient = sounds.ok - numbers.full_rank
     if deficient:
-        doubts.append(f"rank deficient at {deficient} of {sounds['ok']} sounds")
-    if numbers["outliers"]:
-        doubts.append(_counted(len(numbers["outliers"]), "outlier"))
-    field = numbers["smoothness"]
-    if field["strangers"] > 0:
-        share = field["change"] / field["strangers"]
+        doubts.append(f"rank deficient at {deficient} of {sounds.ok} sounds")
+    if numbers.outliers:
+        doubts.append(counted(len(numbers.outliers), "outlier"))
+    field = numbers.smoothness
+    if field.strangers > 0:
         doubts.append(
-            f"from a sound to its neighbours, {field['distance']:.2g} away, it changes by "
-            f"{100 * field['change']:.0f} %, {100 * share:.0f} % of what it does between any two sounds"
+            f"from a sound to its neighbours, {field.distance:.2g} away, it changes by {percent(field.change, 0)}, "
+            f"{percent(field.change / field.strangers, 0)} of what it does between any two sounds (medians)"
         )
-    if sounds["failed"] or sounds["pending"]:
-        doubts.append(f"unknown at {sounds['failed'] + sounds['pending']} sounds")
+    if sounds.failed or sounds.pending:
+        doubts.append(f"unknown at {counted(sounds.failed + sounds.pending, 'sound')}")
     return "; ".join(doubts) or "nothing speaks against it"
 
 
-def _hardly_identifiable(numbers: dict[str, Any], names: list[str]) -> list[str]:
-    parts = zip(names, numbers["identifiability"], strict=True)
-    return [name for name, part in parts if part[len(part) // 2] < _HARDLY_IDENTIFIABLE]
-
-
-def warnings(report: dict[str, Any]) -> list[str]:
-    """What to be wary of in a cache.
+def warnings(sounds: SoundCounts, names: Sequence[str], numbers: MetricsReport | None) -> list[str]:
+    """Return what to be wary of in a cache, and what to do.
 
     Args:
-        report: A cache's report, with its "sounds", "parameters" and "metric".
+        sounds: Number of sounds by state.
+        names: Names of the P parameters.
+        numbers: Numbers about the metrics, or None.
 
     Returns:
         One sentence each.
     """
-    sounds, numbers = report["sounds"], report["metric"]
     found = []
-    if sounds["pending"]:
-        found.append(f"{sounds['pending']} sounds are still to be computed; the same command goes on")
-    if sounds["failed"]:
-        found.append(f"{sounds['failed']} sounds failed")
+    if sounds.pending:
+        found.append(f"{counted(sounds.pending, 'sound')} are still to be computed; the same command goes on")
+    if sounds.failed:
+        found.append(f"{counted(sounds.failed, 'sound')} failed")
     if numbers is None:
         return [*found, "no sound has a metric, so there is nothing to say about it"]
-    deficient = sounds["ok"] - numbers["full_rank"]
+    deficient = sounds.ok - numbers.full_rank
     if deficient:
         found.append(
-            f"rank deficiency: at {deficient} of {sounds['ok']} sounds some combination of parameters is "
-            "inaudible"
+            f"rank deficiency: at {deficient} of {sounds.ok} sounds some combination of parameters is "
+            "inaudible; no loss built on these features learns it"
         )
-    condition = numbers["condition"][numbers["quantiles"].index(0.5)]
-    # None stands for infinity: singular.
-    if condition is None or condition > _ILL_CONDITIONED:
+    condition = numbers.condition[numbers.quantiles.index(0.5)]
+    if condition > _ILL_CONDITIONED:
+        shown = number(condition, 2) if math.isfinite(condition) else "infinite"
         found.append(
-            f"ill-conditioned: the median condition number is {math.inf if condition is None else condition:.1e}; "
-            "a loss with the plain metric follows few sounds and directions, so give it a reach (`reach=10`)"
+            f"ill-conditioned: the median condition number is {shown}; a loss with the plain metric follows few "
+            "sounds and directions, so give it a reach (`reach=10`)"
         )
-    names = [parameter["name"] for parameter in report["parameters"]]
-    matrix = numbers["mean"]["matrix"]
+    matrix = numbers.mean.matrix
     trace = sum(matrix[p][p] for p in range(len(names)))
     for p, name in enumerate(names):
         if len(names) > 1 and trace and matrix[p][p] > _DOMINANT * trace:
             found.append(
-                f"{name} dominates: it makes up {100 * matrix[p][p] / trace:.1f} % of the mean metric's trace"
+                f"{name} dominates: it makes up {percent(matrix[p][p] / trace, 1)} of the mean metric's trace"
             )
-    found += [
-        f"{name} is hardly identifiable: other parameters sound alike"
-        for name in _hardly_identifiable(numbers, names)
+    hardly = [
+        name for p, name in enumerate(names) if median_identifiability(numbers, p) < HARDLY_IDENTIFIABLE
     ]
-    odd = numbers["outliers"]
-    if odd:
-        rows = ", ".join(map(str, odd[:8])) + (" and others" if len(odd) > 8 else "")
+    if hardly:
+        verb = "is" if len(hardly) == 1 else "are"
         found.append(
-            f"{_counted(len(odd), 'outlier')}: the metric is far larger or smaller than elsewhere at {rows}"
+            f"{listed(hardly, 8)} {verb} hardly identifiable: other parameters sound alike (median below "
+            f"{HARDLY_IDENTIFIABLE:g}); judge them by distance, not by parameter error"
         )
-    field = numbers["smoothness"]
-    if field["strangers"] > 0 and field["change"] >= field["strangers"]:
+    odd = numbers.outliers
+    if odd:
+        found.append(
+            f"{counted(len(odd), 'outlier')}: the metric is far larger or smaller than elsewhere at "
+            f"{listed([str(row) for row in odd], 8)}; listen to one with --index"
+        )
+    field = numbers.smoothness
+    if field.strangers > 0 and field.change >= field.strangers:
         found.append(
             "the metric changes as much between neighbours as between any two sounds: too few sounds to "
-            "interpolate it"
+            "interpolate it; compute more before using a surrogate or MetricField"
         )
     return found
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

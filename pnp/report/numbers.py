@@ -1,70 +1,90 @@
-"""What there is to say about a cache, or about one of its sounds, as a dictionary for programs."""
+"""Numbers about a cache, or about one of its sounds."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from pnp import diagnostics
+from pnp.diagnostics import Survey
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import Parameter, ParameterSpace
 from pnp.report.findings import findings, warnings
+from pnp.report.records import (
+    AxisStep,
+    CacheReport,
+    Eigenvector,
+    FailedSound,
+    FieldChange,
+    MeanMetric,
+    MetricReport,
+    MetricsReport,
+    ParameterRow,
+    SettingRow,
+    SoundCounts,
+    SoundReport,
+)
 from pnp.store import FOLDS, MetricCache, Status
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
-# Sounds at most whose neighbours are looked up: all pairs of a large cache would take minutes.
-_MOST_NEIGHBOURHOODS = 2048
+# Sounds at most whose neighbours are looked up, and entries of their neighbours' matrices: all pairs of a large cache
+# would take minutes.
+_MOST_NEIGHBOURHOODS, _LEAST_NEIGHBOURHOODS, _NEIGHBOUR_ENTRIES = 2048, 128, 2**26
+# Rows read at once.
+_ROWS = 256
 
 
-def cache_report(cache: MetricCache, distance: float = 1.0) -> dict[str, Any]:
-    """Everything there is to say about a cache and its metrics.
+def cache_report(cache: MetricCache, distance: float = 1.0) -> CacheReport:
+    """Return the numbers about a cache and its metrics.
 
     Args:
         cache: Open cache.
         distance: Distance in the representation for which steps are given.
 
     Returns:
-        Dictionary that JSON can hold; infinite and undefined numbers are None. "metric" is None where no
-        sound has one.
+        Report; its "metric" is None where no sound has one.
 
     Raises:
         ValueError: If `distance` is not positive.
     """
-    status = cache.status
-    folds = {name: int((cache.fold == number).sum()) for number, name in enumerate(FOLDS)}
-    report: dict[str, Any] = {
-        "cache": str(cache.path),
-        "fingerprint": cache.fingerprint,
-        "synthesizer": cache.config.get("synthesizer"),
-        "features": cache.config.get("features"),
-        "n_features": cache.header.n_features,
-        "stored": list(cache.stored),
-        "sounds": {
-            "total": len(cache),
-            "ok": int(cache.ok.sum()),
-            "failed": len(cache.failures),
-            "pending": int((status == Status.PENDING).sum()),
-        },
-        "folds": folds,
-        "failures": dict(Counter(cache.failures.values()).most_common()),
-        "failed_sounds": [{"sound": row, "reason": reason} for row, reason in cache.failures.items()],
-        "parameters": [_parameter(parameter) for parameter in cache.space],
-    }
-    metric = cache.metrics()
-    known = bool(metric.valid.any())
-    report["metric"] = _metrics(metric, cache.u, cache.space, distance) if known else None
-    report["findings"] = findings(report)
-    report["warnings"] = warnings(report)
-    finite: dict[str, Any] = _finite(report)
-    return finite
+    _check_distance(distance)
+    rows = cache.ok.nonzero().flatten()
+    metric = metrics_of(cache, rows)
+    found = diagnostics.survey(metric) if len(rows) else None
+    sounds = SoundCounts(
+        total=len(cache),
+        ok=len(rows),
+        failed=len(cache.failures),
+        pending=int((cache.status == Status.PENDING).sum()),
+    )
+    numbers = None if found is None else _metrics(found, metric, cache.u[rows], rows, cache.space, distance)
+    return CacheReport(
+        cache=str(cache.path),
+        fingerprint=cache.fingerprint,
+        synthesizer=cache.config.get("synthesizer"),
+        features=cache.config.get("features"),
+        n_features=cache.header.n_features,
+        stored=list(cache.stored),
+        sounds=sounds,
+        folds={name: int((cache.fold == number).sum()) for number, name in enumerate(FOLDS)},
+        failures=dict(Counter(cache.failures.values()).most_common()),
+        failed_sounds=[FailedSound(row, reason) for row, reason in cache.failures.items()],
+        parameters=[ParameterRow(**_range(parameter)) for parameter in cache.space],
+        metric=numbers,
+        findings=None if numbers is None else findings(sounds, cache.space.names, numbers),
+        warnings=warnings(sounds, cache.space.names, numbers),
+        survey=found,
+    )
 
 
-def sound_report(cache: MetricCache, row: int, distance: float = 1.0) -> dict[str, Any]:
-    """Everything there is to say about one sound of a cache.
+def sound_report(cache: MetricCache, row: int, distance: float = 1.0) -> SoundReport:
+    """Return the numbers about one sound of a cache.
 
     Args:
         cache: Open cache.
@@ -72,110 +92,133 @@ def sound_report(cache: MetricCache, row: int, distance: float = 1.0) -> dict[st
         distance: Distance in the representation for which steps are given.
 
     Returns:
-        Dictionary that JSON can hold; infinite and undefined numbers are None. "metric" is None if the sound
-        has none, and "failure" says why.
+        Report; its "metric" is None if the sound has none, and "failure" says why.
 
     Raises:
         IndexError: If there is no such row.
         ValueError: If `distance` is not positive.
     """
-    if not 0 <= row < len(cache):
-        raise IndexError(f"sound {row} is out of range, {cache.path} has sounds 0 to {len(cache) - 1}")
+    _check_distance(distance)
+    check_row(cache, row)
     theta, u = cache.theta[row], cache.u[row]
-    report: dict[str, Any] = {
-        "cache": str(cache.path),
-        "sound": row,
-        "fold": FOLDS[int(cache.fold[row])],
-        "status": Status(int(cache.status[row])).name.lower(),
-        "failure": cache.failures.get(row),
-        "parameters": [
-            {**_parameter(parameter), "value": float(value), "scaled": float(position)}
+    return SoundReport(
+        cache=str(cache.path),
+        sound=row,
+        fold=FOLDS[int(cache.fold[row])],
+        status=Status(int(cache.status[row])).name.lower(),
+        failure=cache.failures.get(row),
+        parameters=[
+            SettingRow(**_range(parameter), value=float(value), scaled=float(position))
             for parameter, value, position in zip(cache.space, theta, u, strict=True)
         ],
-        "metric": None,
-    }
-    if bool(cache.ok[row]):
-        report["metric"] = _metric(cache.metric(row), cache.space, distance)
-    finite: dict[str, Any] = _finite(report)
-    return finite
+        metric=_metric(cache.metric(row), cache.space, distance) if bool(cache.ok[row]) else None,
+    )
 
 
-def _parameter(parameter: Parameter) -> dict[str, Any]:
-    return {
-        "name": parameter.name,
-        "low": parameter.low,
-        "high": parameter.high,
-        "scale": parameter.scale,
-        "unit": parameter.unit,
-    }
+def check_row(cache: MetricCache, row: int) -> None:
+    """Refuse a row that a cache does not have.
+
+    Raises:
+        IndexError: If there is no such row.
+    """
+    if not 0 <= row < len(cache):
+        raise IndexError(f"sound {row} is out of range, {cache.path} has sounds 0 to {len(cache) - 1}")
 
 
-def _metric(metric: RiemannianMetric, space: ParameterSpace, distance: float) -> dict[str, Any]:
+def metrics_of(cache: MetricCache, rows: Tensor) -> RiemannianMetric:
+    """Return the metrics of some rows, gathered part by part: checks of all at once would take four times the memory."""
+    n_parameters = len(cache.space)
+    factor = torch.empty(len(rows), n_parameters, n_parameters, dtype=torch.float64)
+    for place, part in _parts(rows):
+        factor[place] = cache.metric(part).factor
+    return RiemannianMetric(factor)
+
+
+def _parts(rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    for first in range(0, len(rows), _ROWS):
+        yield slice(first, first + _ROWS), rows[first : first + _ROWS]
+
+
+def _check_distance(distance: float) -> None:
+    if not distance > 0:
+        raise ValueError(f"distance must be positive, got {distance}")
+
+
+def _range(parameter: Parameter) -> dict[str, Any]:
+    names = ("name", "low", "high", "scale", "unit")
+    return {name: getattr(parameter, name) for name in names}
+
+
+def _metric(metric: RiemannianMetric, space: ParameterSpace, distance: float) -> MetricReport:
     steps = diagnostics.just_noticeable_steps(metric, distance)
-    return {
-        "distance": distance,
-        "eigenvalues": metric.eigenvalues.tolist(),
-        "eigenvectors": _eigenvectors(metric, space),
-        "condition": float(metric.condition),
-        "effective_rank": float(metric.effective_rank()),
-        "rank": int(diagnostics.rank(metric)),
-        "matrix": metric.matrix.tolist(),
-        "correlation": diagnostics.correlation(metric).tolist(),
-        "identifiability": diagnostics.identifiability(metric).tolist(),
-        "steps": _steps(steps.axes, space),
-        "eigenvector_steps": steps.eigenvectors.tolist(),
-    }
+    return MetricReport(
+        distance=distance,
+        eigenvalues=metric.eigenvalues.tolist(),
+        eigenvectors=_eigenvectors(metric, space),
+        condition=float(metric.condition),
+        effective_rank=float(metric.effective_rank()),
+        rank=int(diagnostics.rank(metric)),
+        matrix=metric.matrix.tolist(),
+        correlation=diagnostics.correlation(metric).tolist(),
+        identifiability=diagnostics.identifiability(metric).tolist(),
+        steps=_steps(steps.axes, space),
+        eigenvector_steps=steps.eigenvectors.tolist(),
+    )
 
 
-def _metrics(metric: RiemannianMetric, u: Tensor, space: ParameterSpace, distance: float) -> dict[str, Any]:
-    valid = diagnostics.require_sounds(metric)
-    mean = valid.mean()
-    steps = diagnostics.just_noticeable_steps(valid, distance)
-    field = diagnostics.smoothness(metric, u, most=_MOST_NEIGHBOURHOODS)
-    return {
-        "distance": distance,
-        "quantiles": list(QUANTILES),
-        "spectrum": diagnostics.spectrum(valid, QUANTILES).mT.tolist(),
-        "condition": _quantiles(valid.condition),
-        "effective_rank": _quantiles(valid.effective_rank()),
-        "full_rank": int((diagnostics.rank(valid) == len(space)).sum()),
-        "mean": {
-            "matrix": mean.matrix.tolist(),
-            "correlation": diagnostics.correlation(mean).tolist(),
-            "eigenvalues": mean.eigenvalues.tolist(),
-            "eigenvectors": _eigenvectors(mean, space),
-        },
-        "composition": diagnostics.composition(valid).tolist(),
-        "identifiability": [_quantiles(column) for column in diagnostics.identifiability(valid).mT],
-        "confusion": diagnostics.correlation(valid).abs().median(dim=0).values.tolist(),
-        "steps": _steps(steps.axes.median(dim=0).values, space),
-        "eigenvector_steps": steps.eigenvectors.median(dim=0).values.tolist(),
-        "outliers": diagnostics.outliers(metric).nonzero().flatten().tolist(),
-        "smoothness": {
-            "distance": float(field.distance.nanmedian()),
-            "change": float(field.change.nanmedian()),
-            "strangers": field.strangers,
-        },
-    }
+def _metrics(
+    found: Survey, metric: RiemannianMetric, u: Tensor, rows: Tensor, space: ParameterSpace, distance: float
+) -> MetricsReport:
+    entries = (len(space) + 1) * len(space) ** 2
+    looked_at = min(_MOST_NEIGHBOURHOODS, max(_LEAST_NEIGHBOURHOODS, _NEIGHBOUR_ENTRIES // entries))
+    change = diagnostics.smoothness(metric, u, most=looked_at)
+    grouped = diagnostics.clusters(found.cosines)
+    spectrum = torch.quantile(found.eigenvalues, torch.tensor(QUANTILES, dtype=torch.float64), dim=0)
+    return MetricsReport(
+        distance=distance,
+        quantiles=list(QUANTILES),
+        spectrum=spectrum.mT.tolist(),
+        condition=_quantiles(found.condition),
+        effective_rank=_quantiles(found.effective_rank),
+        full_rank=int((found.rank == len(space)).sum()),
+        mean=MeanMetric(
+            matrix=found.mean.matrix.tolist(),
+            correlation=diagnostics.correlation(found.mean).tolist(),
+            eigenvalues=found.mean.eigenvalues.tolist(),
+            eigenvectors=_eigenvectors(found.mean, space),
+        ),
+        composition=found.composition.tolist(),
+        identifiability=[_quantiles(column) for column in found.identifiability.mT],
+        confusion=found.cosines.tolist(),
+        order=list(grouped.order),
+        alike=[list(group) for group in grouped.groups],
+        steps=_steps((distance / found.lengths).median(dim=0).values, space),
+        eigenvector_steps=(distance / found.singular_values).median(dim=0).values.tolist(),
+        outliers=rows[diagnostics.outliers(metric)].tolist(),
+        smoothness=FieldChange(
+            distance=float(change.distance.nanmedian()),
+            change=float(change.change.nanmedian()),
+            strangers=change.strangers,
+        ),
+    )
 
 
-def _eigenvectors(metric: RiemannianMetric, space: ParameterSpace) -> list[dict[str, Any]]:
+def _eigenvectors(metric: RiemannianMetric, space: ParameterSpace) -> list[Eigenvector]:
     vectors = metric.eigenvectors
     words = diagnostics.describe_eigenvectors(vectors, space.names)
-    return [{"components": v.tolist(), "words": text} for v, text in zip(vectors.mT, words, strict=True)]
+    return [Eigenvector(v.tolist(), text) for v, text in zip(vectors.mT, words, strict=True)]
 
 
-def _steps(steps: Tensor, space: ParameterSpace) -> list[dict[str, Any]]:
-    """Steps along the axes, in the cube and in physical terms: a ratio on a log scale, else a difference."""
+def _steps(steps: Tensor, space: ParameterSpace) -> list[AxisStep]:
+    """Return steps along the axes: a ratio on a log scale, else a difference."""
     result = []
     for step, parameter in zip(steps.tolist(), space, strict=True):
         if parameter.scale == "log":
             exponent = step / 2 * math.log(parameter.high / parameter.low)
             # Beyond that it is no step that could be taken.
-            physical = {"ratio": math.exp(exponent) if exponent < 700 else math.inf}
+            result.append(AxisStep(step, ratio=math.exp(exponent) if exponent < 700 else math.inf))
         else:
-            physical = {"difference": step / 2 * (parameter.high - parameter.low)}
-        result.append({"scaled": step, **physical})
+            result.append(AxisStep(step, difference=step / 2 * (parameter.high - parameter.low)))
     return result
 
 
@@ -183,14 +226,3 @@ def _quantiles(values: Tensor) -> list[float]:
     # Nearest rather than interpolated: values may be infinite.
     ordered = values.sort().values
     return [float(ordered[round(q * (len(ordered) - 1))]) for q in QUANTILES]
-
-
-def _finite(value: Any) -> Any:
-    """The same nested value with None for what JSON has no number for."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

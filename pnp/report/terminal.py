@@ -1,232 +1,182 @@
-"""Reports in lines for a terminal."""
+"""Reports in lines for a terminal, a pipe or a log: no wider than asked for, without escape codes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
+from pnp._text import counted, percent, text_table
 from pnp.matching.match import MatchResult
+from pnp.report import tables
+from pnp.report.findings import closest_pair
+from pnp.report.format import listed, number, printable
+from pnp.report.layout import fitted, wrapped
+from pnp.report.records import CacheReport, SoundReport
+from pnp.report.tables import Table
 from pnp.training.evaluate import Evaluation
 
-_HEADINGS = ("min", "25 %", "median", "75 %", "max")
+# Lines of two screens of an ordinary terminal; a report stays below, and says what it leaves out.
+_TWO_SCREENS = 46
+# Columns that a report needs at least, however narrow the terminal.
+_NARROWEST = 40
+# Words in a row and groups of parameters at most, where not everything is shown.
+_WORDS, _GROUPS, _GROUP = 10, 5, 8
 
 
-def as_text(report: dict[str, Any]) -> str:
-    """A report in lines for a terminal.
+def as_text(report: CacheReport | SoundReport, width: int = 80, everything: bool = False) -> str:
+    """Return a report in lines for a terminal.
 
     Args:
-        report: What `cache_report` or `sound_report` returned.
+        report: Report about a cache or a sound.
+        width: Columns of the terminal.
+        everything: Show all parameters, eigenvalues and matrices, as long as it takes. Otherwise the report has two
+            screens at most.
 
     Returns:
         Text without a final line break.
     """
-    lines = _sound_lines(report) if "sound" in report else _cache_lines(report)
-    return "\n".join(line.rstrip() for line in lines)
+    width = max(width, _NARROWEST)
+    build = _cache_lines if isinstance(report, CacheReport) else _sound_lines
+    lines = list(build(report, width, None))  # type: ignore[arg-type]
+    most = len(report.parameters)
+    # The table of parameters takes what the other sections leave.
+    while not everything and most > 3:
+        lines = list(build(report, width, most))  # type: ignore[arg-type]
+        excess = len(lines) - _TWO_SCREENS
+        if excess <= 0:
+            break
+        most = max(3, most - max(1, excess // 3))
+    return "\n".join(printable(line.rstrip()) for line in lines)
 
 
-def _cache_lines(report: dict[str, Any]) -> Iterable[str]:
-    numbers = report["metric"]
-    yield report["cache"]
-    yield from _fields(cache_facts(report))
-    for reason, count in report["failures"].items():
-        rows = [str(failed["sound"]) for failed in report["failed_sounds"] if failed["reason"] == reason]
-        shown = ", ".join(rows[:8]) + (" and others" if len(rows) > 8 else "")
-        yield f"  {count} × {reason} (sound {shown})"
-    names = [parameter["name"] for parameter in report["parameters"]]
-    if report["findings"]:
-        yield ""
-        yield from _fields(report["findings"])
+def _cache_lines(report: CacheReport, width: int, most: int | None) -> Iterator[str]:
+    """Lines about a cache; with `most` as None everything, else so many parameters and a summary of the rest."""
+    everything = most is None
+    yield from _identity(report, width, everything)
+    found, numbers = report.findings, report.metric
     yield ""
-    yield from _table("parameters", parameter_table(report)[0], names, parameter_table(report)[1])
-    if numbers is not None:
-        columns, labels, cells = spectrum_table(numbers, names)
+    if found is None or numbers is None:
+        yield from _section(tables.parameters(report, most), width, "parameters")
+        yield from _more(len(report.names), most, "parameters")
+    else:
+        shown = len(report.names) if most is None else min(most, len(found.heard))
+        if shown:
+            title = f"heard, most sensitive first; step: a distance of {numbers.distance:g}, median sound"
+            yield from _section(tables.parameters(report, shown), width, title)
+            yield from _more(
+                len(report.names) if everything else len(found.heard), shown, "parameters that are heard"
+            )
+        else:
+            yield f"nothing is heard: no parameter makes a distance of {numbers.distance:g}"
+        yield from _alike(report, width, everything)
+        if found.inaudible:
+            words = listed(found.inaudible, None if everything else _WORDS)
+            yield from wrapped(f"inaudible, not {numbers.distance:g} over the whole range: {words}", width)
+    if report.warnings:
         yield ""
-        yield from _table("spectrum of M", columns, labels, cells)
-        yield from _matrices(numbers["mean"], names, "mean metric")
-    if report["warnings"]:
-        yield ""
-    for warning in report["warnings"]:
-        yield f"warning: {warning}"
-
-
-def cache_facts(report: dict[str, Any]) -> dict[str, str]:
-    """What a cache is and how complete.
-
-    Args:
-        report: What `cache_report` returned.
-
-    Returns:
-        From term to what it is.
-    """
-    sounds = report["sounds"]
-    return {
-        "synthesizer": _label(report["synthesizer"]),
-        "features": f"{_label(report['features'])}, {report['n_features']} coefficients",
-        "stored": ", ".join(["metric", *report["stored"]]),
-        "sounds": f"{sounds['ok']} of {sounds['total']} with a metric, {sounds['failed']} failed, "
-        f"{sounds['pending']} pending",
-        "folds": ", ".join(f"{count} {name}" for name, count in report["folds"].items()),
-        "fingerprint": report["fingerprint"][:16],
-    }
-
-
-def parameter_table(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Ranges of the parameters and, where there are metrics, how well each is heard.
-
-    Args:
-        report: What `cache_report` returned.
-
-    Returns:
-        Headings, and one row of cells per parameter.
-    """
-    columns = ["low", "high", "unit", "scale"]
-    rows = [_range(parameter) for parameter in report["parameters"]]
-    numbers = report["metric"]
-    if numbers is not None:
-        columns += ["identifiable", _step_heading(numbers)]
-        parts = zip(rows, numbers["identifiability"], numbers["steps"], report["parameters"], strict=True)
-        for row, identifiability, step, parameter in parts:
-            row += [_number(identifiability[2]), _step(step, parameter["unit"])]
-    return columns, rows
-
-
-def spectrum_table(
-    numbers: dict[str, Any], names: Sequence[str]
-) -> tuple[list[str], list[str], list[list[str]]]:
-    """Quantiles of eigenvalues, condition number and effective rank.
-
-    Args:
-        numbers: The "metric" of what `cache_report` returned.
-        names: The parameters' names.
-
-    Returns:
-        Headings, labels of the rows, and the rows.
-    """
-    words = [vector["words"] for vector in numbers["mean"]["eigenvectors"]]
-    rows = [
-        [*map(_number, row), _scaled(step), text]
-        for row, step, text in zip(numbers["spectrum"], numbers["eigenvector_steps"], words, strict=True)
-    ]
-    rows += [[*map(_number, numbers[key]), "", ""] for key in ("condition", "effective_rank")]
-    labels = [*(f"λ{k + 1}" for k in range(len(names))), "condition", "effective rank"]
-    return [*_HEADINGS, "step", "eigenvector of the mean metric"], labels, rows
-
-
-def _matrices(numbers: dict[str, Any], names: Sequence[str], title: str) -> Iterable[str]:
-    for matrix, heading, digits in (
-        (numbers["matrix"], title, _number),
-        (numbers["correlation"], "normalized", lambda value: f"{value:.2f}"),
-    ):
-        yield ""
-        yield from _table(heading, names, names, [[digits(value) for value in row] for row in matrix])
-
-
-def _sound_lines(report: dict[str, Any]) -> Iterable[str]:
-    numbers = report["metric"]
-    yield f"{report['cache']}, sound {report['sound']}"
-    yield from _fields({"fold": report["fold"], "status": report["status"]})
-    if report["failure"]:
-        yield f"  {report['failure']}"
-    names = [parameter["name"] for parameter in report["parameters"]]
-    columns = ["value", "unit", "scaled"]
-    rows = [[f"{p['value']:.4g}", p["unit"], f"{p['scaled']:+.3f}"] for p in report["parameters"]]
-    if numbers is not None:
-        columns += ["identifiable", _step_heading(numbers)]
-        for row, part, step, p in zip(
-            rows, numbers["identifiability"], numbers["steps"], report["parameters"], strict=True
-        ):
-            row += [_number(part), _step(step, p["unit"])]
-    yield ""
-    yield from _table("parameters", columns, names, rows)
-    if numbers is None:
+    for warning in report.warnings:
+        yield from wrapped(f"warning: {warning}", width)
+    table = tables.spectrum(report, everything, terms=None if everything else 3)
+    if table is None or numbers is None or found is None:
         return
     yield ""
-    yield from _table(
-        "spectrum of M",
-        ["eigenvalue", "step", "eigenvector"],
-        [f"λ{k + 1}" for k in range(len(names))],
-        [
-            [_number(value), _scaled(step), vector["words"]]
-            for value, step, vector in zip(
-                numbers["eigenvalues"], numbers["eigenvector_steps"], numbers["eigenvectors"], strict=True
-            )
-        ],
-    )
-    yield from _fields(
-        {"condition": _number(numbers["condition"]), "effective rank": _number(numbers["effective_rank"])}
-    )
-    yield from _matrices(numbers, names, "M")
+    yield from _section(table, width, "spectrum of M, quantiles over the sounds; median step in the cube")
+    yield from _more(len(report.names), len(table.rows) - 2, "eigenvalues")
+    if everything:
+        yield ""
+        yield from wrapped(f"trust: {found.trust}", width)
+        for values, title, digits in (
+            (numbers.confusion, "median |cosine|", ".2f"),
+            (numbers.mean.matrix, "mean metric", ""),
+            (numbers.mean.correlation, "cosine, mean metric", ".2f"),
+        ):
+            yield ""
+            yield from _section(tables.matrix(values, report.names, title, digits), width, title)
 
 
-def _range(parameter: dict[str, Any]) -> list[str]:
-    ends = [f"{parameter[end]:.4g}" for end in ("low", "high")]
-    return [*ends, parameter["unit"], parameter["scale"]]
+def _identity(report: CacheReport, width: int, everything: bool) -> Iterator[str]:
+    yield from wrapped(report.cache, width)
+    facts = tables.facts(report)
+    if not everything:
+        facts = {name: facts[name] for name in ("synthesizer", "features", "sounds")}
+    yield from _fields(facts, width)
+    reasons = list(report.failures.items())
+    for reason, count in reasons if everything else reasons[:3]:
+        rows = [str(failed.sound) for failed in report.failed_sounds if failed.reason == reason]
+        yield from wrapped(f"{count:,} × {reason} (sound {listed(rows, 8)})", width, "  ")
+    if not everything:
+        yield from _more(len(reasons), min(3, len(reasons)), "reasons of failure")
 
 
-def _step_heading(numbers: dict[str, Any]) -> str:
-    return f"step of distance {numbers['distance']:g}"
+def _alike(report: CacheReport, width: int, everything: bool) -> Iterator[str]:
+    found, numbers = report.findings, report.metric
+    if found is None or numbers is None:
+        return
+    pair = closest_pair(numbers)
+    if found.alike:
+        yield ""
+        yield from wrapped("sound alike (least median |cosine| between two of a group)", width)
+        table = tables.groups(report)
+        rows = [] if table is None else table.rows
+        for place, group in enumerate(found.alike if everything else found.alike[:_GROUPS]):
+            words = listed(group, None if everything else _GROUP)
+            yield from wrapped(f"{rows[place][1]}  {words}", width, "  ", "        ")
+        if not everything:
+            yield from _more(len(found.alike), min(_GROUPS, len(found.alike)), "groups")
+    elif pair is not None:
+        i, j = pair
+        yield from wrapped(
+            f"no two sound alike; closest come {report.names[i]} and {report.names[j]} (median |cosine| "
+            f"{numbers.confusion[i][j]:.2f})",
+            width,
+        )
+    if found.imitated:
+        words = listed(found.imitated, None if everything else _WORDS)
+        yield from wrapped(f"imitated by all others together (median sound): {words}", width)
 
 
-def _step(step: dict[str, Any], unit: str) -> str:
-    if step.get("scaled") is None or None in step.values():
-        return "inaudible"
-    if "ratio" in step:
-        ratio = step["ratio"]
-        return f"{100 * (ratio - 1):.3g} %" if ratio < 10 else f"× {ratio:.3g}"
-    return f"{step['difference']:.3g} {unit}".rstrip()
+def _sound_lines(report: SoundReport, width: int, most: int | None) -> Iterator[str]:
+    everything, numbers = most is None, report.metric
+    yield from wrapped(f"{report.cache}, sound {report.sound}", width)
+    yield from _fields({"fold": report.fold, "status": report.status}, width)
+    if report.failure:
+        yield from wrapped(report.failure, width, "  ")
+    table = tables.settings(report, most)
+    title = "parameters" if numbers is None else f"parameters; step: a distance of {numbers.distance:g}"
+    yield ""
+    yield from _section(table, width, title)
+    yield from _more(len(report.names), len(table.rows), "parameters")
+    table = tables.spectrum_of_sound(report, everything, terms=None if everything else 3)
+    if table is None or numbers is None:
+        return
+    yield ""
+    yield from _section(table, width, "spectrum of M; step in the cube")
+    yield from _more(len(report.names), len(table.rows) - 2, "eigenvalues")
+    if everything:
+        for values, title, digits in ((numbers.matrix, "M", ""), (numbers.correlation, "cosine", ".2f")):
+            yield ""
+            yield from _section(tables.matrix(values, report.names, title, digits), width, title)
 
 
-def _scaled(step: float | None) -> str:
-    return "inaudible" if step is None else f"{step:.3g}"
+def _section(table: Table, width: int, title: str) -> Iterator[str]:
+    yield from wrapped(title, width)
+    yield from fitted(table, width)
 
 
-def _label(described: dict[str, Any] | None) -> str:
-    if not described:
-        return "unknown"
-    options = dict(described.get("config") or {})
-    name = options.get("name") or str(described.get("class", "unknown")).rpartition(".")[2]
-    if "n_samples" in described and "sample_rate" in described:
-        seconds = described["n_samples"] / described["sample_rate"]
-        return f"{name}, {seconds:.3g} s at {described['sample_rate']:g} Hz"
-    inner = options.get("representation")
-    if isinstance(inner, dict):
-        shown = {key: value for key, value in inner.items() if key in ("J", "Q", "J_fr", "Q_fr", "T", "F")}
-        name += " of scattering " + ", ".join(f"{key}={value}" for key, value in shown.items())
-    return str(name)
+def _more(total: int, shown: int | None, noun: str) -> Iterator[str]:
+    left = 0 if shown is None else total - shown
+    if left > 0:
+        yield f"  … {left:,} of {total:,} {noun} more with --all"
 
 
-def _number(value: float | None) -> str:
-    return "∞" if value is None else f"{value:.3g}"
-
-
-def _fields(fields: dict[str, str]) -> Iterable[str]:
-    width = max(map(len, fields))
+def _fields(fields: Mapping[str, str], width: int) -> Iterator[str]:
+    indent = max(map(len, fields))
     for name, value in fields.items():
-        yield f"  {name:<{width}}  {value}"
-
-
-def _table(
-    title: str, columns: Sequence[str], labels: Sequence[str], rows: Sequence[Sequence[str]]
-) -> Iterable[str]:
-    """Right-aligned columns below their headings; the last one is left-aligned if it holds phrases."""
-    first = max(map(len, [title, *(f"  {label}" for label in labels)]))
-    widths = [max(len(column), *(len(row[i]) for row in rows)) for i, column in enumerate(columns)]
-    phrases = any(" " in row[-1] and row[-1][-1:] not in "%" for row in rows)
-
-    def align(cells: Sequence[str]) -> str:
-        aligned = [f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True)]
-        if phrases:
-            aligned[-1] = cells[-1]
-        return "  ".join(aligned)
-
-    yield f"{title:<{first}}  {align(columns)}"
-    for label, row in zip(labels, rows, strict=True):
-        yield f"{'  ' + label:<{first}}  {align(row)}"
+        yield from wrapped(value, width, f"  {name:<{indent}}  ", " " * (indent + 4))
 
 
 def evaluations_as_text(evaluations: Mapping[str, Evaluation]) -> str:
-    """Held-out errors of several encoders side by side, above those of always answering with the centre.
+    """Return held-out errors of several encoders, above those of always answering with the centre.
 
     Args:
         evaluations: Name and evaluation of each encoder; all of the same fold of the same cache.
@@ -236,21 +186,25 @@ def evaluations_as_text(evaluations: Mapping[str, Evaluation]) -> str:
         in features, absolute and relative to the norm of the target's features.
     """
     first = next(iter(evaluations.values()))
-    columns = [*first.parameters, "mean"]
-    rows = [_percent([*e.parameter_error_percent, 50 * e.mean_parameter_error]) for e in evaluations.values()]
-    centre = [50 * error for error in first.centre_parameter_error]
-    rows.append(_percent([*centre, sum(centre) / len(centre)]))
+    columns = [f"{counted(first.n_sounds, f'{first.fold} sound')}", *first.parameters, "mean"]
+    rows = [[name, *_halves([*e.parameter_error, e.mean_parameter_error])] for name, e in evaluations.items()]
+    centre = first.centre_parameter_error
+    rows.append(["centre of the cube", *_halves([*centre, sum(centre) / len(centre)])])
     if first.feature_distance is not None:
         columns += ["distance", "relative"]
         for row, e in zip(rows, evaluations.values(), strict=False):
-            row += [_number(e.feature_distance), _percent([100 * (e.relative_feature_distance or 0.0)])[0]]
-        rows[-1] += [_number(first.centre_feature_distance), ""]
-    title = f"{first.n_sounds} {first.fold} sounds"
-    return "\n".join(_table(title, columns, [*evaluations, "centre of the cube"], rows))
+            row += [number(e.feature_distance), percent(e.relative_feature_distance or 0.0)]
+        rows[-1] += [number(first.centre_feature_distance), ""]
+    return text_table(columns, rows)
+
+
+def _halves(errors: Sequence[float]) -> list[str]:
+    """Errors in percent of the range, which is 2 long in the cube."""
+    return [percent(error / 2) for error in errors]
 
 
 def match_as_text(result: MatchResult) -> str:
-    """A match in lines for a terminal.
+    """Return a match in lines for a terminal.
 
     Args:
         result: What `match` returned.
@@ -260,6 +214,7 @@ def match_as_text(result: MatchResult) -> str:
     """
     rows = [
         [
+            p.name,
             f"{p.value:.5g}",
             f"{p.low:.5g}",
             f"{p.high:.5g}",
@@ -269,8 +224,7 @@ def match_as_text(result: MatchResult) -> str:
         ]
         for p in result.parameters
     ]
-    columns = ["value", "− σ", "+ σ", "unit", "σ of range", ""]
-    lines = [*_table("parameters", columns, [p.name for p in result.parameters], rows), ""]
+    lines = [text_table(["parameter", "value", "− σ", "+ σ", "unit", "σ of range", ""], rows, "lrrrlrl"), ""]
     fields = {
         "gain": f"{20 * math.log10(result.gain):+.1f} dB",
         "distance before": _distance(result.distance_before, result.target_norm),
@@ -281,15 +235,11 @@ def match_as_text(result: MatchResult) -> str:
     fields["search"] = (
         f"{len(result.starts)} starts, {result.evaluations} evaluations, {result.seconds:.1f} s"
     )
-    lines += _fields(fields)
+    lines += [f"  {name:<15}  {value}" for name, value in fields.items()]
     if result.notes:
         lines += ["", *result.notes]
-    return "\n".join(line.rstrip() for line in lines)
+    return "\n".join(printable(line) for text in lines for line in text.splitlines() or [""])
 
 
 def _distance(distance: float, norm: float) -> str:
-    return f"{_number(distance)}, {100 * distance / norm:.2g} % of the recording's features"
-
-
-def _percent(values: Sequence[float]) -> list[str]:
-    return [f"{value:.2f} %" for value in values]
+    return f"{number(distance)}, {100 * distance / norm:.2g} % of the recording's features"

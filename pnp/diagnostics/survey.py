@@ -1,0 +1,127 @@
+"""Numbers about the metrics of many sounds, gathered part by part so that memory stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from pnp.diagnostics.confusion import correlation, identifiability
+from pnp.diagnostics.spectral import rank, require_sounds
+from pnp.metric.riemannian import RiemannianMetric
+
+# Entries of the matrices that are decomposed at once: 16 MiB.
+_ENTRIES = 2**21
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Numbers about the metrics of n sounds.
+
+    Attributes:
+        singular_values: (n, P), those of each Jacobian, descending.
+        lengths: (n, P), lengths of the Jacobian's columns: distance for a unit step along each parameter.
+        identifiability: (n, P), part of each column that the other columns cannot explain.
+        condition: (n,), condition numbers of M.
+        effective_rank: (n,), effective ranks of M.
+        rank: (n,), numbers of directions that are heard at all.
+        cosines: (P, P), median over the sounds of |cosine| between the Jacobian's columns.
+        composition: (P, P), squared components of the eigenvectors, averaged over the sounds.
+        mean: Mean metric.
+    """
+
+    singular_values: Float[Tensor, "n P"]
+    lengths: Float[Tensor, "n P"]
+    identifiability: Float[Tensor, "n P"]
+    condition: Float[Tensor, " n"]
+    effective_rank: Float[Tensor, " n"]
+    rank: Int[Tensor, " n"]
+    cosines: Float[Tensor, "P P"]
+    composition: Float[Tensor, "P P"]
+    mean: RiemannianMetric
+
+    @property
+    def eigenvalues(self) -> Float[Tensor, "n P"]:
+        """Eigenvalues of M, descending, (n, P)."""
+        return self.singular_values.square()
+
+
+def survey(metric: RiemannianMetric) -> Survey:
+    """Return the numbers of many metrics from one pass over them.
+
+    Args:
+        metric: Metrics of B sounds; those without one are left out.
+
+    Returns:
+        Numbers about the n sounds that have a metric, in their order.
+
+    Raises:
+        ValueError: If no sound has a metric.
+
+    Example:
+        >>> found = survey(RiemannianMetric.from_factor(torch.tensor([[[2.0, 1.0], [0.0, 0.0]]])))
+        >>> found.cosines[0, 1].item(), found.rank.tolist()
+        (1.0, [1])
+    """
+    metric = metric if bool(metric.valid.all()) else require_sounds(metric)
+    if not len(metric):
+        require_sounds(metric)
+    n_parameters = metric.n_parameters
+    above = torch.triu_indices(n_parameters, n_parameters, 1)
+    parts: list[tuple[Tensor, ...]] = []
+    means, composition = [], torch.zeros(n_parameters, n_parameters, dtype=torch.float64)
+    with _one_thread():
+        size = max(1, _ENTRIES // n_parameters**2)
+        for first in range(0, len(metric), size):
+            part = metric[first : first + size]
+            cosines = correlation(part).abs()[:, above[0], above[1]]
+            means.append(part.mean().scaled(len(part)).factor)
+            composition += part.eigenvectors.square().sum(dim=0).mT
+            parts.append(
+                (
+                    part.singular_values,
+                    torch.linalg.vector_norm(part.factor, dim=-2),
+                    identifiability(part),
+                    part.condition,
+                    part.effective_rank(),
+                    rank(part),
+                    # Many cosines are kept in single precision, to bound memory.
+                    cosines if cosines.numel() * (len(metric) / len(part)) < 2**23 else cosines.float(),
+                )
+            )
+    *columns, cosines = (torch.cat(column) for column in zip(*parts, strict=True))
+    medians = torch.eye(n_parameters, dtype=torch.float64)
+    medians[above[0], above[1]] = _medians(cosines)
+    return Survey(
+        *columns,
+        cosines=torch.maximum(medians, medians.mT),
+        composition=composition / len(metric),
+        mean=metric.mean() if len(means) == 1 else _joined(means, len(metric)),
+    )
+
+
+def _joined(factors: list[Tensor], count: int) -> RiemannianMetric:
+    return RiemannianMetric.from_jacobian(torch.cat(factors)).scaled(1 / count)
+
+
+def _medians(values: Tensor) -> Tensor:
+    """Return the medians of the columns, some columns at a time: a median copies what it sorts."""
+    if not values.shape[1]:
+        return torch.empty(0, dtype=torch.float64)
+    size = max(1, _ENTRIES // len(values))
+    return torch.cat([part.median(dim=0).values for part in values.split(size, dim=1)]).double()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep LAPACK to one thread: on matrices this small, threads cost twenty times what they save."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,130 @@
+"""Numbers, units, steps and labels in words, the same on a terminal and on a page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pnp.report.records import AxisStep, ParameterRow
+
+# Of the range, what a step takes: shares below this are given in powers of ten.
+_SMALL = 1e-3
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number with some significant digits.
+
+    Args:
+        value: Any number; None where it is not known.
+        digits: Significant digits.
+
+    Returns:
+        Text; a dash for an unknown number, a lemniscate for an infinite one.
+
+    Example:
+        >>> number(0.98), number(12345.6), number(3.2e-7), number(float("inf")), number(None)
+        ('0.98', '12,300', '3.2e-7', '∞', '–')
+    """
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    rounded = float(f"{value:.{digits}g}")
+    if rounded == 0:
+        return "0"
+    if 1e-3 <= abs(rounded) < 1e6:
+        text = f"{rounded:,.{max(0, digits - 1 - math.floor(math.log10(abs(rounded))))}f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    mantissa, exponent = f"{rounded:.{digits - 1}e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
+
+
+def printable(text: str) -> str:
+    """Return a text in which control characters are spelt out, so that a file cannot steer a terminal.
+
+    Example:
+        >>> printable("Hz\\x1b[31m")
+        'Hz\\\\x1b[31m'
+    """
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def physical(value: float, unit: str) -> str:
+    """Return a physical value with its unit, to four significant digits."""
+    return f"{number(value, 4)} {unit}".rstrip()
+
+
+def range_of(row: ParameterRow) -> str:
+    """Return the range of a parameter.
+
+    Example:
+        >>> range_of(ParameterRow("f_c", 512.0, 1024.0, "log", "Hz"))
+        '512 to 1,024 Hz, log'
+    """
+    scale = "" if row.scale == "linear" else f", {row.scale}"
+    return f"{number(row.low, 4)} to {physical(row.high, row.unit)}{scale}"
+
+
+def step_of(step: AxisStep, unit: str) -> str:
+    """Return a step along a parameter: a ratio on a log scale, else a difference.
+
+    Example:
+        >>> step_of(AxisStep(0.1, ratio=1.035), "Hz"), step_of(AxisStep(math.inf, difference=math.inf), "s")
+        ('3.5 %', 'inaudible')
+    """
+    if not math.isfinite(step.scaled):
+        return "inaudible"
+    if step.ratio is not None:
+        if step.ratio < 10:
+            return f"{number(100 * (step.ratio - 1))} %"
+        return f"× {number(step.ratio)}"
+    return physical(float(f"{step.difference or 0.0:.3g}"), unit)
+
+
+def share_of_range(step: AxisStep) -> str:
+    """Return a step as a share of the parameter's range, whose length in the cube is 2.
+
+    Example:
+        >>> share_of_range(AxisStep(0.05, difference=1.0)), share_of_range(AxisStep(3.0, difference=60.0))
+        ('2.5 %', '> 100 %')
+    """
+    if math.isfinite(step.scaled) and step.scaled > 2:
+        return "> 100 %"
+    return "–" if math.isinf(step.scaled) else f"{number(50 * step.scaled)} %"
+
+
+def scaled(step: float) -> str:
+    """Return the length of a step in the cube."""
+    return "inaudible" if math.isinf(step) else number(step)
+
+
+def label(described: Mapping[str, Any] | None) -> str:
+    """Return the name of a synthesizer or feature map, with what tells it from others of its kind."""
+    if not described:
+        return "unknown"
+    options = dict(described.get("config") or {})
+    name = options.get("name") or str(described.get("class", "unknown")).rpartition(".")[2]
+    if "n_samples" in described and "sample_rate" in described:
+        seconds = described["n_samples"] / described["sample_rate"]
+        return f"{name}, {seconds:.3g} s at {described['sample_rate']:g} Hz"
+    inner = options.get("representation")
+    if isinstance(inner, dict):
+        shown = {key: value for key, value in inner.items() if key in ("J", "Q", "J_fr", "Q_fr", "T", "F")}
+        name += " of scattering " + ", ".join(f"{key}={value}" for key, value in shown.items())
+    return str(name)
+
+
+def listed(words: Sequence[str], most: int | None = None) -> str:
+    """Return words in a row, and how many more there are.
+
+    Example:
+        >>> listed(["a", "b", "c", "d"], most=2)
+        'a, b and 2 more'
+    """
+    if most is None or len(words) <= most:
+        return ", ".join(words)
+    return f"{', '.join(words[:most])} and {len(words) - most} more"
