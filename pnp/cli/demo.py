@@ -95,7 +95,8 @@ def run_demo(
     from pnp import plots
     from pnp.offline.precompute import precompute
     from pnp.report.numbers import cache_report
-    from pnp.report.terminal import as_text, evaluations_as_text
+    from pnp.report.results import evaluations_as_text
+    from pnp.report.terminal import as_text
     from pnp.store import MetricCache
     from pnp.training.evaluate import evaluate
     from pnp.training.train import train

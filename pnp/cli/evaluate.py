@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Evaluate an encoder."""
     from pnp.offline.rebuild import features_of, synthesizer_of
-    from pnp.report.terminal import evaluations_as_text
+    from pnp.report.results import evaluations_as_text
     from pnp.store import MetricCache
     from pnp.training.checkpoint import load_encoder
     from pnp.training.evaluate import evaluate

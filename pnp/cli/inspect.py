@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +14,7 @@ from pnp.cli.outcome import EXIT_OK, as_json, say, tell
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from pnp.report.records import CacheReport, SoundReport
     from pnp.store import MetricCache
 
 SUMMARY = "what the metric of a cache says, as text, JSON, figures or a page with sound"
@@ -29,8 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="distance in the representation for which steps are given (1, and on the page one that can be "
         "heard, if not given)",
     )
+    parser.add_argument(
+        "--all", action="store_true", help="all parameters, eigenvalues and matrices, beyond two screens"
+    )
     add_json(parser)
-    parser.add_argument("--png", metavar="DIR", help="also draw the figures into this directory")
+    parser.add_argument("--png", metavar="DIR", help="also draw the figures worth a look into this directory")
+    parser.add_argument(
+        "--figures",
+        nargs="+",
+        metavar="NAME",
+        help="draw these instead: overview, eigenvalues, eigenvectors, mean-metric, correlation, ellipses-A-B or "
+        "condition-A-B over parameters A and B",
+    )
     parser.add_argument("--html", metavar="FILE", help="also write a page with figures and sound")
     parser.add_argument(
         "--sounds", type=count, default=3, metavar="N", help="settings to be listened to on the page"
@@ -39,63 +52,49 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Report on a cache or on one of its sounds."""
+    if options.figures and (not options.png or options.index is not None):
+        raise ValueError("--figures goes with --png DIR, and not with --index.")
     from pnp.report.numbers import cache_report, sound_report
     from pnp.report.terminal import as_text
     from pnp.store import MetricCache
 
+    width = shutil.get_terminal_size().columns
+    distance = 1.0 if options.distance is None else options.distance
     with MetricCache(options.cache) as cache:
-        distance = 1.0 if options.distance is None else options.distance
+        report = None
         if options.index is None:
             report = cache_report(cache, distance)
+            figures = _figures(cache, report, options)
+            say(as_json(report.to_dict()) if options.json else as_text(report, width, options.all))
         else:
-            report = sound_report(cache, options.index, distance)
-        say(as_json(report) if options.json else as_text(report))
+            sound = sound_report(cache, options.index, distance)
+            figures = _figures(cache, sound, options)
+            say(as_json(sound.to_dict()) if options.json else as_text(sound, width, options.all))
         if options.png:
-            for path in _draw(cache, options.index, Path(options.png)):
+            from pnp.report.figures import write_figures
+
+            for path in write_figures(figures, Path(options.png)):
                 tell(str(path))
         if options.html:
             from pnp.report.html import write_page
 
             rows = None if options.index is None else [options.index]
             page = write_page(
-                cache, options.html, sounds=options.sounds, rows=rows, distance=options.distance
+                cache, options.html, sounds=options.sounds, rows=rows, distance=options.distance, report=report
             )
             tell(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
     return EXIT_OK
 
 
-def _draw(cache: MetricCache, index: int | None, folder: Path) -> list[Path]:
-    figures = _figures_of_cache(cache) if index is None else _figures_of_sound(cache, index)
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=120)
-    return [folder / f"{name}.png" for name in figures]
+def _figures(
+    cache: MetricCache, report: CacheReport | SoundReport, options: argparse.Namespace
+) -> dict[str, Callable[[], Figure]]:
+    """Return the figures to draw, before anything is said: a name that is unknown is refused first."""
+    if not options.png:
+        return {}
+    from pnp.report.figures import figures_of, figures_of_sound, pick
+    from pnp.report.records import SoundReport
 
-
-def _figures_of_cache(cache: MetricCache) -> dict[str, Figure]:
-    from pnp import plots
-
-    metric, u, names = cache.metrics(), cache.u, cache.space.names
-    figures = {
-        "overview": plots.overview(metric, cache.space, u),
-        "eigenvalues": plots.eigenvalue_distributions(metric),
-        "eigenvectors": plots.eigenvector_composition(metric, names),
-        "mean-metric": plots.metric_heatmap(metric.mean().matrix, names),
-    }
-    for i in range(len(names)):
-        for j in range(i):
-            pair = f"{names[j]}-{names[i]}"
-            figures[f"ellipses-{pair}"] = plots.metric_ellipses(metric, cache.space, u, (j, i))
-            figures[f"condition-{pair}"] = plots.condition_map(metric, cache.space, u, (j, i))
-    return figures
-
-
-def _figures_of_sound(cache: MetricCache, index: int) -> dict[str, Figure]:
-    from pnp import diagnostics, plots
-
-    metric, names = cache.metric(index), cache.space.names
-    cosines = diagnostics.correlation(metric)
-    return {
-        f"metric-{index}": plots.metric_heatmap(metric.matrix, names),
-        f"correlation-{index}": plots.metric_heatmap(cosines, names, normalized=True),
-    }
+    if isinstance(report, SoundReport):
+        return figures_of_sound(cache, report.sound)
+    return pick(cache, report, options.figures) if options.figures else figures_of(cache, report)

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Match a recording."""
     from pnp.matching.match import match
-    from pnp.report.terminal import match_as_text
+    from pnp.report.results import match_as_text
     from pnp.training.checkpoint import load_encoder
 
     result = match(

@@ -17,7 +17,7 @@ from pnp.diagnostics.field import FieldSmoothness, smoothness
 from pnp.diagnostics.groups import Clusters, clusters
 from pnp.diagnostics.linearization import LinearizationError, linearization_error
 from pnp.diagnostics.paths import Geodesic, geodesic, path_length
-from pnp.diagnostics.spectral import outliers, rank, require_sounds, spectrum
+from pnp.diagnostics.spectral import odd_traces, outliers, rank, require_sounds, spectrum
 from pnp.diagnostics.survey import Survey, survey
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "in_words",
     "just_noticeable_steps",
     "linearization_error",
+    "odd_traces",
     "outliers",
     "path_length",
     "rank",

@@ -104,7 +104,8 @@ def _sines(directions: Float[Tensor, "B P P"]) -> Float[Tensor, "B P"]:
         _, values, right = torch.linalg.svd(directions[singular])
         floor = _DEPENDENT * values[:, :1].clamp(min=1.0)
         reciprocal[singular] = torch.linalg.vector_norm(right / values.maximum(floor)[..., None], dim=-2)
-    return (1 / reciprocal).clamp(max=1.0)
+    sines: Tensor = (1 / reciprocal).clamp(max=1.0)
+    return sines
 
 
 def just_noticeable_steps(metric: RiemannianMetric, distance: float = 1.0) -> JustNoticeableSteps:

@@ -54,7 +54,7 @@ def rank(metric: RiemannianMetric, tolerance: float = 1e-7) -> Int[Tensor, "*bat
 
 
 def outliers(metric: RiemannianMetric, threshold: float = 6.0) -> Bool[Tensor, " B"]:
-    """Sounds whose metric is suspiciously large or small beside the others'.
+    """Return the sounds whose metric is suspiciously large or small beside the others'.
 
     A sound counts when the logarithm of its trace lies further from the median than `threshold` robust
     standard deviations (1.4826 median absolute deviations), or when its trace is 0.
@@ -66,18 +66,31 @@ def outliers(metric: RiemannianMetric, threshold: float = 6.0) -> Bool[Tensor, "
     Returns:
         One boolean per sound; a sound without a metric is none.
     """
-    level = metric.trace.log()
+    return odd_traces(metric.trace, threshold)
+
+
+def odd_traces(trace: Float[Tensor, " B"], threshold: float = 6.0) -> Bool[Tensor, " B"]:
+    """Return the sounds whose trace is suspiciously large or small; see `outliers`.
+
+    Args:
+        trace: Traces of M, NaN for a sound without a metric.
+        threshold: Robust standard deviations.
+
+    Returns:
+        One boolean per sound.
+    """
+    level, valid = trace.log(), ~trace.isnan()
     usual = level.isfinite()
     if not bool(usual.any()):
-        return metric.valid & ~usual
+        return valid & ~usual
     deviation = (level - level[usual].median()).abs()
     spread = 1.4826 * deviation[usual].median()
     # A cache of copies has no spread; rounding must not make outliers of them.
-    return metric.valid & (deviation > threshold * spread + 1e-9)
+    return valid & (deviation > threshold * spread + 1e-9)
 
 
 def require_sounds(metric: RiemannianMetric) -> RiemannianMetric:
-    """The metrics of those sounds that have one.
+    """Return the metrics of those sounds that have one.
 
     Args:
         metric: Metrics of B sounds.

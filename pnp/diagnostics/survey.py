@@ -44,6 +44,9 @@ class Survey:
     composition: Float[Tensor, "P P"]
     mean: RiemannianMetric
 
+    def __len__(self) -> int:
+        return len(self.condition)
+
     @property
     def eigenvalues(self) -> Float[Tensor, "n P"]:
         """Eigenvalues of M, descending, (n, P)."""
@@ -93,11 +96,18 @@ def survey(metric: RiemannianMetric) -> Survey:
                     cosines if cosines.numel() * (len(metric) / len(part)) < 2**23 else cosines.float(),
                 )
             )
-    *columns, cosines = (torch.cat(column) for column in zip(*parts, strict=True))
+    values, lengths, parts_of, condition, effective, ranks, cosines = (
+        torch.cat(column) for column in zip(*parts, strict=True)
+    )
     medians = torch.eye(n_parameters, dtype=torch.float64)
     medians[above[0], above[1]] = _medians(cosines)
     return Survey(
-        *columns,
+        singular_values=values,
+        lengths=lengths,
+        identifiability=parts_of,
+        condition=condition,
+        effective_rank=effective,
+        rank=ranks,
         cosines=torch.maximum(medians, medians.mT),
         composition=composition / len(metric),
         mean=metric.mean() if len(means) == 1 else _joined(means, len(metric)),

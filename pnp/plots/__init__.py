@@ -1,4 +1,4 @@
-"""What a metric says, in pictures.
+"""Figures about a metric.
 
 Every function draws into the axes it is given, or into a new figure, and returns the figure. Figures are
 built without pyplot: nothing global changes, no window opens, and they can be drawn from any thread.
@@ -11,12 +11,13 @@ from pnp.plots.series import costs, curves
 from pnp.plots.spectrum import eigenvalue_distributions, eigenvector_composition
 from pnp.plots.summary import overview
 from pnp.plots.svg import as_svg
-from pnp.plots.tensor import metric_heatmap
+from pnp.plots.tensor import confusion_map, metric_heatmap
 
 __all__ = [
     "PALETTE",
     "as_svg",
     "condition_map",
+    "confusion_map",
     "costs",
     "curves",
     "eigenvalue_distributions",

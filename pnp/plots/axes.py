@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,11 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from pnp.diagnostics import Survey
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import ParameterSpace
 
 # Source: Okabe & Ito, "Color universal design" (2008): eight colours that colour-blind readers tell apart.
 PALETTE = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+# Names up to which heat maps hold numbers, and beyond which a panel among others numbers its rows.
+FEW_NAMES, MOST_NAMES = 12, 24
 _TICKS = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 
@@ -30,6 +34,34 @@ def figure_of(ax: Axes) -> Figure:
     return figure
 
 
+def literal(text: str) -> str:
+    """Return a text that matplotlib shows as it is: a dollar sign begins no formula, a control character is spelt."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown.replace("$", r"\$")
+
+
+def map_axes(names: Sequence[str]) -> Axes:
+    """Axes of a new figure for a square map with a readable name at each row and column."""
+    side = 1.8 + max(3.0, 0.2 * len(names)) + 0.075 * max(map(len, names))
+    return Figure(figsize=(side + 0.7, side), layout="constrained").add_subplot()
+
+
+def name_rows_and_columns(ax: Axes, names: Sequence[str], crowded: bool) -> None:
+    """Write names along both sides of a map; numbers where there is no room for so many."""
+    count = len(names)
+    if crowded and count > MOST_NAMES:
+        places = range(0, count, 10)
+        ax.set_xticks(places, [str(place + 1) for place in places])
+        ax.set_yticks(places, [str(place + 1) for place in places])
+        ax.set_xlabel("parameter, by number")
+        return
+    shown = [literal(name) for name in names]
+    small: dict[str, Any] = {} if count <= FEW_NAMES else {"fontsize": "small"}
+    upright = count > 8 or max(map(len, names)) > 8
+    ax.set_xticks(range(count), shown, rotation=90 if upright else 0, **small)
+    ax.set_yticks(range(count), shown, **small)
+
+
 def two_parameters(space: ParameterSpace, parameters: tuple[int | str, int | str]) -> tuple[int, int]:
     """Positions of two different parameters of a space that has at least two."""
     if len(space) < 2:
@@ -40,7 +72,7 @@ def two_parameters(space: ParameterSpace, parameters: tuple[int | str, int | str
     return x, y
 
 
-def check_positions(metric: RiemannianMetric, space: ParameterSpace, u: Tensor) -> None:
+def check_positions(metric: RiemannianMetric | Survey, space: ParameterSpace, u: Tensor) -> None:
     """Refuse positions in the cube that do not fit metrics and space."""
     if tuple(u.shape) != (len(metric), len(space)):
         raise ValueError(
@@ -61,6 +93,6 @@ def label_axes(ax: Axes, space: ParameterSpace, x: int, y: int) -> None:
         parameter = space[p]
         set_ticks(_TICKS, [f"{value:.4g}" for value in physical[:, p].tolist()])
         unit = f" ({parameter.unit})" if parameter.unit else ""
-        set_label(f"{parameter.name}{unit}, {parameter.scale} scale")
+        set_label(literal(f"{parameter.name}{unit}, {parameter.scale} scale"))
         set_limits(-1.1, 1.1)
     ax.set_aspect("equal")

@@ -14,6 +14,7 @@ from matplotlib.patches import Ellipse
 from torch import Tensor
 
 from pnp import diagnostics
+from pnp.diagnostics import Survey
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import ParameterSpace
 from pnp.plots.axes import PALETTE, check_positions, figure_of, label_axes, new_axes, two_parameters
@@ -84,7 +85,7 @@ def metric_ellipses(
 
 
 def condition_map(
-    metric: RiemannianMetric,
+    metric: RiemannianMetric | Survey,
     space: ParameterSpace,
     u: Shaped[Tensor, "B P"],
     parameters: tuple[int | str, int | str] = (0, 1),
@@ -93,7 +94,7 @@ def condition_map(
     """Condition number of M over two parameters: where in the space the metric can be trusted.
 
     Args:
-        metric: Metrics of B sounds.
+        metric: Metrics of B sounds, or a survey of them.
         space: Their parameter space.
         u: Their positions in the unit cube.
         parameters: Names or positions of the two parameters to draw.
@@ -108,7 +109,8 @@ def condition_map(
     ax = ax or new_axes(square=True)
     x, y = two_parameters(space, parameters)
     check_positions(metric, space, u)
-    diagnostics.require_sounds(metric)
+    if isinstance(metric, RiemannianMetric):
+        diagnostics.require_sounds(metric)
     condition = metric.condition.numpy(force=True)
     points = u.numpy(force=True)
     finite, singular = np.isfinite(condition), np.isposinf(condition)

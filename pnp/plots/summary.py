@@ -1,4 +1,4 @@
-"""Everything about the metrics of a cache on one page."""
+"""Overview of the metrics of a cache on one page."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import ParameterSpace
 from pnp.plots.maps import condition_map, metric_ellipses
 from pnp.plots.spectrum import eigenvalue_distributions, eigenvector_composition
-from pnp.plots.tensor import metric_heatmap
+from pnp.plots.tensor import confusion_map, metric_heatmap
 
 
 def overview(metric: RiemannianMetric, space: ParameterSpace, u: Shaped[Tensor, "B P"]) -> Figure:
-    """Everything about the metrics of a cache on one page; what needs two parameters is left out for one.
+    """Overview of the metrics of a cache on one page; what needs two parameters is left out for one.
 
     Args:
         metric: Metrics of B sounds.
@@ -31,19 +31,20 @@ def overview(metric: RiemannianMetric, space: ParameterSpace, u: Shaped[Tensor, 
     Raises:
         ValueError: If no sound has a metric, or the shape of `u` does not fit.
     """
-    mean = diagnostics.require_sounds(metric).mean()
+    valid = diagnostics.require_sounds(metric)
+    found, positions = diagnostics.survey(valid), u[metric.valid]
     panels: list[Callable[[Axes], Figure]] = [
-        lambda ax: eigenvalue_distributions(metric, ax=ax),
-        lambda ax: eigenvector_composition(metric, space.names, ax=ax),
-        lambda ax: metric_heatmap(mean.matrix, space.names, ax=ax),
-        lambda ax: metric_heatmap(diagnostics.correlation(mean), space.names, normalized=True, ax=ax),
+        lambda ax: eigenvalue_distributions(found, ax=ax),
+        lambda ax: eigenvector_composition(found, space.names, ax=ax),
+        lambda ax: metric_heatmap(found.mean.matrix, space.names, title="Mean of M", ax=ax),
+        lambda ax: confusion_map(found.cosines, space.names, ax=ax),
     ]
     if len(space) > 1:
         # The most and the second most audible parameter, where there is most to see.
-        first, second = (int(p) for p in mean.matrix.diagonal().argsort(descending=True)[:2])
+        first, second = (int(p) for p in found.mean.matrix.diagonal().argsort(descending=True)[:2])
         panels += [
-            lambda ax: metric_ellipses(metric, space, u, (first, second), ax=ax),
-            lambda ax: condition_map(metric, space, u, (first, second), ax=ax),
+            lambda ax: metric_ellipses(valid, space, positions, (first, second), ax=ax),
+            lambda ax: condition_map(found, space, positions, (first, second), ax=ax),
         ]
     figure = Figure(figsize=(16, 9 if len(panels) > 4 else 4.5), layout="constrained")
     axes = figure.subplots(-(-len(panels) // 3), 3)

@@ -1,17 +1,20 @@
-"""One metric tensor as a heat map."""
+"""Heat maps of a metric tensor, and of how alike parameters sound."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.colors import SymLogNorm
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 from torch import Tensor
 
-from pnp.plots.axes import figure_of, new_axes
+from pnp import diagnostics
+from pnp.plots.axes import FEW_NAMES, PALETTE, figure_of, map_axes, name_rows_and_columns, new_axes
 
 # Decades below the largest entry that are told apart; what is smaller is nearly white. Of them, those with a tick.
 _DECADES = 6
@@ -22,6 +25,7 @@ def metric_heatmap(
     matrix: Float[Tensor, "P P"],
     names: Sequence[str],
     normalized: bool = False,
+    title: str = "",
     ax: Axes | None = None,
 ) -> Figure:
     """Heat map of one metric tensor.
@@ -31,6 +35,7 @@ def metric_heatmap(
         names: The P parameters' names.
         normalized: Whether `matrix` holds cosines: the colours then run from −1 to 1 on a linear scale, in
             place of a signed log scale.
+        title: Title, such as the statistic that the matrix is.
         ax: Where to draw; a new figure by default.
 
     Returns:
@@ -41,7 +46,8 @@ def metric_heatmap(
     """
     if len(names) != matrix.shape[0]:
         raise ValueError(f"expected {matrix.shape[0]} names, one per parameter, got {len(names)}")
-    ax = ax or new_axes(square=True)
+    crowded = ax is not None
+    ax = ax or (new_axes(square=True) if len(names) <= 6 else map_axes(names))
     values = matrix.numpy(force=True)
     largest = float(np.abs(values).max())
     if normalized:
@@ -53,15 +59,10 @@ def metric_heatmap(
         image = ax.imshow(values, cmap="PuOr_r", norm=norm)
     else:
         image = ax.imshow(values, cmap="PuOr_r")
-    # Source: ITU-R BT.709, luma; light ink on dark cells.
-    luma = np.asarray(image.to_rgba(values))[..., :3] @ (0.2126, 0.7152, 0.0722)
-    for (row, column), value in np.ndenumerate(values):
-        text = f"{round(value, 2) + 0.0:.2f}" if normalized else f"{value:.1e}" if value else "0"
-        colour = "#fefefe" if luma[row, column] < 0.5 else "#111111"
-        ax.text(column, row, text, ha="center", va="center", color=colour, fontsize="small")
-    ax.set_xticks(range(len(names)), names)
-    ax.set_yticks(range(len(names)), names)
-    ax.set_title("Correlation of parameters" if normalized else "M")
+    if len(names) <= FEW_NAMES:
+        write_numbers(ax, image, values, (lambda v: f"{round(v, 2) + 0.0:.2f}") if normalized else _entry)
+    name_rows_and_columns(ax, names, crowded)
+    ax.set_title(title or ("Cosine between parameters" if normalized else "M"))
     figure = figure_of(ax)
     if normalized:
         figure.colorbar(image, ax=ax, label="cosine", shrink=0.8, ticks=(-1, -0.5, 0, 0.5, 1))
@@ -73,3 +74,55 @@ def metric_heatmap(
         bar.set_ticks(list(ticks), labels=[f"{tick:.0e}" if tick else "0" for tick in ticks], minor=False)
         bar.ax.minorticks_off()
     return figure
+
+
+def confusion_map(cosines: Float[Tensor, "P P"], names: Sequence[str], ax: Axes | None = None) -> Figure:
+    """Map of how alike every two parameters sound, in an order that brings together those that do.
+
+    Groups of which every two parameters have a |cosine| of at least 0.7 are framed.
+
+    Args:
+        cosines: |cosine| between every two parameters, such as the `cosines` of `diagnostics.survey`.
+        names: The P parameters' names.
+        ax: Where to draw; a new figure by default.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: If the number of names is not P.
+    """
+    if len(names) != cosines.shape[0]:
+        raise ValueError(f"expected {cosines.shape[0]} names, one per parameter, got {len(names)}")
+    crowded = ax is not None
+    ax = ax or (new_axes(square=True) if len(names) <= 6 else map_axes(names))
+    grouped = diagnostics.clusters(cosines)
+    order = list(grouped.order)
+    values = cosines[order][:, order].numpy(force=True)
+    image = ax.imshow(values, cmap="Oranges", vmin=0, vmax=1)
+    if len(names) <= FEW_NAMES:
+        write_numbers(ax, image, values, lambda v: f"{v:.2f}")
+    for group in grouped.groups:
+        first = min(order.index(p) for p in group) - 0.5
+        frame = Rectangle(
+            (first, first), len(group), len(group), fill=False, edgecolor=PALETTE[0], linewidth=2
+        )
+        ax.add_patch(frame)
+    name_rows_and_columns(ax, [names[p] for p in order], crowded)
+    ax.set_title("Median |cosine|, parameters clustered")
+    figure_of(ax).colorbar(image, ax=ax, label="median |cosine| over the sounds", shrink=0.8)
+    return figure_of(ax)
+
+
+def write_numbers(ax: Axes, image: AxesImage, values: np.ndarray, words: Callable[[float], str]) -> None:
+    """Write the entries of a map into its cells."""
+    # Source: ITU-R BT.709, luma; light ink on dark cells.
+    luma = np.asarray(image.to_rgba(values))[..., :3] @ (0.2126, 0.7152, 0.0722)
+    small = "small" if len(values) <= 8 else "x-small"
+    for (row, column), value in np.ndenumerate(values):
+        colour = "#fefefe" if luma[row, column] < 0.5 else "#111111"
+        ax.text(column, row, words(value), ha="center", va="center", color=colour, fontsize=small)
+
+
+def _entry(value: float) -> str:
+    return f"{value:.1e}" if value else "0"

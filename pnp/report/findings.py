@@ -16,6 +16,8 @@ _DOMINANT, HARDLY_IDENTIFIABLE = 0.99, 0.1
 # Median condition number from which the plain metric is warned of. That of drums, 6e7, taught an encoder less than
 # parameter loss did until it was saturated; that of chirps, 2e2, did no harm (docs/evidence.md).
 _ILL_CONDITIONED = 1e6
+# Step, in units of the shortest one, from which a parameter has no effect but rounding.
+_SILENT = 1e7
 # A step as long as the side of the cube is no step within a parameter's range.
 WHOLE_RANGE = 2.0
 
@@ -153,8 +155,12 @@ def warnings(sounds: SoundCounts, names: Sequence[str], numbers: MetricsReport |
             found.append(
                 f"{name} dominates: it makes up {percent(matrix[p][p] / trace, 1)} of the mean metric's trace"
             )
+    # A parameter without any effect is no other one's double.
+    silent = min(step.scaled for step in numbers.steps) * _SILENT
     hardly = [
-        name for p, name in enumerate(names) if median_identifiability(numbers, p) < HARDLY_IDENTIFIABLE
+        name
+        for p, name in enumerate(names)
+        if median_identifiability(numbers, p) < HARDLY_IDENTIFIABLE and numbers.steps[p].scaled < silent
     ]
     if hardly:
         verb = "is" if len(hardly) == 1 else "are"

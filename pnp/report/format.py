@@ -8,16 +8,14 @@ from typing import Any
 
 from pnp.report.records import AxisStep, ParameterRow
 
-# Of the range, what a step takes: shares below this are given in powers of ten.
-_SMALL = 1e-3
 
-
-def number(value: float | None, digits: int = 3) -> str:
+def number(value: float | None, digits: int = 3, fixed: bool = False) -> str:
     """Return a number with some significant digits.
 
     Args:
         value: Any number; None where it is not known.
         digits: Significant digits.
+        fixed: Keep zeros at the end, as columns of numbers do.
 
     Returns:
         Text; a dash for an unknown number, a lemniscate for an infinite one.
@@ -35,17 +33,23 @@ def number(value: float | None, digits: int = 3) -> str:
         return "0"
     if 1e-3 <= abs(rounded) < 1e6:
         text = f"{rounded:,.{max(0, digits - 1 - math.floor(math.log10(abs(rounded))))}f}"
-        return text.rstrip("0").rstrip(".") if "." in text else text
+        return text if fixed or "." not in text else text.rstrip("0").rstrip(".")
     mantissa, exponent = f"{rounded:.{digits - 1}e}".split("e")
-    return f"{mantissa.rstrip('0').rstrip('.') if '.' in mantissa else mantissa}e{int(exponent)}"
+    mantissa = mantissa if fixed or "." not in mantissa else mantissa.rstrip("0").rstrip(".")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def column(value: float | None) -> str:
+    """Return a number for a column: three significant digits, zeros kept."""
+    return number(value, fixed=True)
 
 
 def printable(text: str) -> str:
-    """Return a text in which control characters are spelt out, so that a file cannot steer a terminal.
+    r"""Return a text in which control characters are spelt out, so that a file cannot steer a terminal.
 
     Example:
-        >>> printable("Hz\\x1b[31m")
-        'Hz\\\\x1b[31m'
+        >>> printable("Hz\x1b[31m")
+        'Hz\\x1b[31m'
     """
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
@@ -74,15 +78,13 @@ def step_of(step: AxisStep, unit: str) -> str:
 
     Example:
         >>> step_of(AxisStep(0.1, ratio=1.035), "Hz"), step_of(AxisStep(math.inf, difference=math.inf), "s")
-        ('3.5 %', 'inaudible')
+        ('3.50 %', 'inaudible')
     """
     if not math.isfinite(step.scaled):
         return "inaudible"
     if step.ratio is not None:
-        if step.ratio < 10:
-            return f"{number(100 * (step.ratio - 1))} %"
-        return f"× {number(step.ratio)}"
-    return physical(float(f"{step.difference or 0.0:.3g}"), unit)
+        return f"{column(100 * (step.ratio - 1))} %" if step.ratio < 10 else f"× {column(step.ratio)}"
+    return f"{column(step.difference)} {unit}".rstrip()
 
 
 def share_of_range(step: AxisStep) -> str:
@@ -90,16 +92,16 @@ def share_of_range(step: AxisStep) -> str:
 
     Example:
         >>> share_of_range(AxisStep(0.05, difference=1.0)), share_of_range(AxisStep(3.0, difference=60.0))
-        ('2.5 %', '> 100 %')
+        ('2.50 %', '> 100 %')
     """
     if math.isfinite(step.scaled) and step.scaled > 2:
         return "> 100 %"
-    return "–" if math.isinf(step.scaled) else f"{number(50 * step.scaled)} %"
+    return "–" if math.isinf(step.scaled) else f"{column(50 * step.scaled)} %"
 
 
 def scaled(step: float) -> str:
     """Return the length of a step in the cube."""
-    return "inaudible" if math.isinf(step) else number(step)
+    return "inaudible" if math.isinf(step) else column(step)
 
 
 def label(described: Mapping[str, Any] | None) -> str:

@@ -11,7 +11,7 @@ from pnp.report.tables import Table
 
 _INDENT, _GAP = 2, 2
 # Columns of words are wrapped, to no fewer columns than this.
-_LEAST_WORDS, _LEAST_NAME = 18, 12
+_LEAST_WORDS, _LEAST_NAME = 18, 14
 
 
 def wrapped(text: str, width: int, first: str = "", other: str | None = None) -> list[str]:

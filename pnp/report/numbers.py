@@ -126,11 +126,13 @@ def check_row(cache: MetricCache, row: int) -> None:
 
 
 def metrics_of(cache: MetricCache, rows: Tensor) -> RiemannianMetric:
-    """Return the metrics of some rows, gathered part by part: checks of all at once would take four times the memory."""
+    """Return the metrics of some rows, gathered part by part to bound memory."""
     n_parameters = len(cache.space)
     factor = torch.empty(len(rows), n_parameters, n_parameters, dtype=torch.float64)
-    for place, part in _parts(rows):
-        factor[place] = cache.metric(part).factor
+    # A reader of its own, whose columns go with it: the cache would keep a second copy of them all.
+    with MetricCache(cache.path) as reader:
+        for place, part in _parts(rows):
+            factor[place] = reader.metric(part).factor
     return RiemannianMetric(factor)
 
 
@@ -194,7 +196,7 @@ def _metrics(
         alike=[list(group) for group in grouped.groups],
         steps=_steps((distance / found.lengths).median(dim=0).values, space),
         eigenvector_steps=(distance / found.singular_values).median(dim=0).values.tolist(),
-        outliers=rows[diagnostics.outliers(metric)].tolist(),
+        outliers=rows[diagnostics.odd_traces(found.lengths.square().sum(-1))].tolist(),
         smoothness=FieldChange(
             distance=float(change.distance.nanmedian()),
             change=float(change.change.nanmedian()),

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from pnp.diagnostics import in_words
 from pnp.report.findings import by_step, median_identifiability
-from pnp.report.format import label, listed, number, physical, range_of, scaled, share_of_range, step_of
-from pnp.report.records import CacheReport, MetricReport, MetricsReport, SoundReport
+from pnp.report.format import column, label, listed, physical, range_of, scaled, share_of_range, step_of
+from pnp.report.records import CacheReport, Eigenvector, MetricReport, MetricsReport, SoundReport
 
 # Eigenvectors shown where not all are: at least and at most so many of the most audible ones.
-_FEWEST, _MOST = 3, 8
+_FEWEST, _MOST = 3, 5
 # Up to so many parameters, everything is shown.
 FEW = 12
 
@@ -127,31 +127,34 @@ def leading(numbers: MetricsReport | MetricReport) -> list[int]:
     return [*range(shown), count - 1]
 
 
-def spectrum(report: CacheReport, everything: bool = False, terms: int | None = None) -> Table | None:
+def spectrum(
+    report: CacheReport, everything: bool = False, room: int | None = None, quantiles: int = 3
+) -> Table | None:
     """Return quantiles of the eigenvalues over the sounds, beside the eigenvectors of the mean metric.
 
     Args:
         report: Report about a cache.
-        everything: Show all eigenvalues and quantiles.
-        terms: Terms of an eigenvector at most.
+        everything: Show all eigenvalues.
+        room: Characters for an eigenvector; small terms are left out until it fits.
+        quantiles: 3 for the quartiles, 5 for minimum and maximum as well.
     """
     numbers = report.metric
     if numbers is None:
         return None
     chosen = range(len(report.names)) if everything else leading(numbers)
-    middle = slice(1, 4) if not everything else slice(0, 5)
+    middle = slice(0, 5) if quantiles == 5 else slice(1, 4)
     names = ["min", "25 %", _MEDIAN, "75 %", "max"][middle]
     rows = [
         [
             f"λ{k + 1}",
-            *map(number, numbers.spectrum[k][middle]),
+            *map(column, numbers.spectrum[k][middle]),
             scaled(numbers.eigenvector_steps[k]),
-            in_words(numbers.mean.eigenvectors[k].components, report.names, most=terms),
+            phrase(numbers.mean.eigenvectors[k], report.names, room),
         ]
         for k in chosen
     ]
     for name, values in (("condition", numbers.condition), ("effective rank", numbers.effective_rank)):
-        rows.append([name, *map(number, values[middle]), "", ""])
+        rows.append([name, *map(column, values[middle]), "", ""])
     note = "Quantiles over the sounds; step: median, in the cube."
     if len(chosen) < len(report.names):
         note += f" {len(report.names) - len(chosen)} eigenvalues in between are left out."
@@ -164,9 +167,7 @@ def spectrum(report: CacheReport, everything: bool = False, terms: int | None = 
     )
 
 
-def spectrum_of_sound(
-    report: SoundReport, everything: bool = False, terms: int | None = None
-) -> Table | None:
+def spectrum_of_sound(report: SoundReport, everything: bool = False, room: int | None = None) -> Table | None:
     """Return the eigenvalues and eigenvectors of one sound; arguments as those of `spectrum`."""
     numbers = report.metric
     if numbers is None:
@@ -175,19 +176,29 @@ def spectrum_of_sound(
     rows = [
         [
             f"λ{k + 1}",
-            number(numbers.eigenvalues[k]),
+            column(numbers.eigenvalues[k]),
             scaled(numbers.eigenvector_steps[k]),
-            in_words(numbers.eigenvectors[k].components, report.names, most=terms),
+            phrase(numbers.eigenvectors[k], report.names, room),
         ]
         for k in chosen
     ]
     rows += [
-        ["condition", number(numbers.condition), "", ""],
-        ["effective rank", number(numbers.effective_rank), "", ""],
+        ["condition", column(numbers.condition), "", ""],
+        ["effective rank", column(numbers.effective_rank), "", ""],
     ]
     left = len(report.names) - len(chosen)
     note = f"{left} eigenvalues in between are left out." if left else ""
     return Table("spectrum of M", ["", "eigenvalue", "step", "eigenvector"], rows, "lrrl", note)
+
+
+def phrase(eigenvector: Eigenvector, names: Sequence[str], room: int | None = None) -> str:
+    """Return an eigenvector in words, with as many terms as there is room for, and one at least."""
+    if room is None:
+        return eigenvector.words
+    terms = len(names)
+    while (words := in_words(eigenvector.components, names, most=terms)) and len(words) > room and terms > 1:
+        terms = min(terms - 1, 6)
+    return words
 
 
 def groups(report: CacheReport) -> Table | None:
@@ -219,7 +230,7 @@ def matrix(values: Sequence[Sequence[float]], names: Sequence[str], title: str, 
     """
     # Adding zero turns −0.00 into 0.00.
     rows = [
-        [name, *(format(round(value, 2) + 0.0, digits) if digits else number(value) for value in row)]
+        [name, *(format(round(value, 2) + 0.0, digits) if digits else column(value) for value in row)]
         for name, row in zip(names, values, strict=True)
     ]
     return Table(title, ["", *names], rows, "l" + "r" * len(names))

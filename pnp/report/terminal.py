@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
-from pnp._text import counted, percent, text_table
-from pnp.matching.match import MatchResult
 from pnp.report import tables
 from pnp.report.findings import closest_pair
-from pnp.report.format import listed, number, printable
+from pnp.report.format import listed, printable
 from pnp.report.layout import fitted, wrapped
 from pnp.report.records import CacheReport, SoundReport
 from pnp.report.tables import Table
-from pnp.training.evaluate import Evaluation
 
 # Lines of two screens of an ordinary terminal; a report stays below, and says what it leaves out.
 _TWO_SCREENS = 46
 # Columns that a report needs at least, however narrow the terminal.
 _NARROWEST = 40
-# Words in a row and groups of parameters at most, where not everything is shown.
-_WORDS, _GROUPS, _GROUP = 10, 5, 8
+# Parameters shown at least; words in a row and groups of parameters at most, where not everything is shown.
+_FEWEST, _WORDS, _GROUPS, _GROUP = 3, 10, 5, 8
 
 
 def as_text(report: CacheReport | SoundReport, width: int = 80, everything: bool = False) -> str:
@@ -37,15 +33,12 @@ def as_text(report: CacheReport | SoundReport, width: int = 80, everything: bool
     """
     width = max(width, _NARROWEST)
     build = _cache_lines if isinstance(report, CacheReport) else _sound_lines
-    lines = list(build(report, width, None))  # type: ignore[arg-type]
-    most = len(report.parameters)
+    most = None if everything else len(report.parameters)
+    lines = list(build(report, width, most))  # type: ignore[arg-type]
     # The table of parameters takes what the other sections leave.
-    while not everything and most > 3:
+    while most is not None and most > _FEWEST and len(lines) > _TWO_SCREENS:
+        most = max(_FEWEST, most - max(1, (len(lines) - _TWO_SCREENS) // 3))
         lines = list(build(report, width, most))  # type: ignore[arg-type]
-        excess = len(lines) - _TWO_SCREENS
-        if excess <= 0:
-            break
-        most = max(3, most - max(1, excess // 3))
     return "\n".join(printable(line.rstrip()) for line in lines)
 
 
@@ -71,12 +64,15 @@ def _cache_lines(report: CacheReport, width: int, most: int | None) -> Iterator[
         yield from _alike(report, width, everything)
         if found.inaudible:
             words = listed(found.inaudible, None if everything else _WORDS)
-            yield from wrapped(f"inaudible, not {numbers.distance:g} over the whole range: {words}", width)
+            yield from wrapped(
+                f"inaudible (below a distance of {numbers.distance:g} over the whole range, median sound): {words}",
+                width,
+            )
     if report.warnings:
         yield ""
     for warning in report.warnings:
         yield from wrapped(f"warning: {warning}", width)
-    table = tables.spectrum(report, everything, terms=None if everything else 3)
+    table = tables.spectrum(report, everything, room=None if everything else max(18, width - 48))
     if table is None or numbers is None or found is None:
         return
     yield ""
@@ -141,12 +137,12 @@ def _sound_lines(report: SoundReport, width: int, most: int | None) -> Iterator[
     yield from _fields({"fold": report.fold, "status": report.status}, width)
     if report.failure:
         yield from wrapped(report.failure, width, "  ")
-    table = tables.settings(report, most)
+    rows = tables.settings(report, most)
     title = "parameters" if numbers is None else f"parameters; step: a distance of {numbers.distance:g}"
     yield ""
-    yield from _section(table, width, title)
-    yield from _more(len(report.names), len(table.rows), "parameters")
-    table = tables.spectrum_of_sound(report, everything, terms=None if everything else 3)
+    yield from _section(rows, width, title)
+    yield from _more(len(report.names), len(rows.rows), "parameters")
+    table = tables.spectrum_of_sound(report, everything, room=None if everything else max(18, width - 48))
     if table is None or numbers is None:
         return
     yield ""
@@ -166,80 +162,10 @@ def _section(table: Table, width: int, title: str) -> Iterator[str]:
 def _more(total: int, shown: int | None, noun: str) -> Iterator[str]:
     left = 0 if shown is None else total - shown
     if left > 0:
-        yield f"  … {left:,} of {total:,} {noun} more with --all"
+        yield f"  … and {left:,} more of {total:,} {noun}: --all"
 
 
 def _fields(fields: Mapping[str, str], width: int) -> Iterator[str]:
     indent = max(map(len, fields))
     for name, value in fields.items():
         yield from wrapped(value, width, f"  {name:<{indent}}  ", " " * (indent + 4))
-
-
-def evaluations_as_text(evaluations: Mapping[str, Evaluation]) -> str:
-    """Return held-out errors of several encoders, above those of always answering with the centre.
-
-    Args:
-        evaluations: Name and evaluation of each encoder; all of the same fold of the same cache.
-
-    Returns:
-        A table: mean parameter error in percent of the range, per parameter and over all, and mean distance
-        in features, absolute and relative to the norm of the target's features.
-    """
-    first = next(iter(evaluations.values()))
-    columns = [f"{counted(first.n_sounds, f'{first.fold} sound')}", *first.parameters, "mean"]
-    rows = [[name, *_halves([*e.parameter_error, e.mean_parameter_error])] for name, e in evaluations.items()]
-    centre = first.centre_parameter_error
-    rows.append(["centre of the cube", *_halves([*centre, sum(centre) / len(centre)])])
-    if first.feature_distance is not None:
-        columns += ["distance", "relative"]
-        for row, e in zip(rows, evaluations.values(), strict=False):
-            row += [number(e.feature_distance), percent(e.relative_feature_distance or 0.0)]
-        rows[-1] += [number(first.centre_feature_distance), ""]
-    return text_table(columns, rows)
-
-
-def _halves(errors: Sequence[float]) -> list[str]:
-    """Errors in percent of the range, which is 2 long in the cube."""
-    return [percent(error / 2) for error in errors]
-
-
-def match_as_text(result: MatchResult) -> str:
-    """Return a match in lines for a terminal.
-
-    Args:
-        result: What `match` returned.
-
-    Returns:
-        Text without a final line break.
-    """
-    rows = [
-        [
-            p.name,
-            f"{p.value:.5g}",
-            f"{p.low:.5g}",
-            f"{p.high:.5g}",
-            p.unit,
-            "unknown" if math.isinf(p.deviation) else f"{50 * p.deviation:.2g} %",
-            "at its bound" if p.at_bound else "",
-        ]
-        for p in result.parameters
-    ]
-    lines = [text_table(["parameter", "value", "− σ", "+ σ", "unit", "σ of range", ""], rows, "lrrrlrl"), ""]
-    fields = {
-        "gain": f"{20 * math.log10(result.gain):+.1f} dB",
-        "distance before": _distance(result.distance_before, result.target_norm),
-    }
-    if result.distance_encoder is not None:
-        fields["encoder's"] = _distance(result.distance_encoder, result.target_norm)
-    fields["distance after"] = _distance(result.distance_after, result.target_norm)
-    fields["search"] = (
-        f"{len(result.starts)} starts, {result.evaluations} evaluations, {result.seconds:.1f} s"
-    )
-    lines += [f"  {name:<15}  {value}" for name, value in fields.items()]
-    if result.notes:
-        lines += ["", *result.notes]
-    return "\n".join(printable(line) for text in lines for line in text.splitlines() or [""])
-
-
-def _distance(distance: float, norm: float) -> str:
-    return f"{number(distance)}, {100 * distance / norm:.2g} % of the recording's features"

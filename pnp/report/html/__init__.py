@@ -1,21 +1,25 @@
-"""What a cache says, on one self-contained page with figures and sound."""
+"""One self-contained page about a cache, with figures and sound."""
 
 from __future__ import annotations
 
 import copy
 import os
 from collections.abc import Callable, Sequence
-from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from torch import nn
 
+from pnp._files import write_atomically
+from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp.offline.rebuild import features_of, synthesizer_of
-from pnp.report.html.content import sections
-from pnp.report.numbers import cache_report
+from pnp.report.html.content import page_of
+from pnp.report.numbers import cache_report, check_row
+from pnp.report.records import CacheReport
 from pnp.store import MetricCache
 
 __all__ = ["write_page"]
@@ -30,10 +34,11 @@ def write_page(
     distance: float | None = None,
     synth: nn.Module | None = None,
     features: nn.Module | None = None,
+    report: CacheReport | None = None,
 ) -> Path:
-    """Write a page that needs no network: figures, a table of sounds, and sounds that differ by equal distances.
+    """Write a page that needs no network: figures, tables, and sounds that differ by equal distances.
 
-    What cannot be shown, as sounds of a synthesizer that this package cannot build anew, is said on the page.
+    The page says what it cannot show, such as sounds of a synthesizer that this package cannot rebuild.
 
     Args:
         cache: Open cache.
@@ -44,6 +49,7 @@ def write_page(
             most audible direction takes a tenth of the cube.
         synth: Synthesizer that the cache was made with; by default the one that it names.
         features: Feature map that it was made with; likewise.
+        report: Report about the cache, if there is one already, for the same distance.
 
     Returns:
         The file.
@@ -56,34 +62,38 @@ def write_page(
     if distance is not None and not distance > 0:
         raise ValueError(f"distance must be positive, got {distance}")
     for row in rows or ():
-        if not 0 <= row < len(cache):
-            raise IndexError(f"sound {row} is out of range, {cache.path} has sounds 0 to {len(cache) - 1}")
+        check_row(cache, row)
         if not bool(cache.ok[row]):
             raise ValueError(f"sound {row} of {cache.path} has no metric, so there are no steps to listen to")
     missing: list[str] = []
+    player: SynthesizerLike | None = None
+    heard: FeatureMap | None = None
     # Without a metric there is nothing to listen to.
     if bool(cache.ok.any()):
-        synth = _ready(cache, synth, synthesizer_of, "no sound can be played", missing)
-        features = _ready(cache, features, features_of, "true distances are not known", missing)
-    report = cache_report(cache, 1.0 if distance is None else distance)
+        player = cast(
+            "SynthesizerLike | None", _ready(cache, synth, synthesizer_of, "no sound can be played", missing)
+        )
+        heard = _ready(cache, features, features_of, "true distances are not known", missing)
+    if report is None:
+        report = cache_report(cache, 1.0 if distance is None else distance)
     chosen = None if rows is None else list(rows)
-    content = "\n".join(sections(cache, report, chosen, sounds, distance, synth, features, missing))
-    page = _part("template.html")
-    for name, value in (
-        ("title", escape(f"The metric of {cache.path.name}")),
-        ("style", _part("style.css")),
-        ("script", _part("script.js")),
-        ("content", content),
-    ):
-        page = page.replace("{{" + name + "}}", value, 1)
-    out = Path(path)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page, encoding="utf-8")
-    return out
+    page = page_of(cache, report, chosen, sounds, distance, player, heard, missing)
+    templates = Environment(
+        loader=PackageLoader("pnp.report.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    text = templates.get_template("page.html").render(
+        page=page, style=_part("style.css"), script=_part("script.js")
+    )
+    return write_atomically(Path(path), text.lstrip())
 
 
-def _part(name: str) -> str:
-    return (files("pnp.report.html") / name).read_text(encoding="utf-8")
+def _part(name: str) -> Markup:
+    text = (files("pnp.report.html") / "templates" / name).read_text(encoding="utf-8")
+    return Markup(text.rstrip())
 
 
 def _ready(
@@ -93,7 +103,7 @@ def _ready(
     consequence: str,
     missing: list[str],
 ) -> nn.Module | None:
-    """A copy of a module for computing in the precision of the cache, or None with a reason."""
+    """Return a copy of a module for computing in the precision of the cache, or None with a reason."""
     if module is None:
         try:
             module = rebuild(cache)

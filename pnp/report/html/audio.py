@@ -1,12 +1,13 @@
-"""Sounds as something that a page can hold."""
+"""Sounds in a form that a page can hold."""
 
 from __future__ import annotations
 
 import base64
-import struct
+import io
 from collections.abc import Sequence
 
 import numpy as np
+import soundfile
 from torch import Tensor
 
 # Source: Chromium's media stack refuses audio below 3 kHz; others begin at 8 kHz.
@@ -16,10 +17,10 @@ _FADE = 0.02  # seconds
 
 
 def data_uris(sounds: Sequence[Tensor], sample_rate: float) -> list[str]:
-    """Sounds as base64 WAV files of 16 bits, all with the same gain, the loudest at −1 dB.
+    """Return sounds as base64 WAV files of 16 bits, all with the same gain, the loudest at −1 dB.
 
-    What is longer than ten seconds is cut there, and what is sampled below 8 kHz is resampled to a multiple
-    of its rate.
+    A sound longer than ten seconds is cut there; one that is sampled below 8 kHz is resampled to a multiple of its
+    rate.
 
     Args:
         sounds: Sounds of shape (N,), to be compared with each other.
@@ -41,10 +42,9 @@ def _data_uri(x: np.ndarray, sample_rate: float) -> str:
         x[-fade:] *= np.linspace(1, 0, fade)
     factor = -(-_LOWEST_RATE // max(1, int(sample_rate)))
     if factor > 1:
-        x = np.fft.irfft(np.fft.rfft(x), factor * len(x)) * factor
-    samples = np.round(32767 * x.clip(-1, 1)).astype("<i2").tobytes()
-    rate = round(factor * sample_rate)
-    fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, 1, rate, 2 * rate, 2, 16)
-    body = b"WAVE" + fmt + struct.pack("<4sI", b"data", len(samples)) + samples
-    wav = struct.pack("<4sI", b"RIFF", len(body)) + body
-    return "data:audio/wav;base64," + base64.b64encode(wav).decode()
+        from scipy.signal import resample_poly
+
+        x = resample_poly(x, factor, 1)
+    file = io.BytesIO()
+    soundfile.write(file, x.clip(-1, 1), round(factor * sample_rate), format="WAV", subtype="PCM_16")
+    return "data:audio/wav;base64," + base64.b64encode(file.getvalue()).decode()

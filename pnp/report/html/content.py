@@ -1,144 +1,205 @@
-"""What stands on the page of a cache, section by section."""
+"""Content of the page of a cache, section by section."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from pnp import diagnostics, plots
-from pnp.metric.riemannian import RiemannianMetric
-from pnp.report.html.elements import facts, figure, listed, setting, table
+from pnp._protocols import FeatureMap, SynthesizerLike
+from pnp.report import tables
+from pnp.report.figures import figures_of
+from pnp.report.findings import by_step, median_identifiability
+from pnp.report.format import range_of, share_of_range, step_of
+from pnp.report.html.parts import Cell, Drawing, Page, PageTable, Section, cell, drawing, page_table, setting
 from pnp.report.html.steps import listen, spread_out
-from pnp.report.terminal import cache_facts, parameter_table, spectrum_table
+from pnp.report.numbers import metrics_of
+from pnp.report.records import CacheReport, MetricsReport
 from pnp.store import FOLDS, MetricCache, Status
 
-# Rows of the table of sounds at most, so that the page opens on a phone.
-_MOST_ROWS = 1000
+# Rows of the table of sounds, and parameters whose values it shows, at most: the page is to open on a phone.
+_MOST_ROWS, _MOST_VALUES = 1000, 8
 _RADII, _DIRECTIONS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0), 4
 
+# Description and caption of each figure.
+_CAPTIONS = {
+    "eigenvalues": (
+        "distribution of each eigenvalue of M over the sounds",
+        (
+            "Eigenvalues of M over the sounds. The root of one is how far the representation moves for a unit step "
+            "along its eigenvector."
+        ),
+    ),
+    "eigenvectors": (
+        "stacked bars of the share of each parameter in each eigenvector",
+        (
+            "Squared components of the eigenvectors, averaged over the sounds: which parameters the most and the least "
+            "audible directions are made of."
+        ),
+    ),
+    "mean-metric": (
+        "heat map of the mean metric",
+        "Mean of M over the sounds. Its diagonal says how strongly each parameter is heard.",
+    ),
+    "correlation": (
+        "map of the median absolute cosine between every two parameters, clustered",
+        (
+            "Median over the sounds of |cosine| between what two parameters do: at 1, one is mistaken for the other. "
+            "Parameters are ordered by complete linkage; groups that sound alike are framed."
+        ),
+    ),
+    "ellipses": (
+        "ellipses of equal distance over {pair}",
+        "{pair}, others held fixed: small where the representation is sensitive, long towards what is hardly heard.",
+    ),
+    "condition": (
+        "condition number of M over {pair}",
+        "Ratio of the largest to the smallest eigenvalue at each sound, over {pair}.",
+    ),
+}
 
-def sections(
+
+def page_of(
     cache: MetricCache,
-    report: dict[str, Any],
+    report: CacheReport,
     rows: list[int] | None,
     count: int,
     distance: float | None,
-    synth: nn.Module | None,
-    features: nn.Module | None,
+    synth: SynthesizerLike | None,
+    features: FeatureMap | None,
     missing: list[str],
-) -> Iterator[str]:
-    """Sections of a page.
+) -> Page:
+    """Return the content of a page.
 
     Args:
         cache: Open cache.
-        report: Its report.
+        report: Report about the cache.
         rows: Sounds to be heard; None to choose some.
-        count: How many to choose.
+        count: Number of sounds to choose.
         distance: Metric distance of the steps around them; None to choose one.
         synth: Synthesizer of the cache, or None.
         features: Its feature map, or None.
-        missing: What cannot be shown, and why.
-
-    Yields:
-        HTML.
+        missing: Sentences about what cannot be shown, and why.
     """
-    metric, names = cache.metrics(), cache.space.names
-    known = bool(metric.valid.any())
-    yield f"<h1>The metric of {cache.path.name}</h1>"
-    if known:
-        yield facts(
-            {
-                "It hears": report["findings"]["hears"],
-                "It confuses": report["findings"]["confuses"],
-                "Where to doubt it": report["findings"]["trust"],
-            },
-            "findings",
+    found, numbers = report.findings, report.metric
+    sections = [Section("Parameters", tables=_parameter_tables(report))]
+    if numbers is not None:
+        valid = cache.ok.nonzero().flatten()
+        if rows is None:
+            metric = metrics_of(cache, valid)
+            rows = [int(valid[i]) for i in spread_out(metric, _positions(cache, valid), count)]
+        spectrum = tables.spectrum(report, quantiles=5)
+        sections.append(
+            Section(
+                "Spectrum of M",
+                tables=[] if spectrum is None else [page_table(spectrum)],
+                figures=_figures(cache, report, rows, synth, features),
+            )
         )
-    yield listed([*report["warnings"], *missing], "warnings")
-    yield facts(cache_facts(report))
-    yield "<h2>Parameters</h2>"
-    columns, cells = parameter_table(report)
-    yield table("parameters", ["name", *columns], [[n, *c] for n, c in zip(names, cells, strict=True)])
-    if known:
-        yield "<h2>Spectrum of M</h2>"
-        columns, labels, cells = spectrum_table(report["metric"], names)
-        yield table(
-            "spectrum of M", ["", *columns], [[n, *c] for n, c in zip(labels, cells, strict=True)], words=1
-        )
-        yield '<div class="figures">'
-        yield from _figures(metric, cache)
-        chosen = spread_out(metric, cache.u, count) if rows is None else rows
-        if synth is not None and features is not None and chosen:
-            yield _linearization(metric, cache, chosen, synth, features)
-        yield "</div>"
-        if chosen:
-            yield from _sounds(cache, metric, chosen, distance, synth, features)
-    yield "<h2>All sounds</h2>"
-    yield from _table_of_sounds(cache, metric)
+        if rows:
+            sections.append(_sounds(cache, rows, distance, synth, features))
+    sections.append(_table_of_sounds(cache, report))
+    return Page(
+        name=cache.path.name,
+        facts=tables.facts(report),
+        findings={}
+        if found is None
+        else {
+            "It hears": found.hears,
+            "It confuses": found.confuses,
+            "Where to doubt it": found.trust,
+        },
+        warnings=[*report.warnings, *missing],
+        sections=sections,
+    )
 
 
-def _figures(metric: RiemannianMetric, cache: MetricCache) -> Iterator[str]:
-    names, mean = cache.space.names, metric.mean()
-    yield figure(
-        plots.eigenvalue_distributions(metric),
-        "eigenvalues",
-        "box plots of each eigenvalue of M over the sounds",
-        "The root of an eigenvalue is how far the representation moves for a unit step along its eigenvector.",
-    )
-    yield figure(
-        plots.eigenvector_composition(metric, names),
-        "eigenvectors",
-        "stacked bars of the share of each parameter in each eigenvector",
-        "Which parameters the most and the least audible directions are made of.",
-    )
-    yield figure(
-        plots.metric_heatmap(mean.matrix, names),
-        "mean",
-        "heat map of the mean metric",
-        "The mean metric. Its diagonal says how strongly each parameter is heard.",
-    )
-    yield figure(
-        plots.metric_heatmap(diagnostics.correlation(mean), names, normalized=True),
-        "correlation",
-        "heat map of the normalized mean metric",
-        "Cosines between what two parameters do: at ±1 one is mistaken for the other.",
-    )
-    if len(names) > 1:
-        # The two most audible parameters, where there is most to see.
-        first, second = (int(p) for p in mean.matrix.diagonal().argsort(descending=True)[:2])
-        pair = f"{names[first]} and {names[second]}"
-        yield figure(
-            plots.metric_ellipses(metric, cache.space, cache.u, (first, second)),
-            "ellipses",
-            f"ellipses of equal distance over {pair}",
-            "Small where the representation is sensitive, long towards what is hardly heard.",
+def _parameter_tables(report: CacheReport) -> list[PageTable]:
+    numbers = report.metric
+    if numbers is None:
+        return [page_table(tables.parameters(report))]
+    found = [_parameters(report, numbers)]
+    groups = tables.groups(report)
+    return found if groups is None else [*found, page_table(groups)]
+
+
+def _parameters(report: CacheReport, numbers: MetricsReport) -> PageTable:
+    table = tables.parameters(report)
+    group_of = {p: k + 1 for k, group in enumerate(numbers.alike) for p in group}
+    headings = [
+        "parameter",
+        "step",
+        "of range",
+        "identifiable",
+        "sounds most like",
+        "|cosine|",
+        "group",
+        "range",
+    ]
+    rows: list[list[Cell]] = []
+    for p in by_step(numbers):
+        row, step = report.parameters[p], numbers.steps[p]
+        others = [(numbers.confusion[p][q], q) for q in range(len(report.names)) if q != p]
+        cosine, nearest = max(others, default=(None, None))
+        rows.append(
+            [
+                cell(row.name),
+                cell(step.scaled, step_of(step, row.unit)),
+                cell(step.scaled / 2, share_of_range(step)),
+                cell(median_identifiability(numbers, p), f"{median_identifiability(numbers, p):.2f}"),
+                cell("" if nearest is None else report.names[nearest]),
+                cell(cosine, "" if cosine is None else f"{cosine:.2f}"),
+                cell(group_of.get(p, "")),
+                cell(range_of(row)),
+            ]
         )
-        yield figure(
-            plots.condition_map(metric, cache.space, cache.u, (first, second)),
-            "condition",
-            f"condition number of M over {pair}",
-            "Ratio of the largest to the smallest eigenvalue.",
-        )
+    note = f"{table.note} |cosine| with the parameter that sounds most like this one; group: those that sound alike."
+    return PageTable(
+        "parameters", headings, rows, frozenset({0, 4, 7}), sortable=True, searchable=len(rows) > 8, note=note
+    )
+
+
+def _figures(
+    cache: MetricCache,
+    report: CacheReport,
+    rows: list[int],
+    synth: SynthesizerLike | None,
+    features: FeatureMap | None,
+) -> list[Drawing]:
+    drawn = []
+    shown = {"ellipses": False, "condition": False}
+    for name, draw in figures_of(cache, report).items():
+        kind, _, pair = name.partition("-")
+        kind = kind if kind in shown else name
+        # The page shows one pair of parameters: the two most sensitive ones, or those that sound most alike.
+        if kind not in _CAPTIONS or shown.get(kind):
+            continue
+        if kind in shown:
+            shown[kind] = True
+        label, caption = (text.format(pair=pair.replace("-", " and ")) for text in _CAPTIONS[kind])
+        drawn.append(drawing(draw(), kind, label, caption))
+    if synth is not None and features is not None and rows:
+        drawn.append(_linearization(cache, rows, synth, features))
+    return drawn
 
 
 def _linearization(
-    metric: RiemannianMetric, cache: MetricCache, rows: list[int], synth: nn.Module, features: nn.Module
-) -> str:
+    cache: MetricCache, rows: list[int], synth: SynthesizerLike, features: FeatureMap
+) -> Drawing:
     error = diagnostics.linearization_error(
-        synth,
-        features,
+        cast("nn.Module", synth),
+        cast("nn.Module", features),
         cache.u[rows],
-        metric[torch.tensor(rows)],
+        cache.metric(rows),
         radii=_RADII,
         directions=_DIRECTIONS,
         dtype=getattr(torch, cache.config["precision"]),
     )
     trusted = float(error.trusted_radius(0.2).median())
     known = f"to a step of {trusted:g}" if trusted else f"to none of these steps, the least of {_RADII[0]:g}"
-    return figure(
+    return drawing(
         plots.linearization(error),
         "linearization",
         "relative error of the metric's distances against the length of the step",
@@ -149,49 +210,77 @@ def _linearization(
 
 def _sounds(
     cache: MetricCache,
-    metric: RiemannianMetric,
     rows: list[int],
     distance: float | None,
-    synth: nn.Module | None,
-    features: nn.Module | None,
-) -> Iterator[str]:
-    yield "<h2>Hear the metric</h2>"
-    yield (
-        "<p>From each sound, steps of the same metric distance along every eigenvector, from the most audible to "
-        "the least: if the metric is right, all differ from the sound itself by the same amount, but for those "
-        "that the edge of the cube cuts off. What the features themselves say stands beside it.</p>"
+    synth: SynthesizerLike | None,
+    features: FeatureMap | None,
+) -> Section:
+    text = (
+        "From each sound, steps of the same metric distance along eigenvectors, from the most audible to the least: if "
+        "the metric is right, all differ from the sound itself by the same amount, but for those that the edge of the "
+        "cube cuts off. What the features themselves say stands beside it."
     )
+    count = len(cache.space)
+    shown = list(range(count)) if count <= tables.FEW else [*range(6), count - 2, count - 1]
+    if len(shown) < count:
+        text += f" Of {count} eigenvectors, the six most audible and the two least audible ones are played."
     if synth is None:
-        yield "<p>The synthesizer cannot be rebuilt here, so there is nothing to play.</p>"
+        text += " The synthesizer cannot be rebuilt here, so there is nothing to play."
     rate = float(getattr(synth, "sample_rate", 0.0))
+    metric, u = cache.metric(rows), cache.u[rows]
     dtype = getattr(torch, cache.config["precision"])
-    for listening in listen(rows, metric, cache.u, cache.space.names, distance, synth, features, dtype):
-        yield setting(listening, cache.space, rate)
+    heard = listen(
+        range(len(rows)), metric, u, cache.space.names, distance, synth, features, dtype, shown, labels=rows
+    )
+    return Section(
+        "Hear the metric", text, settings=[setting(one, cache.space, rate, shown) for one in heard]
+    )
 
 
-def _table_of_sounds(cache: MetricCache, metric: RiemannianMetric) -> Iterator[str]:
-    odd = diagnostics.outliers(metric)
+def _table_of_sounds(cache: MetricCache, report: CacheReport) -> Section:
+    found, numbers = report.survey, report.metric
+    odd = torch.zeros(len(cache), dtype=torch.bool)
+    odd[numbers.outliers if numbers else []] = True
     # Those that need looking at come first, then the others in their order.
     failed = cache.status > Status.OK
     order = (~(failed | odd)).long().argsort(stable=True)[:_MOST_ROWS].sort().values.tolist()
+    notes = []
     if len(order) < len(cache):
-        yield (
-            f"<p>{len(order)} of {len(cache)} sounds: those that failed, outliers, and the first of the others. "
-            f"<code>pnp inspect {cache.path.name} --index I</code> shows any.</p>"
+        notes.append(
+            f"{len(order):,} of {len(cache):,} sounds: those that failed, outliers, and the first of the others. "
+            f"pnp inspect {cache.path.name} --index I shows any."
         )
-    columns = ["sound", "fold", "state", *cache.space.names, "λ1", "condition", "effective rank"]
-    columns += ["least identifiable"]
-    identifiability = diagnostics.identifiability(metric)
-    condition, rank = metric.condition, metric.effective_rank()
+    values = list(range(len(cache.space)))
+    if len(values) > tables.FEW:
+        values = by_step(numbers)[:_MOST_VALUES] if numbers else values[:_MOST_VALUES]
+        notes.append(f"Values of {len(values)} of {len(cache.space)} parameters, the most sensitive ones.")
+    headings = ["sound", "fold", "state", *(cache.space.names[p] for p in values)]
+    headings += ["λ1", "condition", "effective rank", "least identifiable"]
+    place = (cache.ok.long().cumsum(0) - 1).tolist()
     rows = []
     for row in order:
         state = cache.failures.get(row) or Status(int(cache.status[row])).name.lower()
         cells: list[Any] = [row, FOLDS[int(cache.fold[row])], "outlier" if odd[row] else state]
-        cells += cache.theta[row].tolist()
-        if bool(metric.valid[row]):
-            least = cache.space.names[int(identifiability[row].argmin())]
-            cells += [float(metric.eigenvalues[row, 0]), float(condition[row]), float(rank[row]), least]
+        cells += cache.theta[row, values].tolist()
+        if found is not None and bool(cache.ok[row]):
+            i = place[row]
+            least = cache.space.names[int(found.identifiability[i].argmin())]
+            cells += [
+                float(found.eigenvalues[i, 0]),
+                float(found.condition[i]),
+                float(found.effective_rank[i]),
+                least,
+            ]
         else:
             cells += [None] * 4
-        rows.append(cells)
-    yield table("sounds of the cache", columns, rows, sortable=True, words=1)
+        rows.append([cell(value) for value in cells])
+    words = frozenset({0, 1, 2, len(headings) - 1})
+    return Section(
+        "All sounds",
+        " ".join(notes),
+        [PageTable("sounds of the cache", headings, rows, words, sortable=True)],
+    )
+
+
+def _positions(cache: MetricCache, rows: torch.Tensor) -> torch.Tensor:
+    return cache.u[rows][:, : len(cache.space)]

@@ -1,20 +1,22 @@
-"""Sounds to listen to: a few settings, and from each a step of the same metric distance along every eigenvector."""
+"""Sounds to listen to: a few settings, and from each, steps of the same metric distance along eigenvectors."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pnp import diagnostics
+from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp.metric.riemannian import RiemannianMetric
 
 # Singular values below this share of the largest are inaudible, as for `diagnostics.rank`.
 _INAUDIBLE = 1e-7
+# Terms of an eigenvector at most.
+_TERMS = 5
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Listening:
         u: Setting, (P,), in the unit cube.
         distance: Metric distance that each step is meant to have.
         sound: Samples, (N,); None if it cannot be synthesized.
-        steps: One per eigenvector, most audible first.
+        steps: One per eigenvector shown, most audible first.
     """
 
     row: int
@@ -62,7 +64,7 @@ class Listening:
 
 
 def spread_out(metric: RiemannianMetric, u: Tensor, count: int) -> list[int]:
-    """Rows of a few sounds that lie far from one another.
+    """Return the rows of a few sounds that lie far from one another.
 
     The first is the one nearest the centre of the cube, each other one that farthest from those before it.
 
@@ -87,7 +89,7 @@ def spread_out(metric: RiemannianMetric, u: Tensor, count: int) -> list[int]:
 
 
 def audible_distance(metric: RiemannianMetric) -> float:
-    """A distance at which steps can be heard, yet mostly stay in the cube and near where the metric holds.
+    """Return a distance at which steps can be heard, yet mostly stay in the cube and near where the metric holds.
 
     With it the second most audible eigenvector (the only one, for one parameter) takes a tenth of the cube's
     side; rounded to one digit.
@@ -109,11 +111,13 @@ def listen(
     u: Tensor,
     names: Sequence[str],
     distance: float | None,
-    synth: nn.Module | None,
-    features: nn.Module | None,
+    synth: SynthesizerLike | None,
+    features: FeatureMap | None,
     dtype: torch.dtype = torch.float32,
+    shown: Sequence[int] | None = None,
+    labels: Sequence[int] | None = None,
 ) -> list[Listening]:
-    """Settings, steps around them, and their sounds where a synthesizer is at hand.
+    """Return settings, steps around them, and their sounds where a synthesizer is at hand.
 
     Args:
         rows: Rows of the settings.
@@ -124,13 +128,21 @@ def listen(
         synth: Synthesizer, or None.
         features: Feature map, or None; used with a synthesizer only.
         dtype: Type in which both compute.
+        shown: Eigenvectors to follow, by number; all by default.
+        labels: Rows of the cache, where `rows` counts in a part of it.
 
     Returns:
         One entry per row.
     """
+    shown = range(len(names)) if shown is None else shown
     return [
-        _around(row, metric[row], u[row].to(torch.float64), names, distance, synth, features, dtype)
-        for row in rows
+        replace(
+            _around(
+                row, metric[row], u[row].to(torch.float64), names, distance, synth, features, dtype, shown
+            ),
+            row=label,
+        )
+        for row, label in zip(rows, rows if labels is None else labels, strict=True)
     ]
 
 
@@ -141,14 +153,15 @@ def _around(
     centre: Tensor,
     names: Sequence[str],
     distance: float | None,
-    synth: nn.Module | None,
-    features: nn.Module | None,
+    synth: SynthesizerLike | None,
+    features: FeatureMap | None,
     dtype: torch.dtype,
+    shown: Sequence[int],
 ) -> Listening:
     distance = audible_distance(metric) if distance is None else distance
     values = metric.singular_values
     directions, lengths, wanted = [], [], []
-    for vector, value in zip(metric.eigenvectors.mT, values, strict=True):
+    for vector, value in zip(metric.eigenvectors.mT[list(shown)], values[list(shown)], strict=True):
         # An eigenvector has no sign: step to where there is more room.
         forward, backward = _room(centre, vector), _room(centre, -vector)
         directions.append(vector if forward >= backward else -vector)
@@ -174,13 +187,12 @@ def _around(
 
 
 def _heard(
-    points: Tensor, synth: nn.Module | None, features: nn.Module | None, dtype: torch.dtype
+    points: Tensor, synth: SynthesizerLike | None, features: FeatureMap | None, dtype: torch.dtype
 ) -> tuple[Tensor | None, Tensor | None]:
     """Sounds at some points, and the distances of their features from those of the first."""
     if synth is None:
         return None, None
-    space: Any = synth.space
-    sounds = synth(space.from_unit(points.to(dtype)))
+    sounds = synth(synth.space.from_unit(points.to(dtype)))
     if features is None:
         return sounds, None
     values = features(sounds).flatten(1).to(torch.float64)
@@ -188,7 +200,7 @@ def _heard(
 
 
 def _room(centre: Tensor, direction: Tensor) -> float:
-    """How far one can go from a point in a direction before the cube ends."""
+    """Return the distance from a point to the end of the cube in a direction."""
     sides = torch.where(direction > 0, 1.0, -1.0).to(centre)
     reach = torch.where(direction.abs() < 1e-12, math.inf, (sides - centre) / direction)
     return float(reach.min().clamp(min=0))
@@ -196,7 +208,7 @@ def _room(centre: Tensor, direction: Tensor) -> float:
 
 def _directed(vector: Tensor, names: Sequence[str]) -> str:
     """The direction of a step in words, where an eigenvector's would have no sign."""
-    (words,) = diagnostics.describe_eigenvectors(vector[:, None].repeat(1, len(names)), names)[:1]
+    words = diagnostics.in_words(vector.tolist(), names, most=_TERMS)
     if float(vector[vector.abs().argmax()]) >= 0:
         return words
     swapped = words.translate(str.maketrans("+−", "−+"))

@@ -22,6 +22,18 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
+// Searching: rows whose first cells hold the words stay.
+for (const input of document.querySelectorAll("input[type=search]")) {
+  const region = input.closest(".search").nextElementSibling;
+  const status = input.closest(".search").querySelector("[role=status]");
+  input.addEventListener("input", () => {
+    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const rows = [...region.querySelectorAll("tbody tr")];
+    for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+    const shown = rows.filter((row) => !row.hidden).length;
+    status.textContent = words.length ? `${shown} of ${rows.length}` : "";
+  });
+}
 // One sound at a time; "compare" plays the setting itself and then the step from it.
 let stop = () => {};
 for (const player of document.querySelectorAll("audio")) {

@@ -1,0 +1,81 @@
+"""Results of evaluating encoders and of matching a recording, in lines for a terminal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from pnp._text import counted, percent, text_table
+from pnp.matching.match import MatchResult
+from pnp.report.format import number, printable
+from pnp.training.evaluate import Evaluation
+
+
+def evaluations_as_text(evaluations: Mapping[str, Evaluation]) -> str:
+    """Return held-out errors of several encoders, above those of always answering with the centre.
+
+    Args:
+        evaluations: Name and evaluation of each encoder; all of the same fold of the same cache.
+
+    Returns:
+        A table: mean parameter error in percent of the range, per parameter and over all, and mean distance
+        in features, absolute and relative to the norm of the target's features.
+    """
+    first = next(iter(evaluations.values()))
+    columns = [f"{counted(first.n_sounds, f'{first.fold} sound')}", *first.parameters, "mean"]
+    rows = [[name, *_halves([*e.parameter_error, e.mean_parameter_error])] for name, e in evaluations.items()]
+    centre = first.centre_parameter_error
+    rows.append(["centre of the cube", *_halves([*centre, sum(centre) / len(centre)])])
+    if first.feature_distance is not None:
+        columns += ["distance", "relative"]
+        for row, e in zip(rows, evaluations.values(), strict=False):
+            row += [number(e.feature_distance), percent(e.relative_feature_distance or 0.0)]
+        rows[-1] += [number(first.centre_feature_distance), ""]
+    return text_table(columns, rows)
+
+
+def _halves(errors: Sequence[float]) -> list[str]:
+    """Errors in percent of the range, which is 2 long in the cube."""
+    return [percent(error / 2) for error in errors]
+
+
+def match_as_text(result: MatchResult) -> str:
+    """Return a match in lines for a terminal.
+
+    Args:
+        result: What `match` returned.
+
+    Returns:
+        Text without a final line break.
+    """
+    rows = [
+        [
+            p.name,
+            f"{p.value:.5g}",
+            f"{p.low:.5g}",
+            f"{p.high:.5g}",
+            p.unit,
+            "unknown" if math.isinf(p.deviation) else f"{50 * p.deviation:.2g} %",
+            "at its bound" if p.at_bound else "",
+        ]
+        for p in result.parameters
+    ]
+    lines = [text_table(["parameter", "value", "− σ", "+ σ", "unit", "σ of range", ""], rows, "lrrrlrl"), ""]
+    fields = {
+        "gain": f"{20 * math.log10(result.gain):+.1f} dB",
+        "distance before": _distance(result.distance_before, result.target_norm),
+    }
+    if result.distance_encoder is not None:
+        fields["encoder's"] = _distance(result.distance_encoder, result.target_norm)
+    fields["distance after"] = _distance(result.distance_after, result.target_norm)
+    fields["search"] = (
+        f"{len(result.starts)} starts, {result.evaluations} evaluations, {result.seconds:.1f} s"
+    )
+    lines += [f"  {name:<15}  {value}" for name, value in fields.items()]
+    if result.notes:
+        lines += ["", *result.notes]
+    return "\n".join(printable(line) for text in lines for line in text.splitlines() or [""])
+
+
+def _distance(distance: float, norm: float) -> str:
+    return f"{number(distance)}, {100 * distance / norm:.2g} % of the recording's features"
