@@ -80,7 +80,12 @@ def run(options: argparse.Namespace) -> int:
 
             rows = None if options.index is None else [options.index]
             page = write_page(
-                cache, options.html, sounds=options.sounds, rows=rows, distance=options.distance, report=report
+                cache,
+                options.html,
+                sounds=options.sounds,
+                rows=rows,
+                distance=options.distance,
+                report=report,
             )
             tell(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
     return EXIT_OK

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
-from matplotlib.figure import Figure
 
 from pnp import plots
 from pnp._text import did_you_mean
@@ -15,11 +15,14 @@ from pnp.report.numbers import check_row, metrics_of
 from pnp.report.records import CacheReport
 from pnp.store import MetricCache
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 # Sounds whose ellipses are drawn.
 _ELLIPSES = 64
 _PAIRS = ("ellipses", "condition")
 
-Draw = Callable[[], Figure]
+Draw: TypeAlias = "Callable[[], Figure]"
 
 
 def chosen_pairs(report: CacheReport, most: int = 3) -> list[tuple[int, int]]:

@@ -22,23 +22,23 @@ def make_cache(path: Path, size: int = 24, trouble: str = "", **options) -> pnp.
 def test_a_report_says_what_the_diagnostics_say(tmp_path: Path) -> None:
     cache = make_cache(tmp_path / "toy.h5")
     report = cache_report(cache, distance=0.5)
-    numbers, metric = report["metric"], cache.metrics()
-    assert numbers["spectrum"] == diagnostics.spectrum(metric).mT.tolist()
-    assert numbers["mean"]["matrix"] == metric.mean().matrix.tolist()
+    numbers, metric = report.metric, cache.metrics()
+    assert numbers.spectrum == diagnostics.spectrum(metric).mT.tolist()
+    assert numbers.mean.matrix == metric.mean().matrix.tolist()
     median = diagnostics.identifiability(metric).sort(dim=0).values[round(0.5 * 23)]
-    assert [part[2] for part in numbers["identifiability"]] == median.tolist()
-    assert report["folds"] == {"train": 19, "validation": 3, "test": 2}
+    assert [part[2] for part in numbers.identifiability] == median.tolist()
+    assert report.folds == {"train": 19, "validation": 3, "test": 2}
 
 
 def test_steps_are_ratios_on_a_log_scale_and_differences_on_a_linear_one(tmp_path: Path) -> None:
     cache = make_cache(tmp_path / "toy.h5")
     report = sound_report(cache, 5, distance=1e-3)
-    f, decay = report["metric"]["steps"]
+    f, decay = report.metric.steps
     theta = cache.theta[5]
-    moved = cache.space.to_unit(theta * theta.new_tensor([f["ratio"], 1.0]))
-    assert float(moved[0] - cache.u[5, 0]) == pytest.approx(f["scaled"])
-    moved = cache.space.to_unit(theta + theta.new_tensor([0.0, decay["difference"]]))
-    assert float(moved[1] - cache.u[5, 1]) == pytest.approx(decay["scaled"])
+    moved = cache.space.to_unit(theta * theta.new_tensor([f.ratio, 1.0]))
+    assert float(moved[0] - cache.u[5, 0]) == pytest.approx(f.scaled)
+    moved = cache.space.to_unit(theta + theta.new_tensor([0.0, decay.difference]))
+    assert float(moved[1] - cache.u[5, 1]) == pytest.approx(decay.scaled)
 
 
 def test_failed_sounds_are_counted_by_reason_and_shown_alone(tmp_path: Path) -> None:
@@ -46,19 +46,19 @@ def test_failed_sounds_are_counted_by_reason_and_shown_alone(tmp_path: Path) -> 
     report = cache_report(cache)
     failed = len(cache.failures)
     assert failed
-    assert report["sounds"]["failed"] == sum(report["failures"].values()) == failed
-    assert f"{failed} sounds failed" in report["warnings"]
+    assert report.sounds.failed == sum(report.failures.values()) == failed
+    assert f"{failed} sounds failed" in report.warnings
     row = next(iter(cache.failures))
     alone = sound_report(cache, row)
-    assert alone["metric"] is None
-    assert alone["failure"] in as_text(alone)
+    assert alone.metric is None
+    assert alone.failure in as_text(alone)
 
 
 def test_a_cache_without_features_and_jacobians_is_reported_alike(tmp_path: Path) -> None:
     full = cache_report(make_cache(tmp_path / "full.h5"))
     lean = cache_report(make_cache(tmp_path / "lean.h5", store="metric"))
-    assert lean["metric"] == full["metric"]
-    assert lean["stored"] == []
+    assert lean.metric == full.metric
+    assert lean.stored == []
 
 
 def test_one_sound_is_enough(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_reports_are_strict_json(tmp_path: Path) -> None:
     pnp.precompute(synth, ToyFeatures(n_features=1), tmp_path / "toy.h5", size=8, progress=False)
     with pnp.MetricCache(tmp_path / "toy.h5") as cache:
         assert cache.metrics().condition.isinf().any() or cache.metrics().condition.max() > 1e20
-        reports = [cache_report(cache), sound_report(cache, 0)]
+        reports = [cache_report(cache).to_dict(), sound_report(cache, 0).to_dict()]
     for report in reports:
         assert json.loads(json.dumps(report, allow_nan=False)) == report
     assert any(warning.startswith("rank deficiency: at 8 of 8") for warning in reports[0]["warnings"])
@@ -86,7 +86,7 @@ def test_a_reach_is_advised_where_the_metric_is_ill_conditioned(tmp_path: Path, 
     pnp.precompute(ToySynth(), features, tmp_path / "toy.h5", size=8, progress=False)
     with pnp.MetricCache(tmp_path / "toy.h5") as cache:
         median = float(cache.metrics().condition.median())
-        advised = [warning for warning in cache_report(cache)["warnings"] if "reach=10" in warning]
+        advised = [warning for warning in cache_report(cache).warnings if "reach=10" in warning]
     assert len(advised) == (n_features == 1)
     assert (median > 1e6) == (n_features == 1)
 
@@ -96,7 +96,7 @@ def test_a_dominant_parameter_is_named(tmp_path: Path) -> None:
     report = cache_report(cache)
     diagonal = cache.metrics().mean().matrix.diagonal()
     share = float(diagonal.max() / diagonal.sum())
-    named = [warning for warning in report["warnings"] if "dominates" in warning]
+    named = [warning for warning in report.warnings if "dominates" in warning]
     assert bool(named) == (share > 0.99)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from pnp import plots
 from pnp.parameters import ParameterSpace
@@ -16,6 +15,9 @@ from pnp.report.format import number, physical
 from pnp.report.html.audio import data_uris
 from pnp.report.html.steps import Listening, Step
 from pnp.report.tables import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Pixels per point of a figure, so that its smallest text has ten pixels, and the largest enlargement.
 _LEAST_SCALE, _MOST_SCALE = 1.25, 2.0
@@ -126,7 +128,7 @@ def drawing(figure: Figure, name: str, label: str, caption: str) -> Drawing:
         label: Description for those who do not see it.
         caption: How to read it.
     """
-    points = 72 * figure.get_size_inches()[0]
+    points = 72 * float(figure.get_size_inches()[0])
     return Drawing(
         svg=Markup(plots.as_svg(figure, name, label)),
         label=label,
