@@ -97,6 +97,7 @@ class CacheLike(Protocol):
         u: Scaled parameters of all sounds, shape (n, P).
         theta: Physical parameters, shape (n, P).
         fold: Fold of each sound, shape (n,): 0 training, 1 validation, 2 test.
+        config: Everything that determined the numbers; its item "synthesizer" describes the synthesizer.
         fingerprint: Hash of the configuration.
     """
 
@@ -114,6 +115,9 @@ class CacheLike(Protocol):
 
     @property
     def fold(self) -> Tensor: ...
+
+    @property
+    def config(self) -> dict[str, Any]: ...
 
     @property
     def fingerprint(self) -> str: ...

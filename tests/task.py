@@ -9,6 +9,7 @@ from pnp.errors import CacheError
 from pnp.losses import ParameterLoss
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import Parameter, ParameterSpace
+from pnp.store.provenance import describe
 from pnp.training.train import train
 
 FOLDS = ("train", "validation", "test")
@@ -56,6 +57,7 @@ class MemoryCache:
     def __init__(self, size: int = 96, failed: tuple[int, ...] = (), keeps_features: bool = True) -> None:
         self.fingerprint = f"{size} tones"
         self.synth = Tones()
+        self.config = {"synthesizer": describe(self.synth) | {"sample_rate": 1024.0, "n_samples": 1024}}
         self.space = self.synth.space
         self.u = self.space.sample(size, seed=0)
         self.theta = self.space.from_unit(self.u)

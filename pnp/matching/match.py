@@ -300,7 +300,7 @@ class _Catalogue:
 
     def __init__(self, cache: MetricCache, synth: nn.Module, features: nn.Module) -> None:
         like: Any = synth
-        check_fits(cache, like)
+        check_fits(cache, like, features)
         self.rows = cache.rows()
         if not len(self.rows):
             raise CacheError(

@@ -36,7 +36,8 @@ class CacheDataset(Dataset[Item]):
             the index alone.
 
     Raises:
-        ValueError: If there is no such fold, or the synthesizer has other parameters than the cache.
+        ValueError: If there is no such fold, or the synthesizer is not that of the cache: other parameters, length,
+            sampling rate or settings.
 
     Example:
         >>> data = CacheDataset("cache/chirp.h5", fold="train", synth=synth)  # doctest: +SKIP

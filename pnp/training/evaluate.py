@@ -114,7 +114,7 @@ def evaluate(
     rows = cache.rows(fold)[:n_sounds]
     if not len(rows):
         raise ValueError(f"The {fold} fold of {cache.path} has no sound with a metric to evaluate on.")
-    check_fits(cache, synth)
+    check_fits(cache, synth, features)
     encoder.check_fits(cache.space, float(synth.sample_rate), str(cache.path))
     encoder = encoder.to(device).eval()
     if spectrograms is None:
@@ -135,11 +135,6 @@ def evaluate(
         target = _target_features(cache, synth, features, rows, device, progress)
         middle = cache.space.from_unit(torch.zeros(1, len(cache.space)))
         one = _analyse(synth, features, middle, device, progress=False)
-        if one.shape[-1] != target.shape[-1]:
-            raise ValueError(
-                f"These features are {one.shape[-1]} numbers a sound, and {cache.path} keeps {target.shape[-1]}. "
-                "Likely cause: they have other settings than those it was made with."
-            )
         centre = float(torch.linalg.vector_norm(one - target, dim=-1).mean())
         matched = _analyse(synth, features, cache.space.from_unit(u_hat), device, progress)
         distances = torch.linalg.vector_norm(matched - target, dim=-1)

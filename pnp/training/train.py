@@ -108,8 +108,8 @@ def train(
 
     Raises:
         TypeError: If there is no option of a name given.
-        ValueError: If an option is outside its range, the device cannot be used, synthesizer and cache have different
-            parameter spaces, the training or validation fold is empty, a resumed run had other settings or another
+        ValueError: If an option is outside its range, the device cannot be used, the synthesizer is not that of the
+            cache, the training or validation fold is empty, a resumed run had other settings or another
             cache, the initial damping of a schedule is given twice, or `spectrograms` were made by another front end
             or without some of the sounds.
         ImportError: If a log for TensorBoard, or auraloss for `"multiscale"`, is asked for and not installed.
@@ -124,7 +124,8 @@ def train(
     rows = _rows(cache)
     identity = cache_identity(cache, rows)
     rows["train"] = rows["train"][: options.n_sounds]
-    check_fits(cache, synth)
+    # The multiscale loss has features of its own.
+    check_fits(cache, synth, features if loss == "spectral" else None)
     loss_options = dict(options.loss_options or {})
     criterion, loss_name = make_criterion(cache, synth, loss, loss_options, features)
     criterion.to(device)
