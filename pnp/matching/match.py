@@ -323,12 +323,6 @@ class _Catalogue:
         self.low, self.high = float(norms[norms > 0].min()), float(norms.max())
         self.level = float(norms[norms > 0].median())
         self.onset = int(np.median([find_onset(probe, engine.sample_rate) for probe in probes.numpy()]))
-        n_features = features(probes[:1].float()).numel()
-        if n_features != self.S.shape[1]:
-            raise ValueError(
-                f"{cache.path} keeps {self.S.shape[1]} features a sound, and these features are {n_features}; likely "
-                "cause: they have other settings than those it was made with."
-            )
 
     def levels(self) -> Float[np.ndarray, " K"]:
         """Levels (norms of sounds) that the synthesizer's own sounds have, from low to high."""

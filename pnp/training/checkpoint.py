@@ -7,11 +7,13 @@ import io
 import os
 import pickle
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pnp._files import PARTIAL, write_atomically
 from pnp.training.encoder import Encoder
@@ -32,7 +34,7 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU; nothing in it is executed.
+    """Read a checkpoint onto the CPU; nothing in it is executed, and its checksums are compared.
 
     Args:
         path: Where from.
@@ -42,13 +44,18 @@ def load(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not a checkpoint.
+        ValueError: If it is not a checkpoint, or not what was written.
     """
     if not path.exists():
         raise FileNotFoundError(f"There is no checkpoint {path}.")
     try:
+        # PyTorch writes a checksum of every tensor and does not look at it on reading.
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise zipfile.BadZipFile(damaged)
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    # torch.load raises whatever its unpickler or archive reader meets first.
+    # Both raise whatever their unpickler or archive reader meets first.
     except Exception as error:
         raise ValueError(
             f"{path} is not a checkpoint of this package, or it is damaged: {_damage(path, error)}."
@@ -111,6 +118,7 @@ def load_encoder(path: str | os.PathLike[str]) -> Encoder:
     if "encoder" not in state:
         raise ValueError(f"{path} holds no encoder; a run's {BEST} and {LAST} do.")
     try:
+        _check_shapes(state["encoder"], state["model"], path)
         encoder = Encoder.from_config(state["encoder"])
         encoder.load_state_dict(state["model"])
     except (KeyError, TypeError, AttributeError) as error:
@@ -118,6 +126,24 @@ def load_encoder(path: str | os.PathLike[str]) -> Encoder:
             f"{path} holds no encoder of this package: what it calls so has other options than an `Encoder`."
         ) from error
     return encoder.eval()
+
+
+def _check_shapes(config: dict[str, Any], weights: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights that are not those of the network that is described, before memory is taken for either."""
+    try:
+        with torch.device("meta"):
+            expected = Encoder.from_config(config).state_dict()
+    except RuntimeError as error:
+        raise ValueError(
+            f"{path} holds weights that do not fit its network, which no memory could hold."
+        ) from error
+    for name in {**expected, **weights}:
+        theirs = tuple(weights[name].shape) if name in weights else None
+        ours = tuple(expected[name].shape) if name in expected else None
+        if ours != theirs:
+            raise ValueError(
+                f"{path} holds weights that do not fit its network: {name} has shape {theirs}, expected {ours}."
+            )
 
 
 def _damage(path: Path, error: Exception) -> str:
@@ -129,8 +155,10 @@ def _damage(path: Path, error: Exception) -> str:
         return "the file is empty"
     if head != b"PK\x03\x04":
         return f"its {n_bytes} bytes do not begin as those of a checkpoint do"
-    if not zipfile.is_zipfile(path):
-        return f"it is cut short after {n_bytes} bytes"
+    if isinstance(error, (zipfile.BadZipFile, zlib.error)):
+        if "not a zip file" in str(error):
+            return f"it is cut short after {n_bytes} bytes"
+        return f"its checksums do not fit ({error}); it is no longer what was written"
     if isinstance(error, pickle.UnpicklingError):
         return "it holds something other than tensors, numbers and text"
     return f"PyTorch cannot read its archive ({type(error).__name__})"

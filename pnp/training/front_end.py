@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 __all__ = ["LogFrequencySpectrogram", "log_frequency_bank"]
 
+# Bands times samples of a window: the weights of a bank take four bytes each for half of that.
+_MOST_WEIGHTS = 2**27
+
 
 def log_frequency_bank(
     sample_rate: float, n_fft: int, n_bands: int, n_octaves: float
@@ -75,6 +78,11 @@ class LogFrequencySpectrogram(nn.Module):
         self.gain = float(gain)
         self.hop = 2 ** round(math.log2(sample_rate / frame_rate))
         self.n_fft = max(self.windows) * self.hop
+        if n_bands * self.n_fft > _MOST_WEIGHTS:
+            raise ValueError(
+                f"{n_bands} bands of windows of {self.n_fft} samples take more memory than any sound needs; expected "
+                f"at most {_MOST_WEIGHTS:,} for their product. Likely cause: a frame rate far below one a second."
+            )
         for length in self.windows:
             # Padded with zeros to a common length, so that one bank of bands serves all windows. Divided by
             # its sum: a sinusoid of amplitude A has magnitude A/2 whatever the window.
