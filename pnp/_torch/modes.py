@@ -5,6 +5,7 @@ precision. What is kept from call to call, and what is meant to be computed in s
 
 - `ordinary`: tensors made inside can be kept;
 - `kept`: one tensor that is handed in can be kept;
+- `KeepingModule`: modules all of whose buffers can be kept;
 - `full_precision`: products inside are computed in the precision of their operands;
 - `at_least_single`: operands in half precision are raised to single.
 """
@@ -16,9 +17,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-__all__ = ["at_least_single", "full_precision", "kept", "ordinary"]
+__all__ = ["KeepingModule", "at_least_single", "full_precision", "kept", "ordinary"]
 
 # Devices on which autocast works in every version of PyTorch that is supported. Others ignore it or refuse its name.
 _AUTOCAST = ("cpu", "cuda")
@@ -57,6 +58,14 @@ def kept(tensor: Tensor) -> Tensor:
         return tensor
     with ordinary():
         return tensor.clone()
+
+
+class KeepingModule(nn.Module):
+    """Module whose buffers can be part of a training step, even where it was built in inference mode."""
+
+    def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
+        """Register a buffer, as `torch.nn.Module` does."""
+        super().register_buffer(name, None if tensor is None else kept(tensor), persistent)
 
 
 def full_precision(like: Tensor) -> AbstractContextManager[Any]:

@@ -1,14 +1,19 @@
-"""What the losses share."""
+"""Base of the losses: checks of their options, and the reduction."""
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
+
+from pnp._torch.modes import KeepingModule
 
 REDUCTIONS = ("mean", "sum", "none")
 
 
-class Loss(nn.Module):
-    """What the losses share: checks of the pair of parameter batches, and the reduction."""
+class Loss(KeepingModule):
+    """Loss of a pair of parameter batches, with a scale and a reduction.
+
+    An empty batch is treated as PyTorch's losses do: its mean is NaN, its sum is 0.
+    """
 
     def __init__(self, scale: float, reduction: str) -> None:
         super().__init__()

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pnp._torch.concrete import is_concrete
+from pnp._torch.modes import ordinary
 from pnp.losses import quadratic_form
 from pnp.losses.base import Loss
 from pnp.losses.checks import check_pair, check_rows, select_rows
@@ -65,7 +66,9 @@ class PNPLoss(Loss):
         dtype: In which the factors are stored.
 
     Raises:
-        ValueError: If an option is outside its range, or means are asked for and no sound has a metric.
+        TypeError: If `metric` or `reference` is not a `RiemannianMetric`.
+        ValueError: If an option is outside its range, the reference is about other parameters, or means are asked for
+            and no sound has a metric.
 
     Example:
         >>> metric = RiemannianMetric.from_factor(torch.diag_embed(torch.tensor([[1.0, 1.0], [10.0, 0.1]])))
@@ -99,6 +102,19 @@ class PNPLoss(Loss):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__(scale, reduction)
+        for name, given in (("The metric of a loss", metric), ("The reference of a loss", reference)):
+            if given is not None and not isinstance(given, RiemannianMetric):
+                raise TypeError(
+                    f"{name} must be a RiemannianMetric; got {type(given).__name__}. Build one with "
+                    "RiemannianMetric.from_jacobian, from_factor or from_matrix."
+                )
+        if metric is not None and reference is not None and reference.n_parameters != metric.n_parameters:
+            raise ValueError(
+                f"The reference must be about the P = {metric.n_parameters} parameters of the metric; got "
+                f"P = {reference.n_parameters}."
+            )
+        if not dtype.is_floating_point:
+            raise ValueError(f"Factors are kept in a floating-point type; got {dtype}.")
         if damping_kind not in DAMPING_KINDS:
             raise ValueError(f"Damping kind must be one of {', '.join(DAMPING_KINDS)}; got {damping_kind!r}.")
         if not 0 <= volume_weighting < float("inf"):
@@ -209,7 +225,8 @@ class PNPLoss(Loss):
         """The same loss with λ = 0, sharing its buffers: what to validate with while λ changes."""
         twin = type(self)(scale=self.scale, reduction=self.reduction)
         twin.factor, twin.weight = self.factor, self.weight
-        twin.damping_lambda = torch.zeros_like(self.damping_lambda)
+        with ordinary():
+            twin.damping_lambda = torch.zeros_like(self.damping_lambda)
         return twin
 
     def forward(

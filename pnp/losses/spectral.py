@@ -8,6 +8,7 @@ from torch import Tensor
 
 from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp._torch.concrete import is_concrete
+from pnp._torch.modes import at_least_single, full_precision
 from pnp.losses.base import Loss
 from pnp.losses.checks import check_pair, check_rows, select_rows
 from pnp.losses.quadratic_form import squared_norm
@@ -20,6 +21,8 @@ class SpectralLoss(Loss):
 
     With joint time-frequency scattering as Φ this is what `PNPLoss` approximates; with
     `pnp.features.MultiscaleSTFT` and `power=1`, L = μ ‖Φ(g(û)) − Φ(g(u))‖₁ is the field's usual loss.
+
+    Sounds and features are computed in float32 at least, under autocast and for predictions in half precision too.
 
     Args:
         synth: Synthesizer g: a module from physical parameters (B, P) to audio (B, N), with attribute
@@ -78,6 +81,7 @@ class SpectralLoss(Loss):
         """
         del metric
         check_pair(u_hat, u)
+        u_hat = at_least_single(u_hat)
         if self.targets is None:
             with torch.no_grad():
                 target = self._analyse(u.to(u_hat.dtype))
@@ -108,5 +112,7 @@ class SpectralLoss(Loss):
         check_rows(self.targets.flatten(1)[:, 0], index, "features")
 
     def _analyse(self, u: Tensor) -> Tensor:
-        features: Tensor = self.features(self.synth(self.space.from_unit(u)))
+        # Half of the digits of a phase are lost in half precision, and the rest by autocast.
+        with full_precision(u):
+            features: Tensor = self.features(self.synth(self.space.from_unit(u)))
         return features

@@ -6,19 +6,30 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["default_neighbours", "franke_little"]
+__all__ = ["count_neighbours", "franke_little"]
 
 
-def default_neighbours(n_parameters: int) -> int:
-    """Return how many points surround a point in P dimensions, with some to spare: 2P + 2.
+def count_neighbours(wanted: float | None, n_parameters: int, n_points: int) -> int:
+    """Return how many points are blended at each place.
 
     Args:
+        wanted: Their number; None for 2P + 2, enough to surround a place with some to spare, or as many as there are.
         n_parameters: Number of dimensions P.
+        n_points: Number of points n.
 
     Returns:
-        Number of neighbours to blend.
+        Number of neighbours, at most n − 1: one more sets the radius.
+
+    Raises:
+        ValueError: If it is not a whole number from 1 to n − 1.
     """
-    return 2 * n_parameters + 2
+    if wanted is None:
+        return min(2 * n_parameters + 2, n_points - 1)
+    if not 1 <= wanted < n_points or wanted != int(wanted):
+        raise ValueError(
+            f"Neighbours must be a whole number, at least 1 and fewer than the {n_points} points; got {wanted}."
+        )
+    return int(wanted)
 
 
 def franke_little(distance: Float[Tensor, "B m1"]) -> Float[Tensor, "B m"]:

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnp.metric.blending import default_neighbours, franke_little
+from pnp.metric.blending import count_neighbours, franke_little
 from pnp.metric.riemannian import RiemannianMetric
 
 if TYPE_CHECKING:
@@ -96,9 +96,7 @@ class MetricField:
                 "Likely cause: a design that holds a point twice."
             )
         self.method = method
-        # And one more that sets the radius.
-        wanted = default_neighbours(n_parameters) if neighbours is None else neighbours
-        self.neighbours = min(wanted, n_points - 1)
+        self.neighbours = count_neighbours(neighbours, n_parameters, n_points)
         self.logarithms = _logarithm(metric[metric.valid])
         # Of all eigenvalues at the points; those in between keep within it.
         eigenvalues = torch.linalg.eigvalsh(self.logarithms)

@@ -34,4 +34,10 @@ def ceiling_of_reach(cache: CacheLike, reach: float) -> float:
         raise ValueError(f"The reach r must be finite and positive; got {reach}.")
     rows = cache.rows("train")
     features = cache.features(rows[:: max(1, len(rows) // _MOST_COMPARED)]).double()
-    return 2 * float(features.var(0).sum()) / reach**2
+    ceiling = 2 * float(features.var(0).sum()) / max(reach * reach, math.ulp(0.0))
+    if not ceiling < math.inf:
+        raise ValueError(
+            f"The reach r is too small for float64: the ceiling d²/r² overflows; got {reach}. Distances between sounds "
+            "matter from about 0.001 of the cube's side."
+        )
+    return ceiling

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from pnp._torch.modes import kept, ordinary
 from pnp.metric.checks import as_float64, rows_in_words, square
 from pnp.metric.factor import saturation, triangular, with_missing
 
@@ -49,7 +50,7 @@ class RiemannianMetric:
     factor: Tensor
 
     def __init__(self, factor: Shaped[Tensor, "*batch P P"]) -> None:
-        self.factor = factor
+        self.factor = kept(factor)
 
     # -- construction ----------------------------------------------------------------------------------------
 
@@ -163,6 +164,7 @@ class RiemannianMetric:
         return self.factor.shape[-1]
 
     @cached_property
+    @ordinary()
     def valid(self) -> Bool[Tensor, "*batch"]:
         """Whether there is a metric at each point, shape (*batch)."""
         return ~torch.isnan(self.factor[..., 0, 0])
@@ -195,11 +197,13 @@ class RiemannianMetric:
     # -- what a metric is ------------------------------------------------------------------------------------
 
     @cached_property
+    @ordinary()
     def matrix(self) -> Float[Tensor, "*batch P P"]:
         """M = RᵀR, symmetric positive semi-definite, shape (*batch, P, P)."""
         return self.factor.mT @ self.factor
 
     @cached_property
+    @ordinary()
     def _spectrum(self) -> tuple[Tensor, Tensor]:
         # LAPACK refuses NaN, so points without a metric are decomposed as zeros and marked again afterwards.
         missing = ~self.valid

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from pnp.metric.blending import default_neighbours, franke_little
+from pnp._torch.modes import KeepingModule, full_precision
+from pnp.metric.blending import count_neighbours, franke_little
+from pnp.metric.checks import rows_in_words
 from pnp.metric.factor import saturation
 from pnp.metric.reach import ceiling_of_reach
 from pnp.metric.riemannian import RiemannianMetric
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 _MOST_DIRECTIONS, _OVERSAMPLED, _MOST_FOR_BASIS = 128, 16, 1024
 
 
-class DistanceSurrogate(nn.Module):
+class DistanceSurrogate(KeepingModule):
     """Features at any point of the cube by blended first-order expansions, and distances between them.
 
     PNP loss expands Φ∘g once, around the true sound, and believes the expansion however far the prediction is. Here
@@ -46,11 +48,12 @@ class DistanceSurrogate(nn.Module):
         jacobian: Their Jacobians J, shape (n, C, P).
         rank: Dimensions that are kept, at most C. None: as many as hold 1 − 1e-4 of the squared size, and no more than
             128.
-        neighbours: Points that are blended. Default: 2P + 2, enough to surround a point.
+        neighbours: Points that are blended. Default: 2P + 2, enough to surround a point, or as many as there are.
         dtype: In which features and Jacobians are kept.
 
     Raises:
-        ValueError: If shapes do not fit, an option is outside its range, or there are too few points.
+        ValueError: If shapes do not fit, values are not finite, an option is outside its range, or there are too few
+            points.
 
     Example:
         >>> u = torch.linspace(-1, 1, 9).unsqueeze(1)
@@ -88,11 +91,16 @@ class DistanceSurrogate(nn.Module):
             raise ValueError(
                 f"Jacobians must have shape (n, C, P) = {(*features.shape, n_parameters)}; got {tuple(jacobian.shape)}."
             )
-        self.neighbours = default_neighbours(n_parameters) if neighbours is None else neighbours
-        if not 1 <= self.neighbours < n_points:
-            raise ValueError(
-                f"Neighbours must be at least 1 and fewer than the {n_points} points; got {self.neighbours}."
-            )
+        for name, given in (("Points", u), ("Features", features), ("Jacobians", jacobian)):
+            bad = ~torch.isfinite(given).flatten(1).all(-1)
+            if bad.any():
+                raise ValueError(
+                    f"{name} must be finite; found NaN or infinite values {rows_in_words(bad)}. Likely cause: sounds "
+                    "that failed in precomputation; `cache.ok` marks those to keep."
+                )
+        if n_points < 2:
+            raise ValueError(f"A surrogate blends at least 2 points; got {n_points}.")
+        self.neighbours = count_neighbours(neighbours, n_parameters, n_points)
         if rank is not None and not 1 <= rank <= features.shape[1]:
             raise ValueError(
                 f"Rank must be from 1 to the number of features, {features.shape[1]}; got {rank}."
@@ -165,8 +173,9 @@ class DistanceSurrogate(nn.Module):
         nearest = offset.square().sum(-1).clamp(min=torch.finfo(offset.dtype).eps ** 2).sqrt()
         weights = franke_little(nearest)
         inner = places[:, :-1]
-        steps = torch.einsum("bmkp,bmp->bmk", self.jacobian[inner], offset[:, :-1])
-        return torch.einsum("bm,bmk->bk", weights, self.features[inner] + steps)
+        with full_precision(query):
+            steps = torch.einsum("bmkp,bmp->bmk", self.jacobian[inner], offset[:, :-1])
+            return torch.einsum("bm,bmk->bk", weights, self.features[inner] + steps)
 
     def distance(self, u_hat: Tensor, u: Tensor) -> Float[Tensor, " B"]:
         """Estimate of the distance ‖Φ(g(û)) − Φ(g(u))‖; symmetric, and 0 for equal parameters.

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from pnp._torch.modes import ordinary
 from pnp.errors import CacheError
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import ParameterSpace
@@ -122,26 +123,31 @@ class MetricCache:
     # -- columns ---------------------------------------------------------------------------------------------
 
     @cached_property
+    @ordinary()
     def id(self) -> Int[Tensor, " N"]:
         """Row of the whole design, (N,); differs from the row number in a shard."""
         return self._column("id")
 
     @cached_property
+    @ordinary()
     def u(self) -> Float[Tensor, "N P"]:
         """Scaled parameters in [-1, 1], (N, P), float64."""
         return self._column("u")
 
     @cached_property
+    @ordinary()
     def theta(self) -> Float[Tensor, "N P"]:
         """Physical parameters, (N, P), float64."""
         return self._column("theta")
 
     @cached_property
+    @ordinary()
     def fold(self) -> Int[Tensor, " N"]:
         """Fold of every row, (N,): 0 train, 1 validation, 2 test."""
         return self._column("fold").long()
 
     @cached_property
+    @ordinary()
     def status(self) -> Int[Tensor, " N"]:
         """Status of every row, (N,): 0 pending, 1 ok, others failed; see `pnp.store.Status`."""
         done = torch.from_numpy(np.repeat(self._done, self._header.block)[: len(self)])
@@ -149,6 +155,7 @@ class MetricCache:
         return torch.where(done, self._column("status").long(), int(Status.PENDING))
 
     @cached_property
+    @ordinary()
     def ok(self) -> Bool[Tensor, " N"]:
         """Mask of the rows that have a metric, (N,)."""
         return self.status == Status.OK
@@ -172,6 +179,7 @@ class MetricCache:
         return (self.ok & (self.fold == FOLDS.index(fold))).nonzero().squeeze(1)
 
     @cached_property
+    @ordinary()
     def failures(self) -> dict[int, str]:
         """Row number and reason of every sound that failed."""
         failed = (self.status > Status.OK).nonzero().squeeze(1).tolist()
@@ -240,6 +248,7 @@ class MetricCache:
         return torch.from_numpy(self._file()[name][...])
 
     @cached_property
+    @ordinary()
     def _factors(self) -> Tensor:
         return self._column("R").masked_fill_(~self.ok[:, None, None], torch.nan)
 

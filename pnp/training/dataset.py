@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
 from pnp._protocols import SynthesizerLike
+from pnp._torch.modes import full_precision, ordinary
 from pnp.store import MetricCache
 from pnp.store.fitting import check_fits
 
@@ -58,10 +59,11 @@ class CacheDataset(Dataset[Item]):
         self.synth = synth
         if synth is not None:
             check_fits(self.cache, synth)
-        self.index = self.cache.rows(fold)
-        self._u = self.cache.u[self.index].to(dtype)
-        self._theta = self.cache.theta[self.index].to(dtype)
-        self._metric = self.cache.metric(self.index).matrix.to(dtype) if metric else None
+        with ordinary():
+            self.index = self.cache.rows(fold)
+            self._u = self.cache.u[self.index].to(dtype)
+            self._theta = self.cache.theta[self.index].to(dtype)
+            self._metric = self.cache.metric(self.index).matrix.to(dtype) if metric else None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -121,7 +123,7 @@ class CacheDataset(Dataset[Item]):
         if self._metric is not None:
             columns["M"] = self._metric[chosen]
         if self.synth is not None:
-            with torch.no_grad():
+            with torch.no_grad(), full_precision(columns["theta"]):
                 columns["x"] = self.synth(columns["theta"])
         return columns
 

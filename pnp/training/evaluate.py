@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp._torch.device import usable_device
+from pnp._torch.modes import full_precision
 from pnp.errors import CacheError
 from pnp.store.fitting import check_fits
 from pnp.training.encoder import Encoder
@@ -177,4 +178,5 @@ def _analyse(
     """Φ(g(θ)), computed in float32, returned in float64 on the CPU, shape (n, C)."""
     chunks = torch.split(theta.float(), _CHUNK)
     bar = tqdm(chunks, desc="features", unit="batch", disable=not progress, leave=False)
-    return torch.cat([features(synth(chunk.to(device))).flatten(1).cpu().double() for chunk in bar])
+    with full_precision(torch.empty(0, device=device)):
+        return torch.cat([features(synth(chunk.to(device))).flatten(1).cpu().double() for chunk in bar])

@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+
+from pnp._torch.modes import KeepingModule
 
 __all__ = ["LogFrequencySpectrogram", "log_frequency_bank"]
 
@@ -40,7 +42,7 @@ def log_frequency_bank(
     return torch.nn.functional.normalize(weights, p=1.0, dim=-1)
 
 
-class LogFrequencySpectrogram(nn.Module):
+class LogFrequencySpectrogram(KeepingModule):
     """Spectrograms with several window lengths, pooled onto bands even in log-frequency and compressed.
 
     Short windows resolve modulations in time, long ones pitch; all share hop and bands, so that they stack as

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from typing import Any
 
 from pnp._text import did_you_mean
@@ -80,6 +81,14 @@ class TrainOptions:
             raise ValueError(
                 f"The decay of the learning rate must be one of {', '.join(DECAYS)}; got {self.decay!r}."
             )
+        for name in ("seed", "batch_size", "epochs", "patience", "n_sounds"):
+            value = getattr(self, name)
+            if value is None and name not in ("seed", "batch_size"):
+                continue
+            if not isinstance(value, Integral):
+                raise ValueError(f"{name} must be a whole number; got {value!r}.")
+            # Of NumPy's numbers a checkpoint would know nothing.
+            object.__setattr__(self, name, int(value))
         if not -(2**63) <= self.seed < 2**63:
             raise ValueError(f"seed must be a whole number between −2⁶³ and 2⁶³; got {self.seed}.")
         for name in ("epochs", "time_budget", "patience", "n_sounds"):

@@ -10,6 +10,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from pnp._protocols import SynthesizerLike
+from pnp._torch.modes import full_precision
 from pnp.training.front_end import LogFrequencySpectrogram
 
 __all__ = ["Spectrograms"]
@@ -95,6 +96,9 @@ class Spectrograms:
 
     @torch.no_grad()
     def _make(self, rows: Tensor) -> Tensor:
-        sounds: Tensor = self.synth(self.theta[rows])
-        spectrograms: Tensor = self.front_end(sounds.to(self.device))
+        theta = self.theta[rows]
+        with full_precision(theta):
+            sounds: Tensor = self.synth(theta).to(self.device)
+        with full_precision(sounds):
+            spectrograms: Tensor = self.front_end(sounds)
         return spectrograms

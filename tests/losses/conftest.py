@@ -1,6 +1,5 @@
 """Fixtures of the tests of losses."""
 
-import jaxtyping
 import pytest
 import torch
 from forms import BATCH, N_PARAMETERS, N_SOUNDS, randn
@@ -17,11 +16,3 @@ def metric():
 def batch():
     index = torch.tensor([3, 0, 19, 7, 7, 11])
     return randn(BATCH, N_PARAMETERS, seed=1), randn(BATCH, N_PARAMETERS, seed=2), index
-
-
-@pytest.fixture
-def _without_shape_checks():
-    """Dynamo cannot trace through the checks that the tests switch on; outside of tests they are off."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)

@@ -6,8 +6,9 @@ import pytest
 import torch
 from forms import N_PARAMETERS, N_SOUNDS, randn
 from task import MemoryCache
+from torch import nn
 
-from pnp.losses import ParameterLoss, PNPLoss
+from pnp.losses import ParameterLoss, PNPLoss, SpectralLoss, SurrogateLoss
 from pnp.metric.riemannian import RiemannianMetric
 
 
@@ -89,3 +90,41 @@ def test_nan_in_the_prediction_is_nan_in_the_loss_of_that_sound_alone(metric, ba
 def test_an_empty_batch_has_no_items(metric):
     empty = torch.zeros(0, N_PARAMETERS)
     assert PNPLoss(metric, reduction="none")(empty, empty, torch.zeros(0, dtype=torch.int64)).shape == (0,)
+
+
+@pytest.mark.usefixtures("without_shape_checks")
+def test_metrics_references_and_types_that_cannot_serve_are_named(metric):
+    for wrong, name in ((3, "int"), (metric.matrix, "Tensor")):
+        with pytest.raises(TypeError, match=f"metric of a loss must be a RiemannianMetric; got {name}"):
+            PNPLoss(wrong)
+    other = RiemannianMetric.from_jacobian(randn(4, 30, 2))
+    with pytest.raises(
+        ValueError, match=r"reference must be about the P = 3 parameters of the metric; got P = 2"
+    ):
+        PNPLoss(metric, reference=other, normalize=True)
+    with pytest.raises(ValueError, match=r"floating-point type; got torch\.int64"):
+        PNPLoss(metric, dtype=torch.int64)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_an_empty_batch_is_what_it_is_for_the_losses_of_pytorch(metric, reduction):
+    empty, index = torch.zeros(0, N_PARAMETERS), torch.zeros(0, dtype=torch.int64)
+    expected = nn.functional.mse_loss(empty, empty, reduction=reduction)
+    cache = MemoryCache()
+    pair = torch.zeros(0, 2)
+    values = [
+        PNPLoss(metric, reduction=reduction)(empty, empty, index),
+        PNPLoss(metric, damping=0.1, reduction=reduction)(empty, empty, index),
+        ParameterLoss(reduction=reduction)(empty, empty, index),
+        SurrogateLoss.from_cache(cache, reduction=reduction)(pair, pair, index),
+        SpectralLoss(cache.synth, nn.Identity(), reduction=reduction)(pair, pair, index),
+    ]
+    for value in values:
+        assert torch.equal(value.isnan(), expected.isnan().flatten()[: value.numel()].reshape(value.shape))
+        assert value.nansum() == 0
+
+
+def test_a_reach_that_leaves_no_finite_ceiling_is_named():
+    for reach in (1e-200, 1e-320):
+        with pytest.raises(ValueError, match=r"reach r is too small for float64: .* got 1e-"):
+            PNPLoss.from_cache(MemoryCache(), reach=reach)

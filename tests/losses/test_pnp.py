@@ -158,7 +158,7 @@ def test_from_cache_takes_its_means_over_sounds_of_the_training_fold_that_did_no
     torch.testing.assert_close(loss(u_hat, u, index), expected, rtol=1e-6, atol=0)
 
 
-@pytest.mark.usefixtures("_without_shape_checks")
+@pytest.mark.usefixtures("without_shape_checks")
 def test_a_failed_sound_raises_on_the_cpu_and_is_nan_in_compiled_code(metric, batch):
     u_hat, u, _ = batch
     loss = PNPLoss.from_cache(_cache(metric, failed=[2, 5]), reduction="none")
@@ -174,7 +174,7 @@ def test_a_cache_without_metrics_is_refused(metric):
         PNPLoss.from_cache(_cache(metric, failed=range(N_SOUNDS)))
 
 
-@pytest.mark.usefixtures("_without_shape_checks")
+@pytest.mark.usefixtures("without_shape_checks")
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 @pytest.mark.parametrize("kind", ["identity", "diagonal", "mean"])
 def test_compiles_in_one_graph_and_follows_lambda_without_recompiling(metric, batch, backend, kind):

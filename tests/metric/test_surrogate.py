@@ -165,3 +165,20 @@ def test_bad_input_is_named(points):
             DistanceSurrogate(*arguments, **options)
     with pytest.raises(ValueError, match=r"must have shape \(B, 2\)"):
         _surrogate(points)(torch.zeros(3, 3))
+
+
+def test_values_that_are_not_numbers_are_named(points):
+    for place, name in enumerate(("Points", "Features", "Jacobians")):
+        bad = [tensor.clone() for tensor in points]
+        bad[place][3] = float("nan")
+        with pytest.raises(ValueError, match=f"{name} must be finite; found NaN or infinite values in row 3"):
+            DistanceSurrogate(*bad)
+
+
+def test_with_many_parameters_and_few_sounds_the_default_blends_all_there_are(generator):
+    u = 2 * torch.rand(48, 78, generator=generator, dtype=torch.float64) - 1
+    mixing = torch.randn(30, 78, generator=generator, dtype=torch.float64)
+    surrogate = DistanceSurrogate(u, u @ mixing.T, mixing.expand(48, -1, -1))
+    assert surrogate.neighbours == 47
+    distance = surrogate.distance(u[:9], u[9:18]).double()
+    torch.testing.assert_close(distance, ((u[:9] - u[9:18]) @ mixing.T).norm(dim=-1), rtol=1e-2, atol=0)

@@ -1,5 +1,6 @@
 """Options of a run outside their range are named."""
 
+import numpy as np
 import pytest
 from task import SMALL, MemoryCache, Tones, deterministic, train_small
 
@@ -59,3 +60,12 @@ def test_options_come_as_a_dataclass_by_keyword_or_both(cache):
     assert histories[0] == histories[1] == histories[2]
     with pytest.raises(TypeError, match=r"train has no option 'epoch'; did you mean 'epochs'\?"):
         train(cache, cache.synth, options, epoch=3)
+
+
+@pytest.mark.usefixtures("without_shape_checks")
+def test_whole_numbers_of_numpy_are_taken_and_resumed(cache, tmp_path):
+    options = {"seed": np.int64(3), "epochs": np.int64(1), "batch_size": np.int32(8), "out": tmp_path}
+    first = train_small(cache, **options)
+    again = train_small(cache, **options, resume=True)
+    assert again.history == first.history
+    assert deterministic(first.history) == deterministic(train_small(cache, seed=3, epochs=1).history)
