@@ -1,0 +1,136 @@
+#!/usr/bin/env python
+"""How well feature maps order sounds by timbre, next to listeners of published studies.
+
+    pip install pnp-metric[listeners]
+    python benchmarks/listeners.py --data DIR --docs docs
+
+DIR holds `sounds/STUDY/*.aiff` and `ratings/STUDY.txt`, as github.com/tiianhk/timbremetrics collects them; they are
+nobody's to pass on with this package. Each study is kept in a results file as soon as it is measured: run the command
+again and it goes on. `--map FILE.py:NAME` measures a feature map of yours beside the others. `--results` measures
+nothing and writes the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+from listening.agreement import MARGIN
+from listening.elsewhere import DELAY, SIGNAL_TO_NOISE, SOUNDS, behaviour, settings_at
+from listening.maps import custom, scattering, spectral
+from listening.measure import Results, measure
+from listening.page import as_markdown
+from listening.studies import StudyError, read_studies
+
+import pnp
+from pnp.bench.environment import commit, environment
+
+N_SAMPLES, LEVEL, RATE = 65536, 0.1, 44100
+_BASE: dict[str, Any] = {"J": 12, "Q": (8, 1), "J_fr": 5, "Q_fr": 1, "T": "global", "F": 2}
+# One setting is changed at a time, but for the two that go together, averaging over time and over frequency.
+GRID: list[dict[str, Any]] = [
+    {**_BASE, "Q": (8, 2), "Q_fr": 2, "F": "global"},
+    _BASE,
+    {**_BASE, "F": 8},
+    {**_BASE, "J": 13, "Q": (12, 1)},
+    {**_BASE, "T": 2**14},
+    {**_BASE, "T": 2**14, "F": 8},
+    {**_BASE, "T": 2**13, "F": 8},
+    {**_BASE, "T": 2**12, "F": 8},
+    {**_BASE, "T": 2**12, "F": 8, "J_fr": 3},
+]
+# Maps whose behaviour as a loss is measured: settings at the rate of the studies, and scale.
+_LOCAL = {**_BASE, "T": 2**13, "F": 8, "pad_mode": "zero"}
+RECOMMENDED = (_LOCAL, 1e5)
+STANDARD = {
+    "chirp": ({**_BASE, "Q": (8, 2), "Q_fr": 2, "F": "global", "pad_mode": "reflect"}, 1e3),
+    "drum": ({**_BASE, "J": 13, "Q": (12, 1), "pad_mode": "zero"}, 1e3),
+}
+CANDIDATES = {
+    "global": ({**_BASE, "pad_mode": "zero"}, 1e5),
+    "recommended": RECOMMENDED,
+}
+
+
+def main() -> int:
+    """Measure, or read what was measured, and write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, help="folder with sounds/ and ratings/")
+    parser.add_argument("--map", action="append", default=[], help="FILE.py:NAME or package.module:NAME")
+    parser.add_argument("--only-map", action="store_true", help="measure MFCC and the maps of --map alone")
+    parser.add_argument("--json", type=Path, help="results file, read first if it exists")
+    parser.add_argument("--scratch", type=Path, help="folder to keep coefficients in between runs")
+    parser.add_argument("--results", type=Path, help="measure nothing, read this results file")
+    parser.add_argument("--docs", type=Path, help="where to write listeners.md")
+    parser.add_argument("--threads", type=int, default=1, help="PyTorch threads")
+    options = parser.parse_args()
+    if (options.data is None) == (options.results is None):
+        parser.error("give either --data or --results")
+    torch.set_num_threads(options.threads)
+    try:
+        content = json.loads(options.results.read_text("utf-8")) if options.results else _measured(options)
+    except (StudyError, ImportError, ValueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    page = as_markdown(content)
+    sys.stdout.write(page)
+    if options.docs:
+        (options.docs / "listeners.md").write_text(page, "utf-8")
+    return 0
+
+
+def _measured(options: argparse.Namespace) -> dict[str, Any]:
+    """Everything that the page shows."""
+    studies = read_studies(options.data, N_SAMPLES, LEVEL)
+    rate = studies[0].sample_rate
+    results = Results(options.json, {"samples": N_SAMPLES, "level": LEVEL, "margin": MARGIN})
+    representations = [*spectral(rate), *(custom(source, N_SAMPLES, rate) for source in options.map)]
+    if not options.only_map:
+        representations += [scattering(N_SAMPLES, settings) for settings in GRID]
+    measure(representations, studies, results, options.scratch)
+    results.content |= {
+        "command": "python benchmarks/listeners.py --data DIR --docs docs",
+        "commit": commit(),
+        "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
+        "environment": environment(),
+        "rate": rate,
+        "studies": {
+            study.name: {
+                "sounds": len(study.sounds),
+                "shortest": study.lengths[0],
+                "longest": study.lengths[1],
+            }
+            for study in studies
+        },
+    }
+    if not options.only_map:
+        _measure_elsewhere(results)
+    results.save()
+    return results.content
+
+
+def _measure_elsewhere(results: Results) -> None:
+    """Behaviour of the standard settings and of the candidates on the chirp and the drum."""
+    table = results.content.setdefault("elsewhere", {"sounds": SOUNDS, "dB": SIGNAL_TO_NOISE, "delay": DELAY})
+    for name, standard in STANDARD.items():
+        synth = pnp.synths.make(name)
+        rows = table.setdefault(name, {})
+        for label, (settings, scale) in {"standard": standard, **CANDIDATES}.items():
+            if label != "standard":
+                settings = settings_at(settings, RATE, round(synth.sample_rate), synth.n_samples)
+            described = json.loads(json.dumps({**settings, "scale": scale}))
+            if rows.get(label, {}).get("settings") != described:
+                rows[label] = {"settings": described} | behaviour(name, settings, scale)
+                results.save()
+            sys.stderr.write(f"{name}, {label}: measured\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
