@@ -191,6 +191,7 @@ class ScatteringPlan:
         F: Frequential averaging.
         format: "time" or "joint".
         normalization: "mean" or "kymatio".
+        first_order: "joint" or "average".
 
     Raises:
         ValueError: If the settings are not compatible.
@@ -210,9 +211,11 @@ class ScatteringPlan:
         F: Support,
         format: str,
         normalization: str,
+        first_order: str = "joint",
     ) -> None:
         self.n_samples = n_samples
         self.J, self.Q, self.J_fr, self.Q_fr = J, Q, J_fr, Q_fr
+        self.first_order_kind = first_order
         self.format, self.normalization = format, normalization
         self.T, self.average = parse_support(T, J, n_samples, "T")
         self.F, self.average_fr = parse_support(F, J_fr, (J + 1) * Q[0], "F")
@@ -482,8 +485,11 @@ class ScatteringPlan:
 
     @cached_property
     def order1_filters(self) -> tuple[FrequentialFilter, ...]:
-        """Frequential filters of the first-order path."""
-        return self.frequential_filters(len(self.psi1))
+        """Frequential filters of the first-order path; with "average" one that leaves everything as it is."""
+        n = len(self.psi1)
+        if self.first_order_kind == "average":
+            return (FrequentialFilter({0: -1}, np.eye(n) + 0j, np.eye(n), np.arange(n), np.arange(n)),)
+        return self.frequential_filters(n)
 
     def meta(self) -> dict[str, np.ndarray]:
         """One entry per output row, in the order of the rows; see `TimeFrequencyScattering.meta`."""

@@ -104,13 +104,16 @@ class TimeFrequencyScattering(nn.Module):
             float32, and for F < 2**J_fr it takes rows of the low-pass path that are not at the places their index n1
             says (see "position" in `meta`).
         pad_mode: "reflect", like Kymatio, or "zero", which keeps an attack an attack.
+        first_order: "joint" filters the averaged scalogram along log-frequency and takes the modulus, like Kymatio.
+            "average" keeps the averaged scalogram itself, one row for each first-order wavelet, whatever F; its `n_fr`
+            is -1. Format "time" alone has it.
 
     Raises:
         ValueError: If a setting is out of range, or J, T or F too long for the signal.
 
     Source:
-        Andén, Lostanlen and Mallat, "Joint time-frequency scattering", IEEE TSP 2019; implementation choices follow
-        Kymatio (Andreux et al., JMLR 2020).
+        Andén, Lostanlen and Mallat, "Joint time-frequency scattering", IEEE TSP 2019, whose first order is the
+        averaged scalogram; implementation choices follow Kymatio (Andreux et al., JMLR 2020).
 
     Example:
         >>> jtfs = TimeFrequencyScattering(shape=4096, J=8, Q=(8, 1), J_fr=3, T="global", F="global")
@@ -131,6 +134,7 @@ class TimeFrequencyScattering(nn.Module):
         format: str = "time",
         normalization: str = "mean",
         pad_mode: str = "reflect",
+        first_order: str = "joint",
     ) -> None:
         super().__init__()
         n_samples = _integer(
@@ -143,6 +147,12 @@ class TimeFrequencyScattering(nn.Module):
         _choice("format", format, ("time", "joint"))
         _choice("normalization", normalization, ("mean", "kymatio"))
         _choice("pad_mode", pad_mode, ("reflect", "zero"))
+        _choice("first_order", first_order, ("joint", "average"))
+        if format == "joint" and first_order == "average":
+            raise ValueError(
+                'first_order="average" has a row for each first-order wavelet, which the grid of format="joint" has '
+                'not; choose format="time".'
+            )
         self._config = {
             "shape": n_samples,
             "J": _integer("J", J, 1),
@@ -155,9 +165,11 @@ class TimeFrequencyScattering(nn.Module):
             "normalization": normalization,
             "pad_mode": pad_mode,
         }
+        if first_order != "joint":  # named only where it differs: caches know each other by these settings
+            self._config["first_order"] = first_order
         self.n_samples = n_samples
         self.pad_mode = pad_mode
-        self.plan = ScatteringPlan(n_samples, J, qs, J_fr, Q_fr, T, F, format, normalization)
+        self.plan = ScatteringPlan(n_samples, J, qs, J_fr, Q_fr, T, F, format, normalization, first_order)
         self._tables_cache: dict[tuple[torch.dtype, torch.device], _Tables] = {}
 
     def config(self) -> dict[str, Any]:
