@@ -58,7 +58,9 @@ def agreement(distance: np.ndarray, ratings: np.ndarray) -> dict[str, float]:
         counted = np.abs(rated) > MARGIN
         # A reference sound without any such pair counts as 0, as published.
         share = float(np.mean((rated * found > 0)[counted])) if counted.any() else 0.0
-        rows.append((share, _correlation(rankdata(d), rankdata(r)), np.nan_to_num(kendalltau(d, r).statistic)))
+        rows.append(
+            (share, _correlation(rankdata(d), rankdata(r)), np.nan_to_num(kendalltau(d, r).statistic))
+        )
     return dict(zip(("triplets", "spearman", "kendall"), np.mean(rows, axis=0).tolist(), strict=True))
 
 

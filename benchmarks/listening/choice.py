@@ -54,8 +54,7 @@ def _judge(
         scores += [(table[name][s], table[rival][s], sizes[s]) for s in held]
         weights = [sizes[s] for s in held]
         ahead.append(
-            pooled([table[name][s] for s in held], weights)
-            > pooled([table[rival][s] for s in held], weights)
+            pooled([table[name][s] for s in held], weights) > pooled([table[rival][s] for s in held], weights)
         )
     ours, theirs, weights = zip(*scores, strict=True)
     return Choice(pooled(ours, weights), pooled(theirs, weights), float(np.mean(ahead)), chosen)

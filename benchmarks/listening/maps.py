@@ -104,9 +104,7 @@ def spectral(sample_rate: int) -> list[Representation]:
         return power
 
     def decibels(power: Tensor) -> Tensor:
-        rows = [
-            librosa.power_to_db(one.numpy(), ref=1.0, amin=1e-10, top_db=_DYNAMIC_RANGE) for one in power
-        ]
+        rows = [librosa.power_to_db(one.numpy(), ref=1.0, amin=1e-10, top_db=_DYNAMIC_RANGE) for one in power]
         return torch.from_numpy(np.stack(rows))
 
     def cepstra(power: Tensor) -> Tensor:

@@ -147,7 +147,9 @@ def _ratings(path: Path, n_sounds: int) -> np.ndarray:
         raise StudyError(f"{path} has ratings that are negative or not finite; expected dissimilarities.")
     upper, lower = np.triu(matrix, 1), np.tril(matrix, -1).T
     if upper.any() and lower.any() and not np.allclose(upper, lower):
-        raise StudyError(f"{path} is not symmetric; expected one triangle, or the mean of both orders of a pair.")
+        raise StudyError(
+            f"{path} is not symmetric; expected one triangle, or the mean of both orders of a pair."
+        )
     half = upper if upper.any() else lower
     if not half.any():
         raise StudyError(f"{path} has no rating above 0; expected dissimilarities.")
