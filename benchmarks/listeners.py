@@ -24,36 +24,47 @@ from listening.agreement import MARGIN
 from listening.elsewhere import DELAY, SIGNAL_TO_NOISE, SOUNDS, behaviour, settings_at
 from listening.maps import custom, scattering, spectral
 from listening.measure import Results, measure
-from listening.page import as_markdown
+from listening.page import RIVAL, as_markdown
 from listening.studies import StudyError, read_studies
 
 import pnp
 from pnp.bench.environment import commit, environment
 
 N_SAMPLES, LEVEL, RATE = 65536, 0.1, 44100
-_BASE: dict[str, Any] = {"J": 12, "Q": (8, 1), "J_fr": 5, "Q_fr": 1, "T": "global", "F": 2}
-# One setting is changed at a time, but for the two that go together, averaging over time and over frequency.
+_GLOBAL: dict[str, Any] = {"J": 12, "Q": (8, 1), "J_fr": 5, "Q_fr": 1, "T": "global", "F": 8}
+_LOCAL = {**_GLOBAL, "T": 2**13}
+_AVERAGE = {"first_order": "average"}
 GRID: list[dict[str, Any]] = [
-    {**_BASE, "Q": (8, 2), "Q_fr": 2, "F": "global"},
-    _BASE,
-    {**_BASE, "F": 8},
-    {**_BASE, "J": 13, "Q": (12, 1)},
-    {**_BASE, "T": 2**14},
-    {**_BASE, "T": 2**14, "F": 8},
-    {**_BASE, "T": 2**13, "F": 8},
-    {**_BASE, "T": 2**12, "F": 8},
-    {**_BASE, "T": 2**12, "F": 8, "J_fr": 3},
+    {**_GLOBAL, "Q": (8, 2), "Q_fr": 2, "F": "global"},
+    _GLOBAL,
+    {**_GLOBAL, "F": 2},
+    {**_GLOBAL, "F": 2, "J": 13},
+    {**_GLOBAL, "F": 2, "J": 13, "Q": (12, 1)},
+    _LOCAL,
+    {**_LOCAL, "T": 2**14},
+    {**_LOCAL, "T": 2**12},
+    {**_LOCAL, "T": 2**11},
+    {**_LOCAL, "F": 2},
+    {**_LOCAL, "F": 2, "T": 2**14},
+    {**_LOCAL, "J_fr": 3},
+    {**_LOCAL, "J_fr": 3, "T": 2**12},
+    {**_LOCAL, "J": 13},
+    {**_LOCAL, "Q": (12, 1)},
+    {**_LOCAL, **_AVERAGE},
+    {**_GLOBAL, **_AVERAGE},
+    {**_LOCAL, "T": 2**14, **_AVERAGE},
+    {**_LOCAL, "T": 2**12, **_AVERAGE},
 ]
-# Maps whose behaviour as a loss is measured: settings at the rate of the studies, and scale.
-_LOCAL = {**_BASE, "T": 2**13, "F": 8, "pad_mode": "zero"}
-RECOMMENDED = (_LOCAL, 1e5)
-STANDARD = {
-    "chirp": ({**_BASE, "Q": (8, 2), "Q_fr": 2, "F": "global", "pad_mode": "reflect"}, 1e3),
-    "drum": ({**_BASE, "J": 13, "Q": (12, 1), "pad_mode": "zero"}, 1e3),
+# Representations whose behaviour as a loss is measured: settings at the rate of the studies, and scale.
+SHOWN: dict[str, tuple[dict[str, Any], float]] = {
+    "averaged over the sound": ({**_GLOBAL, **_AVERAGE}, 1e5),
+    "Kymatio's first order": (_LOCAL, 1e5),
+    "recommended": ({**_LOCAL, **_AVERAGE}, 1e5),
 }
-CANDIDATES = {
-    "global": ({**_BASE, "pad_mode": "zero"}, 1e5),
-    "recommended": RECOMMENDED,
+# What the package had as its standard when this was measured, at the rates of its synthesizers.
+STANDARD: dict[str, tuple[dict[str, Any], float]] = {
+    "chirp": ({**_GLOBAL, "Q": (8, 2), "Q_fr": 2, "F": "global", "pad_mode": "reflect"}, 1e3),
+    "drum": ({**_GLOBAL, "J": 13, "Q": (12, 1), "F": 2, "pad_mode": "zero"}, 1e3),
 }
 
 
@@ -92,7 +103,9 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
     rate = studies[0].sample_rate
     results = Results(options.json, {"samples": N_SAMPLES, "level": LEVEL, "margin": MARGIN})
     representations = [*spectral(rate), *(custom(source, N_SAMPLES, rate) for source in options.map)]
-    if not options.only_map:
+    if options.only_map:
+        representations = [one for one in representations if one.name in (RIVAL, *options.map)]
+    else:
         representations += [scattering(N_SAMPLES, settings) for settings in GRID]
     measure(representations, studies, results, options.scratch)
     results.content |= {
@@ -101,6 +114,9 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
         "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
         "environment": environment(),
         "rate": rate,
+        "recommended": _map_name(*SHOWN["recommended"]),
+        "standard": {name: _map_name(*standard) for name, standard in STANDARD.items()},
+        "code": _code(*SHOWN["recommended"]),
         "studies": {
             study.name: {
                 "sounds": len(study.sounds),
@@ -116,15 +132,31 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
     return results.content
 
 
+def _map_name(settings: dict[str, Any], scale: float) -> str:
+    return scattering(N_SAMPLES, settings).map_names()[f"scale {scale:.0e}"]
+
+
+def _code(settings: dict[str, Any], scale: float) -> str:
+    """Constructor calls of the recommended map."""
+    options = "\n".join(
+        f"        {name}={value!r}," for name, value in {**settings, "pad_mode": "zero"}.items()
+    )
+    return (
+        f"features = pnp.Features(\n    pnp.TimeFrequencyScattering(\n        shape={N_SAMPLES},  # at {RATE} Hz\n"
+        f"{options}\n    ),\n    scale={scale:.0e},\n)"
+    )
+
+
 def _measure_elsewhere(results: Results) -> None:
     """Behaviour of the standard settings and of the candidates on the chirp and the drum."""
     table = results.content.setdefault("elsewhere", {"sounds": SOUNDS, "dB": SIGNAL_TO_NOISE, "delay": DELAY})
     for name, standard in STANDARD.items():
         synth = pnp.synths.make(name)
         rows = table.setdefault(name, {})
-        for label, (settings, scale) in {"standard": standard, **CANDIDATES}.items():
+        for label, (settings, scale) in {"standard": standard, **SHOWN}.items():
             if label != "standard":
                 settings = settings_at(settings, RATE, round(synth.sample_rate), synth.n_samples)
+                settings["pad_mode"] = "zero"
             described = json.loads(json.dumps({**settings, "scale": scale}))
             if rows.get(label, {}).get("settings") != described:
                 rows[label] = {"settings": described} | behaviour(name, settings, scale)

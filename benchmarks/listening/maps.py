@@ -63,6 +63,8 @@ def scattering(n_samples: int, settings: Mapping[str, Any]) -> Representation:
     q1, q2 = settings["Q"]
     T, F = settings["T"], settings["F"]
     name = f"JTFS Q = ({q1}, {q2}), J = {settings['J']}, J_fr = {settings['J_fr']}, T = {T}, F = {F}"
+    if settings.get("first_order") == "average":
+        name += ", plain first order"
 
     def build() -> Function:
         transform = pnp.TimeFrequencyScattering(**options)
