@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 import pnp
-from pnp.spectrogram import MultiscaleSpectrogram
+from pnp.features.spectrogram import MultiscaleSpectrogram
 
 __all__ = ["SCALES", "Representation", "custom", "scattering", "spectral"]
 

@@ -121,10 +121,10 @@ def _data(content: dict[str, Any]) -> str:
     ]
     settings = content["settings"]
     return (
-        f"Mean dissimilarity ratings of {sounds} sounds in {len(studies)} studies from {publications} publications, at "
-        f"{content['rate']:,} Hz. Each sound is cut to its first {settings['samples']:,} samples, brought to a root mean "
-        f"square of {settings['level']:g}, and followed by zeros where it is shorter. Lengths differ within a study where "
-        "the table has a range.\n\n" + "\n".join(table_lines(["study", "sounds", "length"], rows))
+        f"Mean dissimilarity ratings of {sounds} sounds in {len(studies)} studies from {publications} publications, "
+        f"at {content['rate']:,} Hz. Each sound is cut to its first {settings['samples']:,} samples, brought to a root "
+        f"mean square of {settings['level']:g}, and followed by zeros where it is shorter. Lengths differ within a "
+        "study where the table has a range.\n\n" + "\n".join(table_lines(["study", "sounds", "length"], rows))
     )
 
 
@@ -180,9 +180,9 @@ def _summary(scored: _Scored, content: dict[str, Any]) -> str:
         f"the standard of the {synth} {scored.total(name):.3f}" for synth, name in standard.items()
     )
     return (
-        f"The recommended settings order {scored.total(recommended):.3f} of the triplets as listeners do; {was}. The "
-        f"difference from the chirp's standard is {scored.ahead(recommended, standard['chirp'])}. The best spectrogram, "
-        f"{spectral}, has {scored.total(spectral):.3f}; the recommended settings differ from it by "
+        f"The recommended settings order {scored.total(recommended):.3f} of the triplets as listeners do; {was}. "
+        f"The difference from the chirp's standard is {scored.ahead(recommended, standard['chirp'])}. The best "
+        f"spectrogram, {spectral}, has {scored.total(spectral):.3f}; the recommended settings differ from it by "
         f"{scored.ahead(recommended, spectral)}. Such a spectrogram is a strong rival: what it needs is the right "
         "constant in its logarithm, like scattering.\n\n```python\n" + content["code"] + "\n```"
     )
@@ -300,8 +300,8 @@ def _trade(elsewhere: dict[str, Any]) -> str:
         if isinstance(table, dict):
             new, old = table["recommended"], table["standard"]
             lines.append(
-                f"- {synth}: the recommended map has {new['condition'] / old['condition']:.2g} times the condition number "
-                f"of the standard one, noise moves it {new['noise'] / old['noise']:.2g} times as far, and it has "
-                f"{new['features'] / old['features']:.2g} times the features."
+                f"- {synth}: the recommended map has {new['condition'] / old['condition']:.2g} times the condition "
+                f"number of the standard one, noise moves it {new['noise'] / old['noise']:.2g} times as far, and it "
+                f"has {new['features'] / old['features']:.2g} times the features."
             )
     return "Against the standard:\n\n" + "\n".join(lines)
