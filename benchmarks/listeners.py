@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from listening.agreement import MARGIN
-from listening.elsewhere import DELAY, SIGNAL_TO_NOISE, SOUNDS, behaviour, settings_at
+from listening.elsewhere import DELAY, LENGTH, SIGNAL_TO_NOISE, SOUNDS, behaviour, settings_at
 from listening.maps import custom, scattering, spectral
 from listening.measure import Results, measure
 from listening.page import RIVAL, as_markdown
@@ -48,7 +48,6 @@ GRID: list[dict[str, Any]] = [
     {**_LOCAL, "F": 2, "T": 2**14},
     {**_LOCAL, "J_fr": 3},
     {**_LOCAL, "J_fr": 3, "T": 2**12},
-    {**_LOCAL, "J": 13},
     {**_LOCAL, "Q": (12, 1)},
     {**_LOCAL, **_AVERAGE},
     {**_GLOBAL, **_AVERAGE},
@@ -58,13 +57,15 @@ GRID: list[dict[str, Any]] = [
 # Representations whose behaviour as a loss is measured: settings at the rate of the studies, and scale.
 SHOWN: dict[str, tuple[dict[str, Any], float]] = {
     "averaged over the sound": ({**_GLOBAL, **_AVERAGE}, 1e5),
-    "Kymatio's first order": (_LOCAL, 1e5),
     "recommended": ({**_LOCAL, **_AVERAGE}, 1e5),
 }
 # What the package had as its standard when this was measured, at the rates of its synthesizers.
 STANDARD: dict[str, tuple[dict[str, Any], float]] = {
     "chirp": ({**_GLOBAL, "Q": (8, 2), "Q_fr": 2, "F": "global", "pad_mode": "reflect"}, 1e3),
-    "drum": ({**_GLOBAL, "J": 13, "Q": (12, 1), "F": 2, "pad_mode": "zero"}, 1e3),
+    "drum": (
+        {**_GLOBAL, "J": 13, "Q": (12, 1), "F": 2, "pad_mode": "zero"},
+        1e3,
+    ),  # J = 12 for LENGTH samples
 }
 
 
@@ -149,14 +150,17 @@ def _code(settings: dict[str, Any], scale: float) -> str:
 
 def _measure_elsewhere(results: Results) -> None:
     """Behaviour of the standard settings and of the candidates on the chirp and the drum."""
-    table = results.content.setdefault("elsewhere", {"sounds": SOUNDS, "dB": SIGNAL_TO_NOISE, "delay": DELAY})
+    table = results.content.setdefault(
+        "elsewhere", {"sounds": SOUNDS, "length": LENGTH, "dB": SIGNAL_TO_NOISE, "delay": DELAY}
+    )
     for name, standard in STANDARD.items():
-        synth = pnp.synths.make(name)
+        rate = round(pnp.synths.make(name).sample_rate)
         rows = table.setdefault(name, {})
         for label, (settings, scale) in {"standard": standard, **SHOWN}.items():
-            if label != "standard":
-                settings = settings_at(settings, RATE, round(synth.sample_rate), synth.n_samples)
-                settings["pad_mode"] = "zero"
+            if label == "standard":
+                settings = settings_at(settings, rate, rate, LENGTH)
+            else:
+                settings = {**settings_at(settings, RATE, rate, LENGTH), "pad_mode": "zero"}
             described = json.loads(json.dumps({**settings, "scale": scale}))
             if rows.get(label, {}).get("settings") != described:
                 rows[label] = {"settings": described} | behaviour(name, settings, scale)

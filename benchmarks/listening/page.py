@@ -81,6 +81,7 @@ def as_markdown(content: dict[str, Any]) -> str:
         "reading": _reading(scored, heads, recommended),
         **_validation(scored, heads),
         "n_synth": str(content["elsewhere"]["sounds"]),
+        "length": f"{content['elsewhere']['length']:,}",
         "dB": f"{content['elsewhere']['dB']:g}",
         "delay": str(content["elsewhere"]["delay"]),
         "loss": _loss(content["elsewhere"]),
