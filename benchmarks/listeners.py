@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from listening.agreement import MARGIN
+from listening.agreement import MARGIN, agreement, distances
 from listening.elsewhere import DELAY, LENGTH, SIGNAL_TO_NOISE, SOUNDS, behaviour, settings_at
-from listening.maps import custom, scattering, spectral
+from listening.maps import Representation, as_published, custom, scattering, spectral
 from listening.measure import Results, measure
 from listening.page import RIVAL, as_markdown
-from listening.studies import StudyError, read_studies
+from listening.studies import Study, StudyError, read_studies
 
 import pnp
 from pnp.bench.environment import commit, environment
@@ -109,6 +109,8 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
     else:
         representations += [scattering(N_SAMPLES, settings) for settings in GRID]
     measure(representations, studies, results, options.scratch)
+    if not options.only_map:
+        _measure_published(representations, studies, results)
     results.content |= {
         "command": "python benchmarks/listeners.py --data DIR --docs docs",
         "commit": commit(),
@@ -131,6 +133,16 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
         _measure_elsewhere(results)
     results.save()
     return results.content
+
+
+def _measure_published(representations: list[Representation], studies: list[Study], results: Results) -> None:
+    """Scores of MFCC under the conditions of the published ones, by map and study."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for study in studies:
+        for name, features in as_published(representations, study).items():
+            scores = agreement(distances(features, "euclidean"), study.ratings)
+            found.setdefault(name, {})[study.name] = {key: round(value, 5) for key, value in scores.items()}
+    results.content["as published"] = found
 
 
 def _map_name(settings: dict[str, Any], scale: float) -> str:

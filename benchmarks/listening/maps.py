@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,9 @@ from torch import Tensor
 import pnp
 from pnp.features.spectrogram import MultiscaleSpectrogram
 
-__all__ = ["SCALES", "Representation", "custom", "scattering", "spectral"]
+from .studies import Study
+
+__all__ = ["SCALES", "Representation", "as_published", "custom", "scattering", "spectral"]
 
 Function = Callable[[Tensor], Tensor]
 
@@ -134,6 +136,29 @@ def spectral(sample_rate: int) -> list[Representation]:
             {"": lambda x: x} | {f"scale {scale:.0e}": _compressed(scale) for scale in (1e7, 1e8)},
         ),
     ]
+
+
+def as_published(maps: Sequence[Representation], study: Study) -> dict[str, Tensor]:
+    """MFCC as published: of whole recordings at their own levels.
+
+    Args:
+        maps: What `spectral` returned.
+        study: A study.
+
+    Returns:
+        Features by map. Averages are over a recording's own length; over time, recordings are followed by zeros up to
+        the longest of the study.
+    """
+    by_name = {one.name: one for one in maps}
+    average, kept = by_name["MFCC averaged over time"], by_name["MFCC over time"]
+    power = average.build()
+    longest = study.lengths[1]
+    whole = [torch.from_numpy(x).float()[None] for x in study.recordings]
+    padded = torch.cat([torch.nn.functional.pad(x, (0, longest - x.shape[1])) for x in whole])
+    return {
+        average.name: torch.cat([average.heads[""](power(x)) for x in whole]),
+        kept.name: kept.heads[""](power(padded)),
+    }
 
 
 def custom(source: str, n_samples: int, sample_rate: int) -> Representation:

@@ -29,19 +29,25 @@ class Study:
         sounds: Sounds in alphabetical order, shape (n, N), shorter ones followed by zeros.
         ratings: Symmetric matrix of dissimilarities, shape (n, n), divided by the largest.
         sample_rate: In Hz.
-        lengths: Lengths of the recordings in samples, the shortest and the longest.
+        recordings: The same sounds, whole and at their own levels.
     """
 
     name: str
     sounds: Tensor
     ratings: np.ndarray
     sample_rate: int
-    lengths: tuple[int, int]
+    recordings: tuple[np.ndarray, ...]
 
     @property
     def publication(self) -> str:
         """Publication that the study is part of."""
         return self.name.partition("_")[0]
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Lengths of the recordings in samples, the shortest and the longest."""
+        lengths = [len(x) for x in self.recordings]
+        return min(lengths), max(lengths)
 
     def digest(self) -> str:
         """Short hash of sounds and ratings, by which a kept result is known to be of the same data."""
@@ -113,8 +119,7 @@ def _read_study(folder: Path, name: str, n_samples: int, level: float) -> Study:
                 f"The first {n_samples:,} samples of {path} are silent; expected a sound to be compared."
             )
         row[: len(x)] = x * (level / size)
-    lengths = [len(x) for x, _ in recordings]
-    return Study(name, torch.from_numpy(sounds).float(), ratings, rate, (min(lengths), max(lengths)))
+    return Study(name, torch.from_numpy(sounds).float(), ratings, rate, tuple(x for x, _ in recordings))
 
 
 def _recording(path: Path) -> tuple[np.ndarray, int]:
