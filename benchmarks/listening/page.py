@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pnp.bench.report import table_lines
+from pnp._text import markdown_table
 
 from .agreement import interval, pooled
 from .choice import Choice, left_out, split_halves
@@ -125,7 +125,7 @@ def _data(content: dict[str, Any]) -> str:
         f"Mean dissimilarity ratings of {sounds} sounds in {len(studies)} studies from {publications} publications, "
         f"at {content['rate']:,} Hz. Each sound is cut to its first {settings['samples']:,} samples, brought to a root "
         f"mean square of {settings['level']:g}, and followed by zeros where it is shorter. Lengths differ within a "
-        "study where the table has a range.\n\n" + "\n".join(table_lines(["study", "sounds", "length"], rows))
+        "study where the table has a range.\n\n" + markdown_table(["study", "sounds", "length"], rows)
     )
 
 
@@ -178,7 +178,7 @@ def _main_table(
         ]
         for label, name in sorted(shown.items(), key=lambda item: scored.total(item[1]))
     ]
-    return "\n".join(table_lines(columns, rows))
+    return markdown_table(columns, rows)
 
 
 def _summary(scored: _Scored, content: dict[str, Any]) -> str:
@@ -218,7 +218,7 @@ def _grid(scored: _Scored, heads: dict[str, list[str]]) -> str:
     (names, *_) = (names for head, names in heads.items() if _is_scattering(head))
     scales = [_scale(name) if ", scale " in name else "none" for name in names]
     columns = ["T", "F", "J", "Q", "J_fr", "first order", "features", *scales, "cosine, best scale"]
-    return "\n".join(table_lines(columns, rows))
+    return markdown_table(columns, rows)
 
 
 def _reading(scored: _Scored, heads: dict[str, list[str]], recommended: str) -> str:
@@ -278,7 +278,7 @@ def _validation(scored: _Scored, heads: dict[str, list[str]]) -> dict[str, str]:
     )
     return {
         "candidates": str(len(candidates)),
-        "validation": "\n".join(table_lines(columns, rows)),
+        "validation": markdown_table(columns, rows),
         "validated": f"With one publication left out in turn, these were chosen: {chosen}.",
     }
 
@@ -300,7 +300,7 @@ def _loss(elsewhere: dict[str, Any]) -> str:
         if isinstance(table, dict)
         for label, one in table.items()
     ]
-    return "\n".join(table_lines(columns, rows))
+    return markdown_table(columns, rows)
 
 
 def _trade(elsewhere: dict[str, Any]) -> str:
