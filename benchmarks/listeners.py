@@ -152,12 +152,16 @@ def _map_name(settings: dict[str, Any], scale: float) -> str:
 def _code(settings: dict[str, Any], scale: float) -> str:
     """Constructor calls of the recommended map."""
     options = "\n".join(
-        f"        {name}={value!r}," for name, value in {**settings, "pad_mode": "zero"}.items()
+        f"        {name}={_literal(value)}," for name, value in {**settings, "pad_mode": "zero"}.items()
     )
     return (
         f"features = pnp.Features(\n    pnp.TimeFrequencyScattering(\n        shape={N_SAMPLES},  # at {RATE} Hz\n"
         f"{options}\n    ),\n    scale={scale:.0e},\n)"
     )
+
+
+def _literal(value: Any) -> str:
+    return json.dumps(value) if isinstance(value, str) else repr(value)
 
 
 def _measure_elsewhere(results: Results) -> None:
