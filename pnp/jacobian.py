@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule, check_synthesizer
-from pnp._torch.pushforward import along_axes, pushforward
+from pnp._torch.pushforward import along_axes, jvp, pushforward
 
 __all__ = ["value_and_jacobian"]
 
@@ -68,7 +68,7 @@ def sound_and_jacobian(
     if u.ndim != 2:
         raise ValueError(f"u must have shape (B, {len(space)}), got {tuple(u.shape)}")
     # θ_p depends on u_p alone, so one tangent along (1, ..., 1) holds every slope.
-    theta, slope = torch.func.jvp(space.from_unit, (u,), (torch.ones_like(u),))[:2]
+    theta, slope = jvp(space.from_unit, u, torch.ones_like(u))
     x, tangents = along_axes(synth, theta)
     dx = tangents * slope.unsqueeze(-1)
     if x.shape != (len(u), n_samples):

@@ -1,14 +1,35 @@
-"""Directional derivatives of batched functions, many directions at a time."""
+"""Directional derivatives: of one function along one direction, and of batched functions along many at a time."""
 
 from __future__ import annotations
 
+import threading
+import warnings
 from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["along_axes", "pushforward"]
+__all__ = ["along_axes", "jvp", "pushforward"]
+
+_lock = threading.Lock()
+_loaded = False
+
+
+def jvp(function: Callable[[Tensor], Tensor], point: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor]:
+    """Value of a function at a point and its derivative along one direction.
+
+    Args:
+        function: Map from tensors of the shape of `point` to tensors.
+        point: Where to differentiate.
+        tangent: Direction, of the shape of `point`.
+
+    Returns:
+        `function(point)` and its directional derivative, of the same shape.
+    """
+    _load_decompositions()
+    value, pushed = torch.func.jvp(function, (point,), (tangent,))[:2]
+    return value, pushed
 
 
 def pushforward(
@@ -26,8 +47,7 @@ def pushforward(
     """
 
     def push(tangent: Tensor) -> tuple[Tensor, Tensor]:
-        value, pushed = torch.func.jvp(function, (point,), (tangent,))[:2]
-        return value, pushed
+        return jvp(function, point, tangent)
 
     # The value does not depend on the direction: vmap computes it once and hands out P views. What a function draws
     # at random is drawn once as well, and does not vary with its argument.
@@ -54,3 +74,23 @@ def along_axes(
         return value, partial
     basis = torch.eye(point.shape[-1], dtype=point.dtype, device=point.device)
     return pushforward(function, point, basis.expand(len(point), -1, -1))
+
+
+def _load_decompositions() -> None:
+    """Let PyTorch prepare forward mode without its warning about itself.
+
+    The first dual tensor of a process, whatever the function, makes PyTorch import
+    `torch._decomp.decompositions_for_jvp`. That module calls `torch.jit.script`, which PyTorch 2.14 announces the
+    end of. Nobody who uses this package can act on it. The filter goes as soon as the import is done, so that a
+    user's own call of `torch.jit.script` still warns.
+    """
+    global _loaded
+    if _loaded or torch.compiler.is_compiling():
+        return
+    with _lock:  # filters belong to the process: two threads must not save and restore them at a time
+        if not _loaded:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message=r".torch\.jit\.script. is ")
+                zero = torch.zeros(())
+                torch.func.jvp(torch.neg, (zero,), (zero,))
+            _loaded = True

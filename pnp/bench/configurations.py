@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pnp import synths
+from pnp._torch.pushforward import jvp
 from pnp.features.scattering import TimeFrequencyScattering
 from pnp.synths.base import Synthesizer
 
@@ -53,7 +54,7 @@ class Configuration:
         """Synthesized sounds and their tangents with respect to scaled parameters, in float64."""
         synth = self.synthesizer()
         u = synth.space.sample(count, "uniform", seed)
-        theta, slope = torch.func.jvp(synth.space.from_unit, (u,), (torch.ones_like(u),))[:2]
+        theta, slope = jvp(synth.space.from_unit, u, torch.ones_like(u))
         x, tangents = synth.value_and_tangents(theta)
         return x, tangents * slope.unsqueeze(-1)
 

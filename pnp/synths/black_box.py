@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pnp._torch.concrete import is_concrete
+from pnp._torch.pushforward import jvp
 from pnp.errors import SynthesisError
 from pnp.parameters import ParameterSpace
 from pnp.synths.base import Synthesizer
@@ -232,7 +233,7 @@ class BlackBox(Synthesizer):
         weights = _derivative_weights(along - u[..., None])
         # The weights sum to 0 but for rounding: with the sound itself taken off, no change gives exactly 0.
         tangents = torch.einsum("bpi,bpin->bpn", weights, around - x[:, None, None])
-        slope = torch.func.jvp(self.space.from_unit, (u,), (torch.ones_like(u),))[1]
+        slope = jvp(self.space.from_unit, u, torch.ones_like(u))[1]
         return x.to(theta), (tangents / slope[..., None]).to(theta)
 
     def _check_smooth(self, x: Tensor, around: Tensor, theta: Tensor) -> None:

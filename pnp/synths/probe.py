@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule, check_synthesizer
-from pnp._torch.pushforward import along_axes
+from pnp._torch.pushforward import along_axes, jvp
 from pnp.parameters import ParameterSpace
 from pnp.synths.black_box import BlackBox
 
@@ -120,7 +120,7 @@ def _check_tangents(synth: SynthesizerModule, space: ParameterSpace, theta: Tens
             "torch.func supports, or wrap it in pnp.synths.BlackBox"
         ) from error
     # theta_p depends on u_p alone: one jvp along (1, ..., 1) gives every slope.
-    slope = torch.func.jvp(space.from_unit, (u,), (torch.ones_like(u),))[1]
+    slope = jvp(space.from_unit, u, torch.ones_like(u))[1]
     for column, name in enumerate(space.names):
         tangent = tangents[:, column].detach().double()
         if not bool(torch.isfinite(tangent).all()):
