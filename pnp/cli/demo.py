@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pnp.training.evaluate import Evaluation
     from pnp.training.train import TrainResult
 
-SUMMARY = "the whole story in about two minutes: a cache of chirps, its metric, two networks, a table"
+SUMMARY = "the whole story, small: a cache of chirps, its metric, two networks, a table"
 
 _LABELS = {"pnp": "PNP loss", "p": "P-loss"}
 
