@@ -3,11 +3,18 @@
 import random
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import jaxtyping
 import numpy as np
 import pytest
 import torch
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A warning in a helper of the tests is the suite's own, as `filterwarnings` in pyproject.toml has it for tests."""
+    for helper in Path(__file__).parent.glob("*.py"):
+        config.addinivalue_line("filterwarnings", rf"error:::{helper.stem}\b")
 
 
 @pytest.fixture(autouse=True)
