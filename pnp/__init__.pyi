@@ -17,8 +17,8 @@ from .losses.parameter import ParameterLoss as ParameterLoss
 from .losses.pnp import PNPLoss as PNPLoss
 from .losses.spectral import SpectralLoss as SpectralLoss
 from .losses.surrogate import SurrogateLoss as SurrogateLoss
-from .matching.match import MatchResult as MatchResult
 from .matching.match import match as match
+from .matching.result import MatchResult as MatchResult
 from .metric.field import MetricField as MetricField
 from .metric.riemannian import RiemannianMetric as RiemannianMetric
 from .metric.surrogate import DistanceSurrogate as DistanceSurrogate

@@ -16,13 +16,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp.matching.onset import find_onset
+
 __all__ = ["Recording", "fit_recording", "load_recording"]
 
 # Below the least significant bit of 16-bit samples there is nothing to match.
 _SILENCE = 10 ** (-90 / 20)
-# What lies this far below the peak, before a sound, counts as its leading silence.
-_ONSET, _LATEST_ONSET = 10 ** (-40 / 20), 10 ** (-20 / 20)
-_ABOVE_NOISE, _WINDOW, _TINY = 2.0, 0.005, 1e-300
+# A constant offset is estimated in pieces of this many seconds, and mentioned from this part of the peak on.
+_PIECE, _MENTIONED, _STILL = 0.05, 1e-3, 1e-6
 # A sinusoid at full scale, in 16 bits, stays on its highest value for two or three samples.
 _CLIPPED_LEVEL, _CLIPPED_RUN, _CLIPPED_RUNS = 0.98, 5, 3
 _SHORTEST, _LONGEST = 0.01, 600.0
@@ -56,8 +57,8 @@ class Recording:
 def load_recording(path: str | os.PathLike[str], *, allow_clipped: bool = False) -> Recording:
     """Read a sound file of any format, sampling rate and number of channels that libsndfile reads.
 
-    Channels are averaged. A file is clipped if one of its channels stays on its extreme value, near full
-    scale, for five samples or more, three times or more.
+    Channels are averaged, and a constant offset is removed. A file is clipped if one of its channels stays on its
+    extreme value, near full scale, for five samples or more, three times or more.
 
     Args:
         path: File: WAV, AIFF, FLAC, OGG, MP3 and others.
@@ -69,7 +70,8 @@ def load_recording(path: str | os.PathLike[str], *, allow_clipped: bool = False)
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not sound; or is empty, silent, clipped, shorter than 10 ms, longer than ten
-            minutes; or has NaN or infinite samples, or channels that cancel each other.
+            minutes; or is a constant offset alone; or has NaN or infinite samples, or channels that cancel each
+            other.
     """
     import soundfile
 
@@ -86,6 +88,11 @@ def load_recording(path: str | os.PathLike[str], *, allow_clipped: bool = False)
             if frames > _LONGEST * rate:
                 raise ValueError(_too_long(str(path), frames / rate))
             channels = file.read(dtype="float64", always_2d=True)
+    except TypeError as error:
+        # soundfile asks for the rate and format of samples that have no header.
+        raise ValueError(
+            f"{path} is taken for raw samples, whose sampling rate and format are not known; convert it to WAV first."
+        ) from error
     except soundfile.LibsndfileError as error:
         raise ValueError(
             f"{path} is not a sound file that libsndfile reads ({error.error_string}); expected WAV, AIFF, "
@@ -146,13 +153,24 @@ def as_recording(
             )
         notes.append("It is clipped.")
     mono = channels.mean(1)
-    if np.abs(mono).max() < 1e-3 * peak:
+    mixed = float(np.abs(mono).max())
+    if mixed < 1e-3 * peak:
         raise ValueError(
             f"{name} is silent once its {channels.shape[1]} channels are averaged: they cancel each other; "
             "likely cause: one of them has its polarity inverted."
         )
     if channels.shape[1] > 1:
         notes.append(f"Its {channels.shape[1]} channels were averaged.")
+    offset = _offset(mono, sample_rate)
+    mono = mono - offset
+    left = float(np.abs(mono).max())
+    if left < max(_SILENCE, 1e-3 * abs(offset)):
+        raise ValueError(
+            f"{name} is silent: it is a constant offset of {offset:.3g} and nothing else; likely cause: nothing was "
+            "connected to the input of the recording."
+        )
+    if abs(offset) > _MENTIONED * left:
+        notes.append(f"A constant offset of {offset:.3g} was removed.")
     return Recording(mono, float(sample_rate), name, tuple(notes))
 
 
@@ -207,66 +225,15 @@ def fit_recording(
     return torch.from_numpy(np.ascontiguousarray(x)), tuple(notes)
 
 
-def find_onset(x: np.ndarray, sample_rate: float) -> int:
-    """Where a sound begins: the first sample whose surroundings are loud enough.
+def _offset(mono: np.ndarray, sample_rate: float) -> float:
+    """Estimate a constant offset: the mean of pieces, each weighted by how still it is.
 
-    Loud enough is the root mean square over 5 ms that is 40 dB below its maximum; or twice what the quietest tenth
-    of the recording has, if there is noise, but no more than 20 dB below the maximum.
-
-    Args:
-        x: Sound, shape (n,).
-        sample_rate: Sampling rate in Hz.
-
-    Returns:
-        Number of the sample; 0 for silence.
+    The plain mean is wrong for a short sound, whose halves need not cancel; its quiet end, or beginning, tells.
     """
-    level = envelope(x, sample_rate)
-    threshold = min(
-        max(_ONSET, _ABOVE_NOISE * float(np.quantile(level, 0.1)) / max(level.max(), _TINY)), _LATEST_ONSET
-    )
-    # The smallest window that holds the onset ends at it, or half a window later.
-    reached = int((level >= threshold * level.max()).argmax()) if level.max() else 0
-    loud = np.abs(x[reached : reached + _window(sample_rate)])
-    return reached + int((loud >= threshold * level.max()).argmax()) if len(loud) else reached
-
-
-def find_lag(x: np.ndarray, y: np.ndarray, sample_rate: float) -> int:
-    """By how much x has to be delayed for its envelope to lie on that of y.
-
-    Args:
-        x: Sound, shape (n,).
-        y: Another one, shape (n,).
-        sample_rate: Sampling rate in Hz.
-
-    Returns:
-        Delay in samples at which the correlation of their envelopes is largest, negative if x comes too late.
-    """
-    from scipy.signal import correlate
-
-    correlation = correlate(envelope(y, sample_rate), envelope(x, sample_rate), mode="full", method="fft")
-    return int(correlation.argmax()) - (len(x) - 1)
-
-
-def envelope(x: np.ndarray, sample_rate: float) -> Float[np.ndarray, " n"]:
-    """Root mean square over 5 ms around each sample.
-
-    Args:
-        x: Sound, shape (n,).
-        sample_rate: Sampling rate in Hz.
-
-    Returns:
-        Envelope, shape (n,).
-    """
-    from scipy.ndimage import uniform_filter1d
-
-    power = uniform_filter1d(np.square(x, dtype=np.float64), _window(sample_rate), mode="constant")
-    # A running sum may come out below zero by rounding.
-    smooth: np.ndarray = np.sqrt(np.maximum(power, 0.0))
-    return smooth
-
-
-def _window(sample_rate: float) -> int:
-    return max(1, round(_WINDOW * sample_rate))
+    length = min(len(mono), max(1, round(_PIECE * sample_rate)))
+    pieces = mono[: len(mono) // length * length].reshape(-1, length)
+    weights = 1.0 / (pieces.var(1) + np.square(_STILL * np.abs(mono).max()))
+    return float((weights * pieces.mean(1)).sum() / weights.sum())
 
 
 def _resampled(x: np.ndarray, ratio: Fraction) -> np.ndarray:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from pnp._text import counted, percent, text_table
-from pnp.matching.match import MatchResult
+from pnp.matching.result import MatchResult
 from pnp.report.format import number, printable
 from pnp.training.evaluate import Evaluation
 
@@ -74,6 +74,8 @@ def match_as_text(result: MatchResult) -> str:
     lines += [f"  {name:<15}  {value}" for name, value in fields.items()]
     if result.notes:
         lines += ["", *result.notes]
+    if result.warnings:
+        lines += ["", *(f"Warning: {warning}" for warning in result.warnings)]
     return "\n".join(printable(line) for text in lines for line in text.splitlines() or [""])
 
 

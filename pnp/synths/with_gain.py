@@ -16,6 +16,8 @@ __all__ = ["WithGain"]
 class WithGain(nn.Module):
     """Synthesizer followed by an amplifier, whose gain is the last parameter.
 
+    It is named "gain" or, where that name is taken, "gain_2".
+
     The level at which a sound was recorded says nothing about the synthesizer's parameters. With the gain among
     the unknowns it is estimated with them, and what is learned of them is what does not depend on it.
 
@@ -25,7 +27,7 @@ class WithGain(nn.Module):
         high: Highest gain.
 
     Raises:
-        ValueError: If the gains are not 0 < low < high, or the synthesizer has a parameter named "gain".
+        ValueError: If the gains are not 0 < low < high.
 
     Example:
         >>> import pnp
@@ -37,7 +39,7 @@ class WithGain(nn.Module):
         super().__init__()
         synth = check_synthesizer(synth)
         self.synth = synth
-        self.space = ParameterSpace([*synth.space, Parameter("gain", low, high, "log")])
+        self.space = ParameterSpace([*synth.space, Parameter(_free_name(synth.space), low, high, "log")])
         self.sample_rate = synth.sample_rate
         self.n_samples = synth.n_samples
 
@@ -67,3 +69,9 @@ class WithGain(nn.Module):
         inner, gain = theta[:, :-1], theta[:, -1:]
         x, dx = along_axes(self.synth, inner)
         return gain * x, torch.cat([gain.unsqueeze(1) * dx, x.unsqueeze(1)], dim=1)
+
+
+def _free_name(space: ParameterSpace) -> str:
+    """Return a name for the gain that no parameter has."""
+    taken = space.column_names
+    return next(name for name in ("gain", *(f"gain_{i}" for i in range(2, len(taken) + 3))) if name not in taken)

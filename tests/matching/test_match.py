@@ -12,10 +12,11 @@ from commands import refused
 from toy import ToyFeatures, ToySynth
 
 import pnp
-from pnp.cli.main import EXIT_OK, main
+from pnp.cli.main import main
+from pnp.cli.outcome import EXIT_OK
 from pnp.features.standard import standard_features
-from pnp.matching.match import MatchResult
 from pnp.matching.recording import load_recording
+from pnp.matching.result import MatchResult
 from pnp.parameters import Parameter, ParameterSpace
 from pnp.training.encoder import Encoder
 
@@ -119,8 +120,11 @@ class HalfDeaf(ToySynth):
 def test_a_parameter_that_is_not_heard_is_said_to_be_unknown(tmp_path: Path) -> None:
     synth, phi = HalfDeaf(), ToyFeatures()
     pnp.precompute(synth, phi, tmp_path / "toy.h5", size=16, store=("S",), progress=False)
-    x = synth(torch.tensor([[200.0, 8.0, 0.5]]))[0]
+    with pnp.MetricCache(tmp_path / "toy.h5") as cache:
+        near = cache.u[3].clamp(-0.9, 0.9) + 0.02
+    x = synth(synth.space.from_unit(near[None]).float())[0]
     match = pnp.match(x, tmp_path / "toy.h5", synth=synth, features=phi, fit_gain=False, align=False)
+    assert float(match.u[0]) == pytest.approx(float(near[0]), abs=1e-2)
     f, _, idle = match.parameters
     assert math.isinf(idle.deviation)
     assert (idle.low, idle.high) == (0.0, 1.0)
@@ -138,6 +142,24 @@ def test_the_encoder_is_one_more_start(path: Path, sound: torch.Tensor) -> None:
         pnp.match(sound, path, encoder=other)
     with pytest.raises(ValueError, match="sounds at 1000 Hz; the cache is about sounds at"):
         pnp.match(sound, path, encoder=Encoder(SYNTH.space, 1000.0))
+
+
+def test_any_callable_is_an_encoder(path: Path, sound: torch.Tensor) -> None:
+    guess = U.float()[None] + 0.02
+    untrained = torch.nn.Sequential(torch.nn.Linear(2048, 3), torch.nn.Dropout(0.5), torch.nn.Tanh()).train()
+    for encoder in (lambda x: guess.expand(len(x), -1), untrained):
+        match = pnp.match(sound, path, encoder=encoder, starts=1, max_evaluations=3, align=False)
+        assert match.starts[1].origin == "encoder"
+        assert match.distance_encoder == match.starts[1].before
+    assert untrained.training
+    for output, message in (
+        (torch.zeros(1, 2), r"shape \(1, 3\).*; got \(1, 2\)"),
+        (guess * math.nan, "got NaN"),
+    ):
+        with pytest.raises(
+            ValueError, match=f"encoder must predict finite parameters of {message}|{message}"
+        ):
+            pnp.match(sound, path, encoder=lambda x, output=output: output)
 
 
 def test_what_is_saved_reads_back(found: MatchResult, tmp_path: Path) -> None:
@@ -169,7 +191,7 @@ def test_a_cache_that_cannot_serve_is_named(path: Path, sound: torch.Tensor, tmp
 
 
 def test_options_and_samples_that_make_no_sense_are_refused(path: Path, sound: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match="at least one start, got 0"):
+    with pytest.raises(ValueError, match="starts must be at least 1, got 0"):
         pnp.match(sound, path, starts=0)
     with pytest.raises(ValueError, match="silent"):
         pnp.match(torch.zeros(2048), path)
@@ -197,3 +219,136 @@ def test_the_command_line_names_bad_input(path: Path, tmp_path: Path, capsys) ->
     assert "not a sound file" in refused([*call, str(path)], capsys)
     assert "no cache at" in refused([*call, str(tmp_path / "none.h5")], capsys)
     assert "--cache" in refused(call[:2], capsys)
+
+
+# -- bad points, other explanations, and names ---------------------------------------------------------------
+
+
+class Walled(ToySynth):
+    """Toy that fails above a frequency: it raises, or makes NaN."""
+
+    def __init__(self, wall: float, trouble: str) -> None:
+        super().__init__()
+        self.wall, self.kind = wall, trouble
+
+    def forward(self, theta: torch.Tensor) -> torch.Tensor:
+        x = super().forward(theta)
+        if self.kind == "raises" and (theta[..., 0] > self.wall).any():
+            raise RuntimeError("no such note")
+        return torch.where(theta[..., :1] > self.wall, torch.nan, x) if self.kind == "nan" else x
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("toy") / "toy.h5"
+    pnp.precompute(ToySynth(), ToyFeatures(), out, size=32, store=("S",), progress=False)
+    return out
+
+
+@pytest.mark.parametrize("trouble", ["raises", "nan"])
+def test_a_synthesizer_that_fails_in_a_region_is_searched_elsewhere(
+    trouble: str, toy: Path, monkeypatch
+) -> None:
+    # The probes are sounds of the cache, which were made.
+    monkeypatch.setattr("pnp.matching.catalogue._PROBES", 1)
+    beyond = ToySynth()(torch.tensor([[330.0, 8.0]]))[0]
+    with pnp.MetricCache(toy) as cache:
+        first = float(cache.theta[cache.rows()[0], 0])
+    synth = Walled(max(300.0, first + 1.0), trouble)
+    match = pnp.match(
+        beyond, toy, synth=synth, features=ToyFeatures(), fit_gain=False, align=False, starts=16
+    )
+    failed = [start for start in match.starts if math.isinf(start.before)]
+    assert failed
+    assert len(failed) < len(match.starts)
+    assert f"The synthesizer failed at {len(failed)} of 16 starts." in match.warnings
+    assert match.theta[0] <= synth.wall
+    assert math.isfinite(match.distance_before)
+    stored = match.to_dict()["starts"]
+    assert sum(start["before"] is None for start in stored) == len(failed)
+    json.dumps(match.to_dict(), allow_nan=False)
+
+
+def test_a_synthesizer_that_fails_everywhere_says_how(toy: Path, monkeypatch) -> None:
+    sound = ToySynth()(torch.tensor([[330.0, 8.0]]))[0]
+    synth = Walled(0.0, "off")
+    problem_of = pnp.matching.match._problem
+
+    def broken_after_the_catalogue(*options):
+        problem = problem_of(*options)
+        synth.kind = "raises"
+        return problem
+
+    monkeypatch.setattr("pnp.matching.match._problem", broken_after_the_catalogue)
+    with pytest.raises(pnp.SynthesisError, match=r"at any of the 3 starts.*RuntimeError: no such note"):
+        pnp.match(sound, toy, synth=synth, features=ToyFeatures(), fit_gain=False, align=False, starts=3)
+
+
+class Amplified(ToySynth):
+    """Toy whose second parameter is called as the search calls its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.space = ParameterSpace([self.space["f"], Parameter("gain", 1.0, 20.0, unit="1/s")])
+
+
+def test_a_parameter_may_be_called_gain(tmp_path: Path) -> None:
+    synth, phi = Amplified(), ToyFeatures()
+    pnp.precompute(synth, phi, tmp_path / "toy.h5", size=32, store=("S",), progress=False)
+    x = synth(torch.tensor([[211.0, 7.0]]))[0]
+    match = pnp.match(0.3 * x, tmp_path / "toy.h5", synth=synth, features=phi, align=False)
+    assert [p.name for p in match.parameters] == ["f", "gain"]
+    assert match.theta.tolist() == pytest.approx([211.0, 7.0], rel=0.1)
+    assert match.gain == pytest.approx(0.3, rel=0.1)
+
+
+def test_a_local_minimum_is_doubted(tmp_path: Path) -> None:
+    synth, phi, truth = HalfDeaf(), ToyFeatures(), 200.0
+    pnp.precompute(synth, phi, tmp_path / "toy.h5", size=16, store=("S",), progress=False)
+    x = synth(torch.tensor([[truth, 8.0, 0.5]]))[0]
+    match = pnp.match(x, tmp_path / "toy.h5", synth=synth, features=phi, fit_gain=False, align=False)
+    # Eight starts end in the wrong valleys; an end that differs by the silent parameter alone is none of them.
+    assert abs(match.theta[0] / truth - 1) > 0.1
+    assert match.warnings[0].startswith("The starts disagree: 1 of 8 ended at other parameters")
+    assert match.warnings[1].startswith(
+        "The distance of the match is large: 21 % of the recording's features"
+    )
+    # Least squares next to the match know nothing of it; the spread of the starts does.
+    assert match.parameters[0].deviation > 0.1
+
+
+def test_an_exact_match_is_not_doubted(found: MatchResult) -> None:
+    assert found.warnings == ()
+
+
+def test_distances_before_and_after_belong_to_the_target_that_is_returned(path: Path) -> None:
+    late = SYNTH(SYNTH.space.from_unit(torch.tensor([[0.6, 0.5, 0.9]], dtype=torch.float64)))[0]
+    recorded = torch.cat([torch.zeros(300, dtype=late.dtype), late])
+    match = pnp.match(recorded, path, starts=4, max_evaluations=12, fit_gain=False)
+    # The recording was moved onto a first match, which shows in its starts.
+    assert "alignment" in [start.origin for start in match.starts]
+    phi = features()
+    target = phi(match.target[None].float())
+    for made, distance in ((match.nearest, match.distance_before), (match.sound, match.distance_after)):
+        assert float((phi(made[None].float()) - target).norm()) == pytest.approx(distance, rel=1e-3, abs=1e-4)
+    assert match.distance_before == min(s.before for s in match.starts if s.origin == "cache")
+    assert match.distance_after == min(s.after for s in match.starts)
+
+
+def test_a_single_evaluation_is_the_nearest_sound(
+    path: Path, sound: torch.Tensor, tmp_path: Path, capsys
+) -> None:
+    match = pnp.match(sound, path, max_evaluations=1, align=False, fit_gain=False)
+    assert match.distance_after == match.distance_before
+    soundfile.write(tmp_path / "chirp.wav", 0.5 * sound.numpy(), 1024, subtype="FLOAT")
+    call = [
+        "match",
+        str(tmp_path / "chirp.wav"),
+        "--cache",
+        str(path),
+        "--out",
+        str(tmp_path / "out"),
+        "--quiet",
+    ]
+    assert main([*call, "--max-evaluations", "1", "--keep-onset"]) == EXIT_OK
+    assert "8 starts, 8 evaluations" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pnp.errors import SynthesisError
 from pnp.matching.multistart import refine
 
 START = np.array([[-0.5, 0.5]])
@@ -62,8 +63,45 @@ def test_all_end_when_one_has_nothing_left_to_gain() -> None:
     assert "nothing left" in found[2].reason
 
 
-def test_no_start_and_a_start_without_a_residual_are_refused() -> None:
+def test_nothing_to_begin_with_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one start"):
         refine(rosenbrock, rosenbrock_jacobian, np.empty((0, 2)))
-    with pytest.raises(ValueError, match="not finite at the start"):
+    with pytest.raises(ValueError, match="at least one evaluation a start, got 0"):
+        refine(rosenbrock, rosenbrock_jacobian, START, max_evaluations=0)
+    with pytest.raises(SynthesisError, match="not finite at any of the 1 starts"):
         refine(lambda u: u * np.nan, rosenbrock_jacobian, START)
+
+
+def test_one_evaluation_is_that_of_the_start() -> None:
+    (found,) = refine(rosenbrock, rosenbrock_jacobian, START, max_evaluations=1)
+    assert found.evaluations == 1
+    assert found.u == pytest.approx(START[0])
+    assert found.reason == "stopped at its share of evaluations"
+
+
+def walled(u: np.ndarray) -> np.ndarray:
+    """A residual that does not exist beyond a wall."""
+    return rosenbrock(u) if u[0] < 0.3 else np.full(2, np.nan)
+
+
+def test_a_start_where_the_residual_does_not_exist_takes_no_other_along() -> None:
+    bad, good = refine(walled, rosenbrock_jacobian, np.array([[0.9, 0.5], [-0.5, 0.5]]), max_evaluations=200)
+    assert bad.distance == bad.distances[0] == np.inf
+    assert bad.evaluations == 1
+    assert bad.reason == "the synthesizer fails at the start"
+    # The valley leads through the wall: the search stops at it.
+    assert good.u[0] == pytest.approx(0.3, abs=0.02)
+    assert np.isfinite(good.distance)
+
+
+def test_a_point_without_a_derivative_ends_its_start_alone_and_keeps_the_best_point() -> None:
+    def jacobian(u: np.ndarray) -> np.ndarray:
+        return rosenbrock_jacobian(u) if u[0] < 0.0 else np.full((2, 2), np.nan)
+
+    (found,) = refine(rosenbrock, jacobian, START, max_evaluations=200)
+    assert found.reason == "came to a point without a derivative"
+    assert found.distance == pytest.approx(np.linalg.norm(rosenbrock(found.u)))
+    assert found.distance < found.distances[0]
+    ended, other = refine(rosenbrock, jacobian, np.array([[0.2, 0.5], [-0.5, 0.5]]), max_evaluations=200)
+    assert ended.reason == "came to a point without a derivative"
+    assert other.evaluations > ended.evaluations == 2

@@ -6,14 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from pnp.matching.recording import (
-    Recording,
-    as_recording,
-    find_lag,
-    find_onset,
-    fit_recording,
-    load_recording,
-)
+from pnp.matching.onset import find_lag
+from pnp.matching.recording import Recording, as_recording, fit_recording, load_recording
 
 RATE = 8000
 
@@ -60,6 +54,11 @@ def test_channels_are_averaged(tmp_path) -> None:
     assert read.notes == ("Its 2 channels were averaged.",)
 
 
+def raw(path: Path) -> Path:
+    path.write_bytes(tone().astype("<f4").tobytes())
+    return path
+
+
 def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
     text, empty = folder / "song.wav", folder / "empty.wav"
     text.write_text("la la la")
@@ -83,6 +82,18 @@ def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
         "NaN": (
             written(folder / "nan.wav", with_nan, subtype="FLOAT"),
             r"1 samples that are NaN .* at 0.1000 s",
+        ),
+        "a constant offset": (
+            written(folder / "dc.wav", np.full(RATE, 0.5)),
+            "a constant offset of 0.5 and nothing",
+        ),
+        "an offset with rounding": (
+            written(folder / "dither.wav", 0.25 + 1e-5 * np.random.default_rng(0).standard_normal(RATE)),
+            "a constant offset of 0.25 and nothing else",
+        ),
+        "raw samples": (
+            raw(folder / "sound.raw"),
+            "raw samples, whose sampling rate and format are not known",
         ),
         "cancelling": (written(folder / "phase.wav", np.stack([tone(), -tone()], 1)), "cancel each other"),
     }
@@ -143,12 +154,6 @@ def test_the_onset_is_moved_to_its_place(silence, level) -> None:
     assert np.array_equal(x.numpy()[:1400], expected[:1400])
 
 
-def test_the_onset_of_a_noisy_recording_is_that_of_the_sound() -> None:
-    noise = 0.01 * np.random.default_rng(0).standard_normal(8000)
-    noise[3000:5000] += np.exp(-np.arange(2000) / 300) * np.cos(0.3 * np.arange(2000))
-    assert abs(find_onset(noise, RATE) - 3000) < 40
-
-
 def test_a_long_recording_is_cut_with_a_fade_and_a_note() -> None:
     x, (note,) = fit_recording(Recording(tone(2.0), RATE), RATE, RATE)
     assert np.array_equal(x.numpy()[:7900], tone(2.0)[:7900])
@@ -162,8 +167,27 @@ def test_a_short_recording_is_padded_with_silence() -> None:
     assert notes == ()
 
 
-@pytest.mark.parametrize("delay", [-700, 0, 123])
-def test_the_lag_undoes_a_delay(delay) -> None:
-    x = np.zeros(4096)
-    x[1500:2500] = np.hanning(1000) * np.cos(0.7 * np.arange(1000))
-    assert find_lag(np.roll(x, delay), x, RATE) == -delay
+@pytest.mark.parametrize("offset", [0.05, -0.2])
+@pytest.mark.parametrize("seconds", [0.03, 0.5])
+def test_a_constant_offset_is_removed_and_mentioned(offset: float, seconds: float) -> None:
+    # A short, low sound, whose own mean is far from zero: what is left is the sound and not its mean.
+    t = np.arange(RATE) / RATE
+    struck = np.where(t > 0.1, np.exp(-(t - 0.1) / seconds) * np.sin(2 * np.pi * 40 * (t - 0.1)), 0.0)
+    assert abs(struck.mean()) > 1e-4
+    read = as_recording(struck + offset, RATE)
+    assert np.abs(read.samples - struck).max() < 2e-3
+    assert read.notes == (f"A constant offset of {offset:.3g} was removed.",)
+    clean = as_recording(struck, RATE)
+    assert np.abs(clean.samples - struck).max() < 2e-3
+
+
+def test_the_offset_of_a_sustained_sound_is_its_mean() -> None:
+    read = as_recording(tone() + 0.1, RATE)
+    assert np.abs(read.samples - tone()).max() < 1e-3
+
+
+def test_an_offset_moves_no_onset() -> None:
+    struck = np.exp(-np.arange(2000) / 300) * np.cos(0.3 * np.arange(2000))
+    late = np.concatenate([np.zeros(900), struck])
+    here, there = (fit_recording(as_recording(x, RATE), RATE, 1500, onset=50)[0] for x in (late, late + 0.1))
+    assert np.abs(here.numpy() - there.numpy())[:1400].max() < 1e-3

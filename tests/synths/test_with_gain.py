@@ -22,6 +22,6 @@ def test_its_jacobian_is_that_of_central_differences(inner) -> None:
         torch.testing.assert_close(J[..., p], (ends[0] - ends[1]) / 2e-5, rtol=1e-5, atol=1e-8)
 
 
-def test_a_synthesizer_with_a_gain_of_its_own_is_refused() -> None:
-    with pytest.raises(ValueError, match="gain"):
-        WithGain(WithGain(ToySynth(), 0.5, 2.0), 0.5, 2.0)
+def test_a_synthesizer_with_a_gain_of_its_own_keeps_its_name() -> None:
+    twice = WithGain(WithGain(WithGain(ToySynth(), 0.5, 2.0), 0.5, 2.0), 0.5, 2.0)
+    assert twice.space.names == ("f", "decay", "gain", "gain_2", "gain_3")

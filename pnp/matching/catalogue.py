@@ -1,0 +1,139 @@
+"""Catalogue of starts: the sounds of a cache with their features, and the usual level and onset of its synthesizer."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pnp._protocols import FeatureMap, SynthesizerLike
+from pnp.errors import CacheError
+from pnp.matching.onset import find_onset
+from pnp.store import MetricCache
+from pnp.store.fitting import check_fits
+
+__all__ = ["Catalogue"]
+
+# Sounds of the cache that are made to learn the synthesizer's usual level and onset.
+_PROBES = 32
+# Levels at which a recording is looked up: 3 dB apart, which is next to nothing after compression.
+_LEVEL_STEP, _MOST_LEVELS = math.sqrt(2.0), 12
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Sounds of a cache and habits of its synthesizer, before any recording is seen.
+
+    Attributes:
+        synth: Synthesizer.
+        features: Feature map.
+        rows: Rows of the cache that have a sound, shape (n,).
+        u: Parameters of these in units of the cube, shape (n, P).
+        S: Features of these, float32, shape (n, C).
+        low: Least norm of the synthesizer's sounds.
+        level: Median norm.
+        high: Largest norm.
+        onset: Median sample at which its sounds begin.
+    """
+
+    synth: SynthesizerLike
+    features: FeatureMap
+    rows: Tensor = field(repr=False)
+    u: Tensor = field(repr=False)
+    S: np.ndarray = field(repr=False)
+    low: float
+    level: float
+    high: float
+    onset: int
+
+    @classmethod
+    def from_cache(cls, cache: MetricCache, synth: SynthesizerLike, features: FeatureMap) -> Catalogue:
+        """Read the sounds of a cache and make some of them.
+
+        Args:
+            cache: Cache with features.
+            synth: Its synthesizer.
+            features: Its feature map.
+
+        Returns:
+            The catalogue.
+
+        Raises:
+            CacheError: If the cache keeps no features or has no finished sound.
+            ValueError: If cache, synthesizer and features do not fit each other.
+        """
+        check_fits(cache, synth, features)
+        if not synth.space.is_plain:
+            raise ValueError(
+                f"a match needs continuous parameters and nothing else; {type(synth).__name__} also has whole numbers, "
+                "choices or conditions"
+            )
+        rows = cache.rows()
+        if not len(rows):
+            raise CacheError(
+                f"{cache.path} has no finished sound to start from; run `pnp precompute` to its end."
+            )
+        if "S" not in cache.stored:
+            raise CacheError(
+                f"{cache.path} keeps no features to look a sound up in; precompute it again with "
+                "`--store features` or `--store jacobian`."
+            )
+        S = cache.features(rows).numpy().astype(np.float32)
+        probes = synth(cache.theta[rows[:_PROBES]].float()).double()
+        if not torch.isfinite(probes).all():
+            raise ValueError(
+                f"synthesizer {type(synth).__name__} makes NaN or infinite samples at sounds of {cache.path}"
+            )
+        norms = torch.linalg.vector_norm(probes, dim=-1)
+        norms = norms[norms > 0]
+        return cls(
+            synth,
+            features,
+            rows,
+            cache.u[rows],
+            S,
+            low=float(norms.min()),
+            level=float(norms.median()),
+            high=float(norms.max()),
+            onset=int(np.median([find_onset(probe, synth.sample_rate) for probe in probes.numpy()])),
+        )
+
+    def levels(self) -> Float[np.ndarray, " K"]:
+        """Return levels (norms of sounds) that the synthesizer's own sounds have, from low to high."""
+        count = 1 + math.ceil(math.log(self.high / self.low) / math.log(_LEVEL_STEP))
+        return np.geomspace(self.low, self.high, min(max(count, 1), _MOST_LEVELS))
+
+    def nearest(
+        self, queries: Float[np.ndarray, "K C"], levels: Float[np.ndarray, " K"], count: int
+    ) -> tuple[list[int], Float[np.ndarray, " n"]]:
+        """Look a recording up by its features at several levels.
+
+        Args:
+            queries: Features of the recording at each level, shape (K, C).
+            levels: The levels, shape (K,).
+            count: Most sounds to return.
+
+        Returns:
+            Places in `u` and `rows`, nearest first, and the level at which each is nearest.
+        """
+        from sklearn.neighbors import NearestNeighbors
+
+        count = min(count, len(self.rows))
+        search = NearestNeighbors(n_neighbors=min(4 * count, len(self.rows))).fit(self.S)
+        distances, places = search.kneighbors(queries.astype(np.float32))
+        # Soft sounds are close to each other: distances at different levels compare relative to what is at hand.
+        norms = np.maximum(np.linalg.norm(self.S, axis=1), np.finfo(np.float32).tiny)
+        best: dict[int, tuple[float, float]] = {}
+        for distance, place, level in zip(
+            (distances / norms[places]).ravel(),
+            places.ravel(),
+            np.repeat(levels, places.shape[1]),
+            strict=True,
+        ):
+            best[int(place)] = min(best.get(int(place), (math.inf, 0.0)), (float(distance), float(level)))
+        chosen = sorted(best, key=lambda place: best[place])[:count]
+        return chosen, np.array([best[place][1] for place in chosen])

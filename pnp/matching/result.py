@@ -1,0 +1,171 @@
+"""Result of matching one sound: parameters with their uncertainty, distances, starts and sounds."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pnp._files import write_atomically
+from pnp.metric.riemannian import RiemannianMetric
+
+__all__ = ["MatchResult", "ParameterEstimate", "Start"]
+
+
+@dataclass(frozen=True)
+class ParameterEstimate:
+    """One parameter of a match.
+
+    Attributes:
+        name: Name of the parameter.
+        value: Estimate, in `unit`.
+        unit: Physical unit.
+        low: Estimate minus one standard deviation, in `unit`, or the end of the range if that is nearer.
+        high: Estimate plus one standard deviation.
+        u: Estimate in units of the cube [-1, 1].
+        deviation: Standard deviation in units of the cube; infinite if the sound does not tell.
+        at_bound: Whether the estimate lies at an end of its range, beyond which the best match may be.
+    """
+
+    name: str
+    value: float
+    unit: str
+    low: float
+    high: float
+    u: float
+    deviation: float
+    at_bound: bool
+
+
+@dataclass(frozen=True)
+class Start:
+    """Outcome of one start of the search.
+
+    Attributes:
+        origin: "cache", "encoder", or "alignment" for an earlier match, before the recording was moved onto it.
+        row: Row of the cache; None for another origin.
+        before: Distance at the start; infinite if the synthesizer failed there.
+        after: Distance in the end.
+        theta: Parameters in the end, in physical units.
+        evaluations: Number of sounds that were synthesized and analysed.
+        reason: Why it ended.
+    """
+
+    origin: str
+    row: int | None
+    before: float
+    after: float
+    theta: tuple[float, ...]
+    evaluations: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class MatchResult:
+    """Result of matching one sound.
+
+    Distances are ‖Φ(a g(θ)) − Φ(x)‖ between features, at the level at which the comparison was made: that of
+    the synthesizer's own sounds if the gain a was estimated. All belong to the same x: the recording as it was
+    compared in the end.
+
+    Attributes:
+        parameters: Estimates of the P parameters.
+        gain: Estimated gain a, from the synthesizer's level to the recording's.
+        distance_before: Distance of the nearest sound of the cache, at the best gain.
+        distance_after: Distance of the match.
+        distance_encoder: Distance of the encoder's prediction, if one was given.
+        target_norm: ‖Φ(x)‖, to compare distances with.
+        starts: Starts of the search.
+        evaluations: Sounds that were synthesized and analysed, all starts together.
+        seconds: Time taken.
+        notes: What was done to the recording.
+        warnings: Reasons to doubt the match.
+        sample_rate: Sampling rate of the sounds in Hz.
+        metric: Metric M at the match; the last axis is the gain's if it was estimated.
+        target: The recording as it was compared, shape (N,).
+        sound: The match at the level of the recording, shape (N,).
+        nearest: The nearest sound of the cache at the level of the recording, shape (N,).
+    """
+
+    parameters: tuple[ParameterEstimate, ...]
+    gain: float
+    distance_before: float
+    distance_after: float
+    distance_encoder: float | None
+    target_norm: float
+    starts: tuple[Start, ...]
+    evaluations: int
+    seconds: float
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    sample_rate: float
+    metric: RiemannianMetric = field(repr=False, compare=False)
+    target: Tensor = field(repr=False, compare=False)
+    sound: Tensor = field(repr=False, compare=False)
+    nearest: Tensor = field(repr=False, compare=False)
+
+    @property
+    def theta(self) -> Float[Tensor, " P"]:
+        """Estimates in physical units, float64, shape (P,)."""
+        return torch.tensor([p.value for p in self.parameters], dtype=torch.float64)
+
+    @property
+    def u(self) -> Float[Tensor, " P"]:
+        """Estimates in units of the cube, float64, shape (P,)."""
+        return torch.tensor([p.u for p in self.parameters], dtype=torch.float64)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the sounds for JSON: None stands for infinity."""
+        arrays = ("metric", "target", "sound", "nearest")
+        # Not asdict of the whole, which would copy the sounds.
+        plain = {name: _finite(value) for name, value in self.__dict__.items() if name not in arrays}
+        plain["parameters"] = [_finite_items(asdict(p)) for p in self.parameters]
+        plain["starts"] = [_finite_items(asdict(start)) for start in self.starts]
+        plain["metric"] = self.metric.matrix.tolist()
+        return plain
+
+    def save(self, out: str | os.PathLike[str]) -> dict[str, Path]:
+        """Write the match: `match.wav`, `nearest.wav`, `target.wav`, `comparison.png` and `match.json`.
+
+        Args:
+            out: Directory, made if need be.
+
+        Returns:
+            Path of each file, by its name without ending; the JSON under "json".
+        """
+        import soundfile
+
+        from pnp.plots.sounds import sound_comparison
+
+        folder = Path(out)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = {}
+        for name, sound in (("match", self.sound), ("nearest", self.nearest), ("target", self.target)):
+            paths[name] = folder / f"{name}.wav"
+            # Floating point, so that no level is too high.
+            soundfile.write(paths[name], sound.numpy(), round(self.sample_rate), subtype="FLOAT")
+        paths["comparison"] = folder / "comparison.png"
+        sound_comparison(
+            {"recording": self.target, "nearest sound of the cache": self.nearest, "match": self.sound},
+            self.sample_rate,
+        ).savefig(paths["comparison"], dpi=120)
+        paths["json"] = folder / "match.json"
+        write_atomically(paths["json"], json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n")
+        return paths
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return None if value == math.inf else value
+
+
+def _finite_items(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: _finite(value) for name, value in values.items()}

@@ -1,0 +1,110 @@
+"""Uncertainty of a match: how well the sound determines its parameters, and what else would explain it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from pnp.matching.multistart import Refinement
+from pnp.metric.riemannian import RiemannianMetric
+
+__all__ = ["deviations", "doubts", "rivals"]
+
+# A direction of the cube in which the features change less than this, relative to the most audible one, is inaudible.
+_INAUDIBLE = 1e-6
+# An end elsewhere, further than this along a parameter, is another explanation if its distance is not much larger.
+_ELSEWHERE, _NOT_MUCH_LARGER = 0.05, 2.0
+# A residual of this part of the recording's features is a difference that one hears.
+_LARGE = 0.1
+
+
+def deviations(
+    metric: RiemannianMetric,
+    distance: float,
+    n_features: int,
+    others: Float[np.ndarray, "n P"],
+    u: np.ndarray,
+) -> Float[Tensor, " P"]:
+    """Return the standard deviation of each parameter of a match, in units of the cube.
+
+    The part next to the match is that of least squares, the square root of the diagonal of ‖r‖²/(C − P) M⁻¹, through
+    the spectrum: M is never inverted. The spread of other explanations adds to it.
+
+    Args:
+        metric: Metric at the match.
+        distance: Norm ‖r‖ of the residual there.
+        n_features: Number of features C.
+        others: Other explanations, see `rivals`, shape (n, P).
+        u: The match, shape (P,).
+
+    Returns:
+        Shape (P,); infinite for a parameter that is not heard.
+    """
+    variance = distance**2 / max(n_features - metric.n_parameters, 1)
+    sigma, vectors = metric.singular_values, metric.eigenvectors
+    heard = sigma > _INAUDIBLE * sigma.max()
+    inverse = torch.where(heard, 1.0 / sigma, 0.0)
+    near = variance * (vectors * inverse).square().sum(-1)
+    spread = np.square(others - u).sum(0) / (len(others) + 1)
+    return torch.where(_is_determined(metric), (near + torch.from_numpy(spread)).sqrt(), math.inf)
+
+
+def _is_determined(metric: RiemannianMetric) -> Bool[Tensor, " P"]:
+    """Tell which parameters are no part of an inaudible direction, in which they could be anything."""
+    sigma, vectors = metric.singular_values, metric.eigenvectors
+    inaudible = sigma <= _INAUDIBLE * sigma.max()
+    return (vectors.square() * inaudible).sum(-1) <= _INAUDIBLE
+
+
+def rivals(
+    ends: Sequence[Refinement], best: Refinement, metric: RiemannianMetric, n_parameters: int
+) -> list[Refinement]:
+    """Return the ends that would explain the sound about as well as the best one, with other audible parameters.
+
+    Args:
+        ends: Ends of all starts.
+        best: The best of them.
+        metric: Metric at the best.
+        n_parameters: Number of parameters that count: a gain after them does not.
+    """
+    audible = _is_determined(metric).numpy() & (np.arange(len(best.u)) < n_parameters)
+    return [
+        end
+        for end in ends
+        if end.distance <= _NOT_MUCH_LARGER * best.distance
+        and (np.abs(end.u - best.u)[audible] > _ELSEWHERE).any()
+    ]
+
+
+def doubts(
+    ends: Sequence[Refinement], best: Refinement, others: Sequence[Refinement], target_norm: float
+) -> tuple[str, ...]:
+    """Return reasons to doubt a match, in sentences.
+
+    Args:
+        ends: Ends of all starts.
+        best: The best of them.
+        others: Those with other parameters and a distance that is not much larger.
+        target_norm: Norm of the target's features.
+    """
+    found = []
+    failed = sum(not math.isfinite(end.distance) for end in ends)
+    if failed:
+        found.append(f"The synthesizer failed at {failed} of {len(ends)} starts.")
+    if others:
+        found.append(
+            f"The starts disagree: {len(others)} of {len(ends)} ended at other parameters, at less than twice the "
+            "distance. The match may be a local minimum; the uncertainty includes these ends. More starts may help."
+        )
+    share = best.distance / target_norm if target_norm else 0.0
+    if share > _LARGE:
+        found.append(
+            f"The distance of the match is large: {100 * share:.2g} % of the recording's features. Either the "
+            "synthesizer cannot make this sound, or the search missed it; the uncertainty covers neither."
+        )
+    return tuple(found)
