@@ -74,4 +74,6 @@ class WithGain(nn.Module):
 def _free_name(space: ParameterSpace) -> str:
     """Return a name for the gain that no parameter has."""
     taken = space.column_names
-    return next(name for name in ("gain", *(f"gain_{i}" for i in range(2, len(taken) + 3))) if name not in taken)
+    return next(
+        name for name in ("gain", *(f"gain_{i}" for i in range(2, len(taken) + 3))) if name not in taken
+    )
