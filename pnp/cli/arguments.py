@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import os
+from pathlib import Path
 from typing import Any
 
 # Sizes beyond these overflow or vanish when they are squared in single precision.
@@ -82,6 +83,23 @@ def key_value(text: str) -> tuple[str, Any]:
         raise argparse.ArgumentTypeError(f"the value of {key!r} is nested too deeply") from None
     except ValueError:
         return key, value
+
+
+def output_file(text: str) -> str:
+    """Take a path to write: a regular file, or nothing yet."""
+    path = Path(text)
+    if path.exists() and not path.is_file():
+        kind = "a folder" if path.is_dir() else "a pipe, a device or a socket"
+        raise argparse.ArgumentTypeError(f"expected a file to write, but {text!r} is {kind}")
+    return text
+
+
+def output_folder(text: str) -> str:
+    """Take a folder to write into: a folder, or nothing yet."""
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"expected a folder to write into, but {text!r} is a file")
+    return text
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:

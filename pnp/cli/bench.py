@@ -7,7 +7,7 @@ import os
 import shlex
 from pathlib import Path
 
-from pnp.cli.arguments import positive
+from pnp.cli.arguments import output_file, positive
 from pnp.cli.outcome import EXIT_OK, say
 
 SUMMARY = "speed and accuracy of the scattering transform, beside Kymatio's"
@@ -40,7 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="interpreter of an environment with Kymatio's development version, made by: python -m venv DIR && "
         'DIR/bin/pip install torch scrapl-loss "scipy<1.17" (the variable PNP_PEER_PYTHON, if not given)',
     )
-    parser.add_argument("--json", metavar="FILE", help="also write all numbers to this file")
+    parser.add_argument(
+        "--json", type=output_file, metavar="FILE", help="also write all numbers to this file"
+    )
     parser.add_argument(
         "--results",
         action="append",

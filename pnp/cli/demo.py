@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pnp.cli.arguments import add_jobs, add_seed, positive
+from pnp.cli.arguments import add_jobs, add_seed, output_folder, positive
 from pnp.cli.outcome import EXIT_OK, say
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ _SPLIT = (0.7, 0.1, 0.2)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--out", default="pnp-demo", metavar="DIR", help="where everything is put")
+    parser.add_argument(
+        "--out", type=output_folder, default="pnp-demo", metavar="DIR", help="where everything is put"
+    )
     parser.add_argument("--size", type=positive, default=200, metavar="N", help="number of sounds")
     parser.add_argument("--epochs", type=positive, default=40, metavar="N", help="passes over them")
     add_seed(parser, "seed of sounds, weights and their order")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pnp.cli.arguments import add_jobs, add_seed, positive
+from pnp.cli.arguments import add_jobs, add_seed, output_folder, positive
 from pnp.cli.outcome import EXIT_OK, say
 
 SUMMARY = "loss landscapes of chirps and ripples: multiscale spectrograms against JTFS, under time shifts"
@@ -13,7 +13,9 @@ SUMMARY = "loss landscapes of chirps and ripples: multiscale spectrograms agains
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--out", default="pnp-figures", metavar="DIR", help="where everything is put")
+    parser.add_argument(
+        "--out", type=output_folder, default="pnp-figures", metavar="DIR", help="where everything is put"
+    )
     parser.add_argument(
         "--only",
         action="append",

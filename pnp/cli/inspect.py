@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pnp.cli.arguments import add_json, count, positive_number
+from pnp.cli.arguments import add_json, count, output_file, output_folder, positive_number
 from pnp.cli.outcome import EXIT_OK, as_json, say, tell
 
 if TYPE_CHECKING:
@@ -36,7 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--all", action="store_true", help="all parameters, eigenvalues and matrices, beyond two screens"
     )
     add_json(parser)
-    parser.add_argument("--png", metavar="DIR", help="also draw the figures worth a look into this directory")
+    parser.add_argument(
+        "--png",
+        type=output_folder,
+        metavar="DIR",
+        help="also draw the figures worth a look into this directory",
+    )
     parser.add_argument(
         "--figures",
         nargs="+",
@@ -44,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="draw these instead: overview, eigenvalues, eigenvectors, mean-metric, correlation, ellipses-A-B or "
         "condition-A-B over parameters A and B",
     )
-    parser.add_argument("--html", metavar="FILE", help="also write a page with figures and sound")
+    parser.add_argument(
+        "--html", type=output_file, metavar="FILE", help="also write a page with figures and sound"
+    )
     parser.add_argument(
         "--sounds", type=count, default=3, metavar="N", help="settings to be listened to on the page"
     )

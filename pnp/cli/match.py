@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pnp.cli.arguments import add_json, positive
+from pnp.cli.arguments import add_json, output_folder, positive
 from pnp.cli.outcome import EXIT_OK, as_json, say, tell
 
 SUMMARY = "a recording in, synthesizer parameters and a resynthesis out"
@@ -16,7 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("sound", metavar="SOUND", help="file of any format that libsndfile reads")
     parser.add_argument("--cache", required=True, metavar="CACHE", help="cache of the synthesizer")
     parser.add_argument(
-        "--out", metavar="DIR", help="sounds, figure and JSON go here (NAME-match if not given)"
+        "--out",
+        type=output_folder,
+        metavar="DIR",
+        help="sounds, figure and JSON go here (NAME-match if not given)",
     )
     parser.add_argument(
         "--starts", type=positive, default=8, metavar="N", help="nearest sounds to start from"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from pnp.cli.arguments import output_file
 from pnp.cli.outcome import EXIT_OK, say
 
 SUMMARY = "shards of one design into one cache, without copying unless asked to"
@@ -12,7 +13,7 @@ SUMMARY = "shards of one design into one cache, without copying unless asked to"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("shards", nargs="+", metavar="SHARD", help="caches made with --shard, in any order")
-    parser.add_argument("--out", required=True, metavar="FILE", help="cache to make")
+    parser.add_argument("--out", type=output_file, required=True, metavar="FILE", help="cache to make")
     parser.add_argument("--copy", action="store_true", help="copy rows, so that the shards can be deleted")
 
 

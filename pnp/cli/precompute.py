@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pnp.cli.arguments import add_jobs, add_seed, key_value, positive, shard, sizes, support
+from pnp.cli.arguments import add_jobs, add_seed, key_value, output_file, positive, shard, sizes, support
 from pnp.cli.outcome import EXIT_FAILURES, EXIT_OK, say
 
 SUMMARY = "offline stage: features, Jacobian and metric of every sound of a design, into a cache that resumes"
@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N[,N...]",
         help="number of sounds; for --method grid also the points along each parameter",
     )
-    parser.add_argument("--out", metavar="FILE", help="cache to write (cache/NAME.h5 if not given)")
+    parser.add_argument(
+        "--out", type=output_file, metavar="FILE", help="cache to write (cache/NAME.h5 if not given)"
+    )
     parser.add_argument(
         "--method", default="sobol", choices=("sobol", "uniform", "lhs", "grid"), help="design of sounds"
     )

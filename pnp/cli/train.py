@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pnp.cli.arguments import add_seed, nonnegative_number, positive, positive_number
+from pnp.cli.arguments import add_seed, nonnegative_number, output_folder, positive, positive_number
 from pnp.cli.outcome import EXIT_OK, say
 
 SUMMARY = "a sound-matching encoder on the sounds of a cache"
@@ -38,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--damping-schedule", action="store_true", help="adapt the damping as Levenberg and Marquardt do"
     )
-    parser.add_argument("--out", metavar="DIR", help="checkpoints and log (runs/CACHE-LOSS if not given)")
+    parser.add_argument(
+        "--out", type=output_folder, metavar="DIR", help="checkpoints and log (runs/CACHE-LOSS if not given)"
+    )
     parser.add_argument(
         "--tensorboard", action="store_true", help="also log for TensorBoard into DIR/tensorboard"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from pnp.cli.arguments import add_seed, count
-from pnp.cli.outcome import EXIT_FAILURES, EXIT_OK, say
+from pnp.cli.outcome import EXIT_FAILURES, EXIT_OK, EXIT_USAGE, say, sentence_of, tell
 
 SUMMARY = "check every byte and every invariant of a cache"
 
@@ -24,10 +24,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check caches."""
+    """Check caches, each whatever the others are."""
+    codes = [_check(path, options) for path in options.caches]
+    return max(codes, key=(EXIT_OK, EXIT_FAILURES, EXIT_USAGE).index)
+
+
+def _check(path: str, options: argparse.Namespace) -> int:
     from pnp.offline.verify import verify
 
-    reports = [verify(path, recompute=options.recompute, seed=options.seed) for path in options.caches]
-    for report in reports:
-        say(str(report))
-    return EXIT_OK if all(report.ok for report in reports) else EXIT_FAILURES
+    try:
+        report = verify(path, recompute=options.recompute, seed=options.seed)
+    except Exception as error:
+        sentence = sentence_of(error)
+        if sentence is None or options.traceback:
+            raise
+        tell(f"pnp verify: error: {sentence}")
+        return EXIT_USAGE
+    say(str(report))
+    return EXIT_OK if report.ok else EXIT_FAILURES

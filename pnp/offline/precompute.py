@@ -21,7 +21,7 @@ from pnp._torch.device import usable_device
 from pnp.offline.design import design_points, draw_folds, shard_rows
 from pnp.offline.summary import PrecomputeSummary, summarize
 from pnp.offline.trial import first_sound, probe_where_it_sounds
-from pnp.offline.workers import BACKENDS, Task, computed_blocks
+from pnp.offline.workers import Task, check_backend, computed_blocks
 from pnp.store import CacheHeader, CacheWriter
 from pnp.store.provenance import describe, library_versions
 from pnp.store.schema import DTYPES, stored_columns
@@ -194,8 +194,7 @@ def _check_arguments(
         raise ValueError(f"block must be at least 1, got {block}")
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(map(repr, DTYPES))}, got {dtype!r}")
-    if backend not in BACKENDS:
-        raise ValueError(f"backend must be one of {', '.join(map(repr, BACKENDS))}, got {backend!r}")
+    check_backend(backend)
     if torch.device(device).type != "cpu" and jobs > 1:
         raise ValueError(f"on device {device!r} use jobs=1, got {jobs}: processes would compete for it")
     usable_device(device)

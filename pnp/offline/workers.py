@@ -24,11 +24,11 @@ from torch import nn
 from pnp.errors import SynthesisError
 from pnp.offline.block import compute_block
 
-__all__ = ["BACKENDS", "Task", "computed_blocks"]
+__all__ = ["Task", "check_backend", "computed_blocks"]
 
 _log = logging.getLogger(__name__)
 
-BACKENDS = ("loky", "dask")
+_BACKENDS = ("loky", "dask")
 
 Block = dict[str, np.ndarray]
 _Run = Callable[[list[int], set[int]], Iterator[tuple[int, Block]]]
@@ -59,6 +59,27 @@ class Task:
     def points(self, number: int) -> np.ndarray:
         """Return the scaled parameters of a block."""
         return self.u[number * self.block : (number + 1) * self.block]
+
+
+def check_backend(backend: str) -> None:
+    """Check that there is such a backend.
+
+    Args:
+        backend: "loky" or "dask".
+
+    Raises:
+        ImportError: If Dask is asked for and not installed.
+        ValueError: If the backend is unknown.
+    """
+    if backend not in _BACKENDS:
+        raise ValueError(f"backend must be one of {', '.join(map(repr, _BACKENDS))}, got {backend!r}")
+    if backend == "dask":
+        try:
+            import distributed  # noqa: F401
+        except ImportError as error:
+            raise ImportError(
+                "The backend 'dask' needs Dask; install it with `pip install pnp-metric[dask]`."
+            ) from error
 
 
 def computed_blocks(

@@ -31,12 +31,15 @@ _Shard = tuple[Path, CacheHeader]
 
 
 def merge(
-    paths: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str], *, copy: bool = False
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    copy: bool = False,
 ) -> CacheHeader:
     """Join the shards of one design into one cache.
 
     Args:
-        paths: Shards, in any order; together they must hold the whole design, each row once.
+        paths: Shards, in any order, or the one there is; together they must hold the whole design, each row once.
         out: The cache to make.
         copy: Copy all rows into one standalone file, with the bytes of a run without shards, compressed if
             the shards are. Otherwise `out` is a small file of HDF5 virtual datasets, which refer to the
@@ -52,6 +55,7 @@ def merge(
         CacheCorrupt: If a shard is damaged.
     """
     out = Path(out)
+    paths = [paths] if isinstance(paths, (str, os.PathLike)) else paths
     if not paths:
         raise ValueError("merge needs at least one shard, got none")
     if out.exists():

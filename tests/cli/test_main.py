@@ -16,7 +16,7 @@ from commands import refused
 
 import pnp
 from pnp.cli.main import VERBS, build_parser, main
-from pnp.cli.outcome import EXIT_FAILURES, EXIT_INTERRUPTED, EXIT_OK
+from pnp.cli.outcome import EXIT_FAILURES, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE
 
 SMALL = ["--synth", "chirp", "--synth-option", "n_samples=2048", "--J", "7", "--jobs", "1", "--quiet"]
 
@@ -333,3 +333,114 @@ def test_a_schedule_of_damping_begins_where_it_is_told_to(cache: Path, tmp_path:
     assert main([*argv, "--damping", "123"]) == EXIT_OK
     header, line = (run / "log.csv").read_text().splitlines()
     assert dict(zip(header.split(","), line.split(","), strict=True))["damping"] == "123.0"
+
+
+# -- bad input -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("module", "argv", "extra"),
+    [
+        ("auraloss", ["train", "CACHE", "--loss", "multiscale", "--out", "run"], "train"),
+        ("torch.utils.tensorboard", ["train", "CACHE", "--tensorboard", "--out", "run"], "train"),
+        ("distributed", ["precompute", *SMALL, "--size", "4", "--out", "c.h5", "--backend", "dask"], "dask"),
+    ],
+)
+def test_a_missing_extra_is_named(module, argv, extra, cache: Path, tmp_path, capsys, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(sys.modules, module, None)
+    message = refused([str(cache) if part == "CACHE" else part for part in argv], capsys)
+    assert f"pip install pnp-metric[{extra}]" in message
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [("--reach", "1e-200"), ("--learning-rate", "nan"), ("--time-budget", "-1"), ("--damping", "inf")],
+)
+def test_a_number_out_of_range_is_answered_with_the_name_of_its_option(option, text, capsys) -> None:
+    message = refused(["train", "nowhere.h5", option, text], capsys)
+    assert f"argument {option}: expected a" in message
+    assert f"got '{text}'" in message
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["precompute", "--synth", "chirp", "--size", "4", "--out"],
+        ["merge", "a.h5", "--out"],
+        ["inspect", "a.h5", "--html"],
+        ["bench", "--json"],
+        ["train", "a.h5", "--out"],
+        ["match", "a.wav", "--cache", "a.h5", "--out"],
+        ["inspect", "a.h5", "--png"],
+    ],
+)
+def test_a_pipe_is_no_place_for_results(argv, tmp_path, capsys) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert re.search(
+        rf"argument {argv[-1]}: expected a .* but '.*pipe' is a", refused([*argv, str(pipe)], capsys)
+    )
+
+
+def test_a_folder_is_no_file_to_write(tmp_path, capsys) -> None:
+    assert f"'{tmp_path}' is a folder" in refused(["merge", "a.h5", "--out", str(tmp_path)], capsys)
+
+
+def test_more_sounds_than_memory_holds_are_a_sentence(tmp_path, capsys) -> None:
+    argv = ["precompute", "--synth", "chirp", "--synth-option", "n_samples=1000000000000", "--size", "4"]
+    assert "memory" in refused([*argv, "--J", "7", "--quiet", "--out", str(tmp_path / "c.h5")], capsys)
+
+
+@pytest.mark.parametrize(
+    "order", [("bad", "good"), ("good", "bad"), ("missing", "good"), ("damaged", "good")]
+)
+def test_every_cache_is_verified_whatever_the_others_are(order, cache: Path, tmp_path, capsys) -> None:
+    (tmp_path / "bad.h5").write_bytes(b"no cache")
+    content = bytearray(cache.read_bytes())
+    with pnp.MetricCache(cache) as opened:
+        row = opened.features(7).numpy().tobytes()
+    content[content.index(row) + 5] ^= 1
+    (tmp_path / "damaged.h5").write_bytes(content)
+    shutil.copy(cache, tmp_path / "good.h5")
+    code = main(["verify", *(str(tmp_path / f"{name}.h5") for name in order)])
+    out, error = capsys.readouterr()
+    assert code == (EXIT_FAILURES if "damaged" in order else EXIT_USAGE)
+    assert re.search(r"good\.h5.*intact", out)
+    for name in set(order) - {"good"}:
+        assert f"{name}.h5" in (out if name == "damaged" else error)
+
+
+def test_no_escape_sequence_of_a_cache_reaches_the_terminal(tmp_path, capsys) -> None:
+    from toy import ToyFeatures, ToySynth
+
+    synth = ToySynth()
+    synth.space = pnp.ParameterSpace(
+        [pnp.Parameter("f", 100.0, 400.0, unit="\x1b]0;x\x07Hz"), synth.space["decay"]]
+    )
+    path = tmp_path / "t\x1b[2Joy.h5"
+    pnp.precompute(synth, ToyFeatures(), path, size=4, progress=False)
+    for argv in (
+        ["inspect", str(path)],
+        ["inspect", str(path), "--json"],
+        ["verify", str(path)],
+        ["train", str(path)],
+    ):
+        main([*argv, "--quiet"])
+        out, error = capsys.readouterr()
+        assert out + error
+        assert not set(out + error) & {"\x1b", "\x07", "\x9b", "\r"}
+        if "--json" in argv:
+            assert json.loads(out)["parameters"][0]["unit"] == "\x1b]0;x\x07Hz"
+
+
+def test_an_interruption_after_the_last_line_is_silent() -> None:
+    code = (
+        "import os, signal, sys; from pnp.cli.main import main; sys.argv = ['pnp', 'verify', 'nowhere.h5']\n"
+        "code = main(); os.kill(os.getpid(), signal.SIGINT); sys.exit(code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == EXIT_USAGE
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -114,3 +114,9 @@ def test_shards_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CacheError, match=r"part1\.h5 has 1 blocks still to be computed"):
         merge(parts, tmp_path / "merged.h5")
     assert not (tmp_path / "merged.h5").exists()
+
+
+def test_one_path_is_one_path(tmp_path: Path) -> None:
+    (part,) = shards(tmp_path, 1)
+    merge(str(part), tmp_path / "merged.h5")
+    assert len(MetricCache(tmp_path / "merged.h5")) == len(MetricCache(part))
