@@ -3,9 +3,11 @@
 
     python benchmarks/losses.py --json benchmarks/results/losses.json --docs docs [--peer DIR/bin/python]
 
-Two tables. At a large batch, the losses that do not synthesize: the loss alone (forward, and backward to the
-prediction), and the whole optimizer step of the package's encoder with it. At a small batch, all of them. Runs are
-interleaved; medians, with the least and the most. `--results FILE` measures nothing and writes the page.
+Three tables. At a large batch and at a small one, the losses that do not synthesize: the loss alone (forward, and
+backward to the prediction), and the whole optimizer step of the package's encoder with it. At a small batch, all of
+them. Runs are interleaved; medians, with the least and the most, of seconds of the process, which are those of the wall
+clock where nothing else runs. `--results FILE` measures nothing and writes the page; `--keep FILE` measures the losses
+that do not synthesize and takes the others from an earlier run.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -93,10 +96,10 @@ def interleaved(runs: dict[str, Step], rounds: int, calls: int) -> dict[str, dic
     for _ in range(rounds):
         for name, run in runs.items():
             run()
-            started = time.perf_counter()
+            started = time.process_time()
             for _ in range(calls):
                 run()
-            times[name].append((time.perf_counter() - started) / calls)
+            times[name].append((time.process_time() - started) / calls)
     return {name: summary(values) for name, values in times.items()}
 
 
@@ -105,13 +108,13 @@ def summary(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
 
 
-def measure_cheap(size: int, rounds: int) -> dict[str, Any]:
-    """Losses that do not synthesize."""
+def measure_cheap(size: int, rounds: int, steps: int) -> dict[str, Any]:
+    """Losses that do not synthesize, with so many optimizer steps of each."""
     batch = Batch(size)
     losses = cheap_losses(batch)
     # In every call the cache holds what the call before used: what a small loss costs in a loop of its own.
     alone = interleaved({name: partial(batch.alone, loss) for name, loss in losses.items()}, 20 * rounds, 20)
-    step = interleaved({name: partial(batch.step, loss) for name, loss in losses.items()}, rounds, 1)
+    step = interleaved({name: partial(batch.step, loss) for name, loss in losses.items()}, steps, 1)
     return {"batch": size, "alone": alone, "step": step}
 
 
@@ -195,35 +198,25 @@ def _kymatio(settings: dict[str, Any], n_samples: int) -> dict[str, Any]:
 def as_markdown(results: dict[str, Any]) -> str:
     """The page."""
     cheap, every, place = results["cheap"], results["all"], results["environment"]
-    base, base_step = (cheap[key]["mean squared error"]["median"] for key in ("alone", "step"))
+    earlier = results.get("earlier")
     lines = [
         "# Cost of the losses",
         "",
         f"Made by this command; do not edit, run it again: `{results['command']}`",
         f"at commit {results['commit']}, {results['date']}.",
         "",
-        f"## Losses that do not synthesize, batch of {cheap['batch']}",
+        "## Losses that do not synthesize",
         "",
-        "| | loss alone, µs | times MSE | optimizer step, ms | times MSE's |",
-        "|---|---:|---:|---:|---:|",
-    ]
-    for name, alone in cheap["alone"].items():
-        step = cheap["step"][name]
-        lines.append(
-            f"| {name} | {_range(alone, 1e6, 0)} | {alone['median'] / base:.2f} | {_range(step, 1e3, 1)} | "
-            f"{step['median'] / base_step:.3f} |"
-        )
-    alone_ratio = cheap["alone"]["PNP"]["median"] / base
-    step_ratio = cheap["step"]["PNP"]["median"] / base_step
-    extra = cheap["alone"]["PNP"]["median"] - base
-    lines += [
+        *_cheap_table(cheap),
+        "",
+        *_cheap_table(results["small"]),
         "",
         "*Loss alone* is the call and the gradient with respect to the prediction, nothing else; *optimizer step* is",
         "the forward pass of the package's encoder on stored spectrograms, the loss, the backward pass and AdamW.",
-        f"PNP loss costs {alone_ratio:.1f} times mean squared error by itself, {1e6 * extra:.0f} µs more,",
-        f"and an optimizer step with it {step_ratio:.3f} times one with mean squared error. Either loss is so small",
-        "that most of what is measured is how long PyTorch and Python take to call it and to record it for the",
-        "derivative. PNP loss is one operation here, compiled by Numba; `PNP_NO_NUMBA=1` measures it in PyTorch's own.",
+        f"An optimizer step with PNP loss costs {_ratio(cheap):.3f} times one with mean squared error at a batch of",
+        f"{cheap['batch']}, and {_ratio(results['small']):.3f} times at a batch of {results['small']['batch']}, where",
+        "a step is as short as it gets. Either loss is so small that most of what is measured is how long PyTorch and",
+        "Python take to call it and to record it for the derivative.",
         "",
         f"## All losses, batch of {every['batch']}",
         "",
@@ -237,9 +230,14 @@ def as_markdown(results: dict[str, Any]) -> str:
         lines.append(f"| {name} | {_range(alone, 1e3, digits)} | {alone['median'] / base:.0f} | {step} |")
     lines += [
         "",
-        "Chirps of 32768 samples; JTFS as in `pnp.setups.scattering_settings`; the multiscale STFT has auraloss's",
-        "resolutions. Losses that synthesize do so for the prediction and, without stored targets, for the truth.",
+        "Chirps of 32768 samples; JTFS as in `pnp.features.standard.scattering_settings`; the multiscale STFT has",
+        "auraloss's resolutions. Losses that synthesize do so for the prediction and, without stored targets, for the",
+        "truth.",
     ]
+    if earlier:
+        lines.append(
+            f"Losses that synthesize were measured at commit {earlier['commit']}, {earlier['date']}."
+        )
     if every["scrapl"]:
         scrapl = every["scrapl"]
         lines += [
@@ -255,6 +253,27 @@ def as_markdown(results: dict[str, Any]) -> str:
         f"before it began; {', '.join(f'{name} {version}' for name, version in place['versions'].items())}.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _cheap_table(results: dict[str, Any]) -> list[str]:
+    base, base_step = (results[key]["mean squared error"]["median"] for key in ("alone", "step"))
+    lines = [
+        f"| batch of {results['batch']} | loss alone, µs | times MSE | optimizer step, ms | times MSE's |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, alone in results["alone"].items():
+        step = results["step"][name]
+        lines.append(
+            f"| {name} | {_range(alone, 1e6, 0)} | {alone['median'] / base:.2f} | {_range(step, 1e3, 1)} | "
+            f"{step['median'] / base_step:.3f} |"
+        )
+    return lines
+
+
+def _ratio(results: dict[str, Any]) -> float:
+    step = results["step"]
+    ratio: float = step["PNP"]["median"] / step["mean squared error"]["median"]
+    return ratio
 
 
 def _range(value: dict[str, float], unit: float, digits: int) -> str:
@@ -274,6 +293,7 @@ def main() -> None:
     parser.add_argument("--peer", help="interpreter of an environment with scrapl-loss")
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     parser.add_argument("--results", type=Path, help="measure nothing, read these numbers")
+    parser.add_argument("--keep", type=Path, help="earlier numbers, for the losses that synthesize")
     parser.add_argument("--docs", type=Path, help="where to write losses-cost.md")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -286,9 +306,17 @@ def main() -> None:
             "commit": commit(),
             "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
             "environment": environment(),
-            "cheap": measure_cheap(options.large_batch, options.rounds),
-            "all": measure_all(options.batch, options.rounds, options.peer),
+            "cheap": measure_cheap(options.large_batch, options.rounds, options.rounds),
+            "small": measure_cheap(options.batch, options.rounds, 60 * options.rounds),
         }
+        if options.keep:
+            kept = json.loads(options.keep.read_text())
+            results["all"] = kept["all"]
+            results["earlier"] = kept.get("earlier", {name: kept[name] for name in ("commit", "date")})
+            for key, name in product(("alone", "step"), ("P", "PNP")):
+                results["all"][key][name] = results["small"][key][name]
+        else:
+            results["all"] = measure_all(options.batch, options.rounds, options.peer)
         if options.json:
             options.json.write_text(json.dumps(results, indent=1) + "\n")
     page = as_markdown(results)
@@ -301,6 +329,7 @@ def _given(options: argparse.Namespace) -> list[str]:
     return [
         *("--large-batch", str(options.large_batch), "--batch", str(options.batch)),
         *("--rounds", str(options.rounds), "--threads", str(options.threads)),
+        *(["--keep", str(options.keep)] if options.keep else []),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Whether a device can be used."""
+"""Check of a device before anything is put on it."""
 
 from __future__ import annotations
 

@@ -232,7 +232,7 @@ class MetricField:
 
 @dataclass(frozen=True)
 class FieldErrors:
-    """How far an interpolated metric is from the true one at points that it did not see, medians over points.
+    """Errors of an interpolated metric at points that it did not see, medians over points.
 
     Attributes:
         method: How it was interpolated.

@@ -166,7 +166,7 @@ class RiemannianMetric:
     @cached_property
     @ordinary()
     def valid(self) -> Bool[Tensor, "*batch"]:
-        """Whether there is a metric at each point, shape (*batch)."""
+        """True where there is a metric, shape (*batch)."""
         return ~torch.isnan(self.factor[..., 0, 0])
 
     def __len__(self) -> int:

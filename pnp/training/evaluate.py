@@ -1,18 +1,19 @@
-"""How well an encoder matches held-out sounds: in parameters, and by ear."""
+"""Errors of an encoder on held-out sounds: in parameters, and by ear."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp._torch.device import usable_device
-from pnp._torch.modes import full_precision
+from pnp._torch.modes import at_least_single, full_precision
 from pnp.errors import CacheError
 from pnp.store.fitting import check_fits
 from pnp.training.encoder import Encoder
@@ -75,7 +76,7 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    encoder: Encoder,
+    encoder: Encoder | Callable[[Tensor], Tensor],
     cache: CacheLike,
     synth: SynthesizerLike,
     *,
@@ -89,7 +90,8 @@ def evaluate(
     """Evaluate an encoder on one fold of a cache.
 
     Args:
-        encoder: Encoder, as `train` or `load_encoder` returns it; moved to `device`.
+        encoder: Encoder, as `train` or `load_encoder` returns it; or any callable from sounds (B, N) to scaled
+            parameters (B, P). A module is moved to `device` and put into evaluation mode.
         cache: Sounds and folds.
         synth: The synthesizer that the cache was made with.
         features: Features Φ that the cache was made with, for distances between sounds; None to leave them
@@ -116,12 +118,22 @@ def evaluate(
     if not len(rows):
         raise ValueError(f"The {fold} fold of {cache.path} has no sound with a metric to evaluate on.")
     check_fits(cache, synth, features)
-    encoder.check_fits(cache.space, float(synth.sample_rate), str(cache.path))
-    encoder = encoder.to(device).eval()
-    if spectrograms is None:
-        spectrograms = Spectrograms(encoder.front_end, synth, cache.theta, rows, device, progress=progress)
-    spectrograms.check_serve(encoder.front_end, rows)
-    u_hat = torch.cat([encoder.body(spectrograms(chunk)).cpu() for chunk in torch.split(rows, _CHUNK)])
+    if isinstance(encoder, nn.Module):
+        encoder = encoder.to(device).eval()
+    if isinstance(encoder, Encoder):
+        encoder.check_fits(cache.space, float(synth.sample_rate), str(cache.path))
+        if spectrograms is None:
+            spectrograms = Spectrograms(
+                encoder.front_end, synth, cache.theta, rows, device, progress=progress
+            )
+        spectrograms.check_serve(encoder.front_end, rows)
+        u_hat = torch.cat([encoder.body(spectrograms(chunk)).cpu() for chunk in torch.split(rows, _CHUNK)])
+    elif spectrograms is not None:
+        raise ValueError(
+            "Spectrograms are the input of this package's Encoder; another network hears the sounds."
+        )
+    else:
+        u_hat = _answers(encoder, synth, cache.theta[rows], len(cache.space), device)
     bad = ~torch.isfinite(u_hat).all(-1)
     if bad.any():
         raise FloatingPointError(
@@ -155,6 +167,27 @@ def evaluate(
         u_hat=u_hat,
         feature_distances=distances,
     )
+
+
+def _answers(
+    network: Callable[[Tensor], Tensor],
+    synth: SynthesizerLike,
+    theta: Tensor,
+    n_parameters: int,
+    device: torch.device,
+) -> Tensor:
+    """Predictions of any network from the sounds themselves, shape (n, P)."""
+    answers = []
+    for chunk in torch.split(theta.float(), _CHUNK):
+        answer = network(synth(chunk.to(device)))
+        if not isinstance(answer, Tensor) or answer.shape != (len(chunk), n_parameters):
+            got = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
+            raise ValueError(
+                f"The network must map sounds (B, N) to scaled parameters (B, P) = {(len(chunk), n_parameters)}; "
+                f"got {got}."
+            )
+        answers.append(at_least_single(answer).cpu())
+    return torch.cat(answers)
 
 
 def _target_features(

@@ -41,7 +41,7 @@ class LearningRate:
 
     @property
     def converged(self) -> bool:
-        """Whether the rate is too low to gain anything."""
+        """True where the rate is too low to gain anything."""
         return self._rate < _LEAST * self.initial
 
     def set(self, fraction: float) -> None:

@@ -69,7 +69,7 @@ class Spectrograms:
 
     @torch.no_grad()
     def derived(self, function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor] | None:
-        """What a function makes of each spectrogram, computed once, as a function of rows; None if none is kept."""
+        """Apply a function to each spectrogram once; return results as a function of rows, or None if none is kept."""
         if self._kept is None:
             return None
         made = torch.cat([function(part) for part in torch.split(self._kept, _CHUNK)])

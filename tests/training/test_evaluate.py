@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 from task import SMALL, Energies, MemoryCache, Tones
+from torch import nn
 
 from pnp.training.encoder import Encoder
 from pnp.training.evaluate import evaluate
@@ -148,3 +149,16 @@ def test_the_first_sounds_of_a_fold(cache):
     assert (result.n_sounds, result.rows.tolist()) == (3, rows.tolist())
     with pytest.raises(ValueError, match="n_sounds must be positive or None; got 0"):
         _evaluate(cache, _Answers(cache, cache.u[rows]), n_sounds=0)
+
+
+def test_any_network_from_sounds_to_parameters_is_evaluated(cache):
+    network = nn.Sequential(nn.Linear(1024, 8), nn.Dropout(0.5), nn.Linear(8, 2), nn.Tanh())
+    rows = cache.rows("test")
+    expected = network.eval()(cache.synth(cache.theta[rows].float())).detach()
+    network.train()
+    for callable_ in (network, lambda x: network.eval()(x).double()):
+        result = _evaluate(cache, callable_, features=Energies())
+        torch.testing.assert_close(result.u_hat.float(), expected)
+        assert result.feature_distance > 0
+    with pytest.raises(ValueError, match=r"\(B, P\) = \(16, 2\); got \(16, 1024\)"):
+        _evaluate(cache, nn.Identity())
