@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 import tabulate
+
+# Categories of Unicode: control characters, invisible ones, halves of characters, line breaks beside the newline.
+_UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
@@ -24,6 +28,28 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(word, list(allowed), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def printable(text: str, keep: str = "") -> str:
+    r"""Return text that only shows: characters that a terminal would obey are written as numbers.
+
+    Names and messages may come from a file of somebody else's making. The numbers are written as JSON writes them, so
+    that JSON stays JSON.
+
+    Args:
+        text: Any text.
+        keep: Control characters to leave, such as newlines.
+
+    Returns:
+        Text without control characters, invisible ones that turn its direction, and halves of characters.
+
+    Example:
+        >>> printable("Hz\x1b[31m")
+        'Hz\\u001b[31m'
+    """
+    return "".join(
+        f"\\u{ord(c):04x}" if c not in keep and unicodedata.category(c) in _UNSAFE else c for c in text
+    )
 
 
 def counted(number: int, noun: str) -> str:

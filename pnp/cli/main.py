@@ -16,9 +16,10 @@ import threading
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from pnp._text import did_you_mean, printable
 from pnp._version import __version__
 from pnp.cli import bench, demo, evaluate, figures, inspect, match, merge, precompute, train, verify
-from pnp.cli.outcome import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, answer, plain, show_messages, tell
+from pnp.cli.outcome import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, answer, show_messages, tell
 
 VERBS: dict[str, Any] = {
     module.__name__.rpartition(".")[2]: module
@@ -103,9 +104,6 @@ class _Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:
-            # Here, since tables and spelling are not needed for a call that is right.
-            from pnp._text import did_you_mean
-
             verbs = list(action.choices)
             self.error(
                 f"unknown verb {value!r}, expected one of {', '.join(verbs)}{did_you_mean(str(value), verbs)}"
@@ -113,4 +111,4 @@ class _Parser(argparse.ArgumentParser):
         super()._check_value(action, value)
 
     def error(self, message: str) -> NoReturn:
-        self.exit(EXIT_USAGE, plain(f"{self.prog}: error: {message} (see {self.prog} --help)") + "\n")
+        self.exit(EXIT_USAGE, printable(f"{self.prog}: error: {message} (see {self.prog} --help)") + "\n")

@@ -7,50 +7,28 @@ import json
 import logging
 import sys
 import traceback
-import unicodedata
 from types import TracebackType
 from typing import Any
 
+from pnp._text import printable
 from pnp._version import __version__
 from pnp.errors import PnpError
 
 EXIT_OK, EXIT_FAILURES, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 0, 1, 2, 70, 130
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
-# Categories of Unicode: control characters, invisible ones that turn the direction of text, halves of characters,
-# and line breaks other than the newline.
-_UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")
-
-
-def plain(text: str) -> str:
-    r"""Return text that only shows: characters that a terminal would obey are written as numbers.
-
-    Names and messages may come from a file of somebody else's making. The numbers are written as JSON writes them.
-
-    Args:
-        text: Any text. Newlines and tabs stay.
-
-    Returns:
-        Text without control characters.
-
-    Example:
-        >>> plain("\x1b[2Jgain")
-        '\\u001b[2Jgain'
-    """
-    return "".join(
-        f"\\u{ord(c):04x}" if c not in "\n\t" and unicodedata.category(c) in _UNSAFE else c for c in text
-    )
+_KEPT = "\n\t"
 
 
 def say(text: str) -> None:
     """Write a result to standard output."""
-    sys.stdout.write(plain(text) + "\n")
+    sys.stdout.write(printable(text, keep=_KEPT) + "\n")
     sys.stdout.flush()
 
 
 def tell(text: str) -> None:
     """Write a message to standard error."""
-    sys.stderr.write(plain(text) + "\n")
+    sys.stderr.write(printable(text, keep=_KEPT) + "\n")
 
 
 def as_json(value: Any) -> str:
@@ -82,7 +60,7 @@ def show_messages(level: int) -> None:
 
 class _Formatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return plain(super().format(record))
+        return printable(super().format(record), keep=_KEPT)
 
 
 def answer(command: str, error: Exception) -> int:

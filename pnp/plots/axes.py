@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from pnp._text import printable
 from pnp.diagnostics import Survey
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import ParameterSpace
@@ -36,8 +37,7 @@ def figure_of(ax: Axes) -> Figure:
 
 def literal(text: str) -> str:
     """Return a text that matplotlib shows as it is: a dollar sign begins no formula, a control character is spelt."""
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return shown.replace("$", r"\$")
+    return printable(text).replace("$", r"\$")
 
 
 def map_axes(names: Sequence[str]) -> Axes:

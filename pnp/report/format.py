@@ -44,19 +44,6 @@ def column(value: float | None) -> str:
     return number(value, fixed=True)
 
 
-def printable(text: str) -> str:
-    r"""Return a text in which control characters are spelt out, so that a file cannot steer a terminal.
-
-    Example:
-        >>> printable("Hz\x1b[31m")
-        'Hz\\x1b[31m'
-    """
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
-
-
 def physical(value: float, unit: str) -> str:
     """Return a physical value with its unit, to four significant digits."""
     return f"{number(value, 4)} {unit}".rstrip()

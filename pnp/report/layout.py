@@ -5,8 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 
-from pnp._text import text_table
-from pnp.report.format import printable
+from pnp._text import printable, text_table
 from pnp.report.tables import Table
 
 _INDENT, _GAP = 2, 2

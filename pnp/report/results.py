@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from pnp._text import counted, percent, text_table
+from pnp._text import counted, percent, printable, text_table
 from pnp.matching.result import MatchResult
-from pnp.report.format import number, printable
+from pnp.report.format import number
 from pnp.training.evaluate import Evaluation
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from pnp._text import printable
 from pnp.report import tables
 from pnp.report.findings import closest_pair
-from pnp.report.format import listed, printable
+from pnp.report.format import listed
 from pnp.report.layout import fitted, wrapped
 from pnp.report.records import CacheReport, SoundReport
 from pnp.report.tables import Table

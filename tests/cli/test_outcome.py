@@ -7,9 +7,10 @@ import pytest
 import torch
 
 import pnp
+from pnp._text import printable
 from pnp.cli import outcome
 from pnp.cli.main import VERBS, main
-from pnp.cli.outcome import EXIT_BUG, EXIT_USAGE, plain, sentence_of
+from pnp.cli.outcome import EXIT_BUG, EXIT_USAGE, sentence_of
 
 
 def raised(code: str, module: str = "pnp.somewhere") -> Exception:
@@ -111,7 +112,7 @@ def test_numbers_that_json_cannot_hold_are_named() -> None:
 def test_no_control_character_reaches_the_terminal(character: str, capsys, monkeypatch) -> None:
     text = f"a{character}[31mb"
     shown = f"a\\u{ord(character):04x}[31mb"
-    assert plain(text) == shown
+    assert printable(text) == shown
     outcome.say(text)
     outcome.tell(text)
     assert capsys.readouterr() == (shown + "\n", shown + "\n")
@@ -123,9 +124,9 @@ def test_no_control_character_reaches_the_terminal(character: str, capsys, monke
 
     monkeypatch.setattr(VERBS["merge"], "run", refuse)
     assert main(["merge", "a.h5", "--out", "b.h5"]) == EXIT_USAGE
-    assert capsys.readouterr().err == f"pnp merge: error: {plain(' '.join(text.split()))}\n"
+    assert capsys.readouterr().err == f"pnp merge: error: {printable(' '.join(text.split()))}\n"
 
 
 def test_letters_of_any_script_are_shown() -> None:
     text = "θ̂ − θ, 音色, ½ Δuᵀ M Δu\n\t→"
-    assert plain(text) == text
+    assert printable(text, keep="\n\t") == text
