@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule, check_synthesizer
+from pnp._torch.modes import full_precision
 from pnp._torch.pushforward import along_axes, jvp, pushforward
 
 __all__ = ["value_and_jacobian"]
@@ -67,19 +68,20 @@ def sound_and_jacobian(
     space.check_unit(u)
     if u.ndim != 2:
         raise ValueError(f"u must have shape (B, {len(space)}), got {tuple(u.shape)}")
-    # θ_p depends on u_p alone, so one tangent along (1, ..., 1) holds every slope.
-    theta, slope = jvp(space.from_unit, u, torch.ones_like(u))
-    x, tangents = along_axes(synth, theta)
-    dx = tangents * slope.unsqueeze(-1)
-    if x.shape != (len(u), n_samples):
-        raise ValueError(
-            f"synthesizer {type(synth).__name__} must map θ of shape {tuple(theta.shape)} to sounds of shape "
-            f"{(len(u), n_samples)}, got {tuple(x.shape)}"
-        )
-    _check_gradients(synth, u, x, dx)
+    with full_precision(u):
+        # θ_p depends on u_p alone, so one tangent along (1, ..., 1) holds every slope.
+        theta, slope = jvp(space.from_unit, u, torch.ones_like(u))
+        x, tangents = along_axes(synth, theta)
+        dx = tangents * slope.unsqueeze(-1)
+        if x.shape != (len(u), n_samples):
+            raise ValueError(
+                f"synthesizer {type(synth).__name__} must map θ of shape {tuple(theta.shape)} to sounds of shape "
+                f"{(len(u), n_samples)}, got {tuple(x.shape)}"
+            )
+        _check_gradients(synth, u, x, dx)
 
-    own = getattr(features, "value_and_tangents", None)
-    S, dS = pushforward(features, x, dx) if own is None else own(x, dx)
+        own = getattr(features, "value_and_tangents", None)
+        S, dS = pushforward(features, x, dx) if own is None else own(x, dx)
     return x, S.reshape(len(u), -1), dS.reshape(*u.shape, -1).mT
 
 

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._torch.modes import full_precision
+
 __all__ = ["along_axes", "jvp", "pushforward"]
 
 _lock = threading.Lock()
@@ -51,7 +53,8 @@ def pushforward(
 
     # The value does not depend on the direction: vmap computes it once and hands out P views. What a function draws
     # at random is drawn once as well, and does not vary with its argument.
-    values, pushed = torch.func.vmap(push, in_dims=1, out_dims=(0, 1), randomness="same")(tangents)
+    with full_precision(point):
+        values, pushed = torch.func.vmap(push, in_dims=1, out_dims=(0, 1), randomness="same")(tangents)
     return values[0], pushed
 
 

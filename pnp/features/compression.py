@@ -9,6 +9,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from pnp._naming import class_name
+from pnp._torch.modes import full_precision
 from pnp._torch.pushforward import pushforward
 
 __all__ = ["Features"]
@@ -77,8 +78,9 @@ class Features(nn.Module):
         Returns:
             Features, shape (..., C).
         """
-        S = self.representation(x)
-        return self._compress(S.flatten(x.ndim - 1) if S.ndim >= x.ndim else S.unsqueeze(-1))
+        with full_precision(x):
+            S = self.representation(x)
+            return self._compress(S.flatten(x.ndim - 1) if S.ndim >= x.ndim else S.unsqueeze(-1))
 
     def value_and_tangents(
         self, x: Shaped[Tensor, "B N"], dx: Shaped[Tensor, "B P N"]
@@ -94,10 +96,11 @@ class Features(nn.Module):
         Returns:
             Features, shape (B, C), and their tangents, shape (B, P, C).
         """
-        if not hasattr(self.representation, "value_and_tangents"):
+        own = getattr(self.representation, "value_and_tangents", None)
+        if own is None:
             return pushforward(self, x, dx)
-        representation: Any = self.representation
-        S, dS = representation.value_and_tangents(x, dx)
+        with full_precision(x):
+            S, dS = own(x, dx)
         S, dS = S.flatten(1), dS.flatten(2)
         if self.compression == "log1p":
             dS = dS * (self.scale / (1.0 + self.scale * S.abs())).unsqueeze(1)

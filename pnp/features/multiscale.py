@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pnp._torch.modes import full_precision, ordinary
+
 __all__ = ["MultiscaleSTFT"]
 
 
@@ -75,7 +77,9 @@ class MultiscaleSTFT(nn.Module):
         self.fft_sizes, self.hop_sizes = tuple(fft_sizes), tuple(hop_sizes)
         self.win_lengths = tuple(win_lengths)
         self.log_weight, self.linear_weight, self.power = float(log_weight), float(linear_weight), power
-        loss = MultiResolutionSTFTLoss(list(fft_sizes), list(hop_sizes), list(win_lengths))
+        # A resolution keeps its window, which must serve in training whatever mode it is made in.
+        with ordinary():
+            loss = MultiResolutionSTFTLoss(list(fft_sizes), list(hop_sizes), list(win_lengths))
         self.resolutions: nn.ModuleList = loss.stft_losses
 
     def config(self) -> dict[str, Any]:
@@ -109,8 +113,10 @@ class MultiscaleSTFT(nn.Module):
         parts = []
         for resolution in self.resolutions:
             # A plain attribute there, which does not follow its module.
-            resolution.window = resolution.window.to(x)
-            magnitude = resolution.stft(x)[0].flatten(1)  # type: ignore[operator]  # modules are typed as tensors
+            with ordinary():
+                resolution.window = resolution.window.to(x)
+            with full_precision(x):
+                magnitude = resolution.stft(x)[0].flatten(1)  # type: ignore[operator]  # modules are typed as tensors
             share = 1 / (magnitude.shape[-1] * len(self.resolutions))
             for weight, values in ((self.log_weight, magnitude.log), (self.linear_weight, magnitude.clone)):
                 if weight:

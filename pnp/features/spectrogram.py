@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from pnp._torch.modes import full_precision
+
 __all__ = ["MultiscaleSpectrogram"]
 
 
@@ -64,7 +66,8 @@ class MultiscaleSpectrogram(nn.Module):
         """
         signals = x.reshape(-1, x.shape[-1])
         scales = [self._weigh(_modulus(self._transform(signals, window))) for window in self.windows]
-        return torch.cat(scales, dim=-1).reshape(*x.shape[:-1], -1)
+        magnitudes = torch.cat(scales, dim=-1)
+        return magnitudes.reshape(*x.shape[:-1], magnitudes.shape[-1])
 
     @torch.no_grad()
     def value_and_tangents(
@@ -99,7 +102,8 @@ class MultiscaleSpectrogram(nn.Module):
                 f"a window of {window} samples needs sounds of more than {window // 2} samples, got {x.shape[-1]}"
             )
         hann = torch.hann_window(window, dtype=x.dtype, device=x.device)
-        return torch.stft(x, window, window // 4, window=hann, return_complex=True)
+        with full_precision(x):
+            return torch.stft(x, window, window // 4, window=hann, return_complex=True)
 
     def _weigh(self, magnitude: Tensor) -> Tensor:
         flat = magnitude.flatten(1)

@@ -11,7 +11,7 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Shaped
 from kymatio.scattering1d.filter_bank import (
     compute_sigma_psi,
     compute_temporal_support,
@@ -21,11 +21,29 @@ from kymatio.scattering1d.filter_bank import (
     morlet_1d,
 )
 
+__all__ = [
+    "SIGMA0",
+    "WaveletBank",
+    "as_applied",
+    "gauss",
+    "impulse_response",
+    "max_subsampling",
+    "morlet",
+    "padded_length",
+    "padded_length_fr",
+    "periodize",
+    "wavelet_bank",
+    "without_subnormals",
+]
+
 # Constants of ScatNet and Kymatio. They are not options: the centre frequencies, and so the meaning of every
 # scattering path, depend on them.
 R_PSI = math.sqrt(0.5)  # adjacent wavelets peak at 1 and meet at this height
 SIGMA0 = 0.1  # the low-pass filter of support T has bandwidth SIGMA0 / T
 ALPHA = 5.0  # a filter ends ALPHA bandwidths away from its centre frequency
+
+# Values below this fraction of the largest one are set to zero, so that no product is a subnormal number.
+SUBNORMAL = 1e-20
 
 
 @dataclass(frozen=True)
@@ -127,6 +145,29 @@ def impulse_response(filter_hat: Float[np.ndarray, " n"]) -> Complex[np.ndarray,
     return np.asarray(np.fft.ifft(filter_hat))
 
 
+def without_subnormals(values: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
+    """Set values to zero that are invisible beside the largest one."""
+    return np.where(np.abs(values) > SUBNORMAL * np.abs(values).max(), values, 0)
+
+
+def as_applied(filter_hat: Float[np.ndarray, "*shape"], normalization: str) -> Float[np.ndarray, "*shape"]:
+    """Filters as they are applied.
+
+    Kymatio keeps its filters in float32, even to compute in float64; its values include that rounding. The far tails of
+    a Gaussian are subnormal numbers, on which processors are a hundred times slower: they are zero here.
+
+    Args:
+        filter_hat: Fourier transforms of filters.
+        normalization: "mean", or "kymatio" for its rounding.
+
+    Returns:
+        The Fourier transforms, in float64.
+    """
+    if normalization == "kymatio":
+        filter_hat = filter_hat.astype(np.float32).astype(np.float64)
+    return without_subnormals(filter_hat)
+
+
 def padded_length(n: int, T: float) -> int:
     """Power of two to which a signal of `n` samples is padded, so that filters of support `T` do not wrap around.
 
@@ -146,17 +187,16 @@ def padded_length(n: int, T: float) -> int:
     return int(2 ** min(wanted, allowed))
 
 
-def padded_length_fr(J: int, Q: int, J_fr: int, F: float) -> int:
+def padded_length_fr(J: int, Q: int, J_fr: int, support: float) -> int:
     """Length to which the log-frequency axis is padded: a multiple of `2**J_fr` above the number of wavelets.
 
     Args:
         J: Base-2 logarithm of the maximal temporal scale.
         Q: First-order wavelets per octave.
         J_fr: Base-2 logarithm of the maximal scale along log-frequency.
-        F: Support of the frequential low-pass filter, in first-order wavelets.
+        support: Support of the widest filter that must not wrap around, in first-order wavelets.
 
     Returns:
         The padded length, in first-order wavelets.
     """
-    margin = 8 * min(F, 2**J_fr)
-    return int((((J + 1) * Q + margin) // 2**J_fr) * 2**J_fr)
+    return int((((J + 1) * Q + 8 * support) // 2**J_fr) * 2**J_fr)

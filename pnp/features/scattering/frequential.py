@@ -14,15 +14,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from pnp._torch.modes import full_precision
 from pnp.features.scattering import kernels
-from pnp.features.scattering.plan import FrequentialFilter
+from pnp.features.scattering.paths import FrequentialFilter
 from pnp.features.scattering.temporal import AverageTables, blocks_to_frames, modulus
 from pnp.features.scattering.threads import workspace
+
+__all__ = [
+    "FrequentialTables",
+    "averaged_modulus",
+    "averaged_modulus_and_tangents",
+    "averaged_modulus_cotangent",
+    "chunk_length",
+    "rows_to_outputs",
+]
 
 # Bytes of a band buffer. On a CPU it shares a level-2 cache of one or two megabytes with its operands; on a GPU a chunk
 # should be large enough to fill the device.
@@ -92,6 +103,44 @@ class FrequentialTables:
         return self.weights.shape[0]
 
 
+class _Product(torch.autograd.Function):
+    """Product with a constant matrix, on its left or its right.
+
+    PyTorch's own is computed in half precision where the backward pass runs under autocast.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(matrix: Tensor, z: Tensor, left: bool) -> Tensor:
+        return _product(matrix, z, left)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, bool], output: Tensor) -> None:  # noqa: ARG004
+        ctx.save_for_backward(inputs[0])
+        ctx.save_for_forward(inputs[0])
+        ctx.left = inputs[2]
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor, None]:
+        return None, _Product.apply(ctx.saved_tensors[0].mT, gradients[0], ctx.left), None  # type: ignore[no-untyped-call, unused-ignore]
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Tensor:
+        return _product(ctx.saved_tensors[0], tangents[1], ctx.left)
+
+
+def _product(matrix: Tensor, z: Tensor, left: bool) -> Tensor:
+    with full_precision(z):
+        return matrix @ z if left else z @ matrix
+
+
+def _multiply(matrix: Tensor, z: Tensor) -> Tensor:
+    """Multiply `z` by a constant matrix on its left."""
+    product: Tensor = _Product.apply(matrix, z, True)  # type: ignore[no-untyped-call, unused-ignore]
+    return product
+
+
 def averaged_modulus(
     y: Complex[Tensor, "*batch n1 M"], tables: FrequentialTables, average: AverageTables
 ) -> Float[Tensor, "*batch moduli blocks taps"]:
@@ -109,7 +158,7 @@ def averaged_modulus(
         Block averages, for the rows of the low-pass filter, then of the positive and of the negative spins.
     """
     low, rows = tables.low, sum(tables.rows)
-    real, imag = tables.weights @ y.real, tables.weights @ y.imag
+    real, imag = _multiply(tables.weights, y.real), _multiply(tables.weights, y.imag)
     p_r, q_r = real[..., low:rows, :], real[..., rows:, :]
     p_i, q_i = imag[..., low:rows, :], imag[..., rows:, :]
     z = torch.cat(
@@ -120,8 +169,9 @@ def averaged_modulus(
         ],
         dim=-2,
     )
-    blocks: Tensor = modulus(z).unflatten(-1, (-1, average.size))
-    return blocks @ average.weights
+    blocks = modulus(z).unflatten(-1, (-1, average.size))
+    averages: Tensor = _Product.apply(average.weights, blocks, False)  # type: ignore[no-untyped-call, unused-ignore]
+    return averages
 
 
 def chunk_length(n_time: int, n_signals: int, tables: FrequentialTables) -> int:
@@ -136,7 +186,7 @@ def chunk_length(n_time: int, n_signals: int, tables: FrequentialTables) -> int:
 def averaged_modulus_and_tangents(
     planes: Float[Tensor, "chunks n1 signals 2 length"], tables: FrequentialTables, average: AverageTables
 ) -> Float[Tensor, "signals moduli blocks taps"]:
-    """Like `averaged_modulus`, with tangents, at the speed of the machine. Not differentiable.
+    """Filter, take the modulus and its tangents, and average, at the speed of the machine. Not differentiable.
 
     Args:
         planes: Sub-bands of the scalogram and of its tangents, from `temporal.second_order_planes`.
@@ -213,7 +263,7 @@ def rows_to_outputs(
     positive = frames[..., : sum(rows), :].split(rows, dim=-2)
     negative = frames[..., sum(rows) :, :].split(rows[1:], dim=-2)
     return [
-        matrix @ (negative[index - 1] if spin < 0 else positive[index])
+        _multiply(matrix, negative[index - 1] if spin < 0 else positive[index])
         for spin, index, matrix in tables.outputs
     ]
 

@@ -19,13 +19,26 @@ from torch import Tensor
 
 from pnp._torch.numba import available
 
+__all__ = [
+    "EPSILON",
+    "cotangents",
+    "first_order_spectrum",
+    "fused",
+    "modulus_cotangent",
+    "modulus_tangents",
+    "projection_sums",
+    "projections",
+    "second_order_spectrum",
+    "to_planes",
+]
+
 # Modulus below which a derivative is taken to be noise. Where a sub-band is silent its phase is noise, and so is the
 # derivative of its modulus. Kymatio's value, for signals of order one.
 EPSILON = 1e-12
 
 
 def fused(tensor: Tensor) -> bool:
-    """Whether the compiled kernels serve this tensor. Set PNP_NO_NUMBA=1 to do without them."""
+    """Return true where the compiled kernels serve a tensor. Set PNP_NO_NUMBA=1 to do without them."""
     return tensor.device.type == "cpu" and available()
 
 

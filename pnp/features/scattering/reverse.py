@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from pnp._torch.modes import full_precision
 from pnp.features.scattering.frequential import (
     FrequentialTables,
     averaged_modulus,
@@ -39,13 +40,15 @@ from pnp.features.scattering.temporal import (
 )
 from pnp.features.scattering.threads import thread_map
 
+__all__ = ["AveragedModulus", "Scalogram", "SecondOrder", "over_cores", "second_order_averages"]
+
 Path = tuple[PathTables, FrequentialTables, AverageTables]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def over_cores(x: Tensor) -> Callable[[Callable[[Item], Result], Sequence[Item]], list[Result]]:
-    """How to map a function over the parts of the network: on a CPU by threads, on a GPU one after the other."""
+    """Return what maps a function over the parts of the network: on a CPU threads, on a GPU one after the other."""
     return thread_map if x.device.type == "cpu" else _one_by_one
 
 
@@ -58,7 +61,7 @@ class Scalogram(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, groups: Sequence[GroupTables], x_hat: Tensor) -> tuple[Tensor, ...]:
-        """From spectra of padded signals, shape (batch, N), to coefficients, shapes (batch, n1, bins)."""
+        """Coefficients, shapes (batch, n1, bins), from spectra of padded signals, shape (batch, N)."""
         ctx.save_for_backward(x_hat)
         ctx.groups = groups
 
@@ -94,7 +97,7 @@ class SecondOrder(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, paths: Sequence[Path], *spectra: Tensor) -> tuple[Tensor, ...]:
-        """From coefficients of the scalogram, (batch, n1, bins), to averages, (batch, moduli, blocks, taps)."""
+        """Averages, (batch, moduli, blocks, taps), from coefficients of the scalogram, (batch, n1, bins)."""
         ctx.save_for_backward(*spectra)
         ctx.paths = paths
         batch = len(spectra[0])
@@ -117,7 +120,10 @@ class SecondOrder(torch.autograd.Function):
                     None,
                     *torch.autograd.grad(z, spectra, gradients, create_graph=True, allow_unused=True),
                 )
-        items = [_second_order_cotangents(spectra, gradients, ctx.paths, i) for i in range(len(spectra[0]))]
+        with full_precision(spectra[0]):
+            items = [
+                _second_order_cotangents(spectra, gradients, ctx.paths, i) for i in range(len(spectra[0]))
+            ]
         return (None, *(torch.stack(group) for group in zip(*items, strict=True)))
 
 
@@ -178,7 +184,8 @@ class AveragedModulus(torch.autograd.Function):
         g = torch.empty_like(y)
         for item, gradient, target in zip(y, gradients[0], g, strict=True):
             planes = to_planes(item[None], length)
-            averaged_modulus_cotangent(planes, gradient, ctx.tables, ctx.average)
+            with full_precision(y):
+                averaged_modulus_cotangent(planes, gradient, ctx.tables, ctx.average)
             target.copy_(from_planes(planes))
         return g, None, None
 

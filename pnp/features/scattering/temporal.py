@@ -17,8 +17,28 @@ from torch import Tensor
 
 from pnp.features.scattering import kernels
 from pnp.features.scattering.kernels import EPSILON
-from pnp.features.scattering.plan import FirstOrderGroup, SecondOrderPath, TimeAverage
+from pnp.features.scattering.paths import FirstOrderGroup, SecondOrderPath, TimeAverage
 from pnp.features.scattering.threads import workspace
+
+__all__ = [
+    "AverageTables",
+    "GroupTables",
+    "PathTables",
+    "add_low_bins",
+    "blocks_to_frames",
+    "coefficients",
+    "first_order",
+    "from_planes",
+    "low_pass",
+    "modulus",
+    "pad",
+    "scalogram_cotangent",
+    "scalogram_spectrum",
+    "second_order",
+    "second_order_cotangent",
+    "second_order_planes",
+    "to_planes",
+]
 
 # Sub-bands that a core computes together, in samples: enough Fourier transforms in a call to share its set-up, few
 # enough to stay in cache.
@@ -37,9 +57,8 @@ class GroupTables:
     @classmethod
     def from_plan(cls, group: FirstOrderGroup, dtype: torch.dtype, device: torch.device) -> GroupTables:
         """Copy the arrays of the plan to a dtype and a device."""
-        low_pass = torch.as_tensor(group.low_pass).to(device, dtype.to_complex())
-        psi, negative = (torch.as_tensor(a).to(device, dtype) for a in (group.psi, group.psi_negative))
-        return cls(group.log2_stride, psi, negative, low_pass)
+        arrays = (group.psi, group.psi_negative, group.low_pass)
+        return cls(group.log2_stride, *(torch.as_tensor(array).to(device, dtype) for array in arrays))
 
     def parts(self, n_signals: int) -> list[GroupTables]:
         """The group, cut on a CPU into what a core computes together; n_signals go through each wavelet."""
@@ -104,7 +123,7 @@ def pad(
     x: Float[Tensor, "*batch samples"], left: int, right: int, mode: str
 ) -> Float[Tensor, "*batch padded"]:
     """Extend a signal at both ends, by reflection or by zeros."""
-    if mode == "zero":
+    if mode == "zero" or not x.numel():  # torch reflects no empty batch
         return F.pad(x, (left, right))
     # torch reflects tensors of two or three axes only.
     flat = F.pad(x.reshape(-1, x.shape[-1]), (left, right), mode="reflect")
@@ -223,10 +242,11 @@ def coefficients(u: Float[Tensor, "*batch M"]) -> Complex[Tensor, "*batch bins"]
 
 
 def low_pass(
-    c: Complex[Tensor, "*batch bins"], weights: Complex[Tensor, "kept frames"]
-) -> Float[Tensor, "*batch frames"]:
-    """Local averages of a real signal from its Fourier coefficients."""
-    return (c[..., : weights.shape[0]] @ weights).real
+    c: Complex[Tensor, "*batch bins"], weights: Float[Tensor, " kept"], n_averages: int
+) -> Float[Tensor, "*batch averages"]:
+    """Local averages of a real signal from its first Fourier coefficients, at most `n_averages` of them."""
+    averages: Tensor = torch.fft.ifft(c[..., : len(weights)] * weights, n_averages, norm="forward").real
+    return averages
 
 
 def second_order(
@@ -348,5 +368,8 @@ def blocks_to_frames(
     """Sum the contributions of blocks of samples to each frame; see `plan.TimeAverage`."""
     if average.source.numel() == 1:
         return z[..., 0, :]
-    index = average.source * average.taps + torch.arange(average.taps, device=z.device)
-    return z.flatten(-2)[..., index].sum(-1)
+    # Tap by tap: all contributions at once would be a tensor many times as large as the result.
+    frames = z[..., average.source[:, 0], 0]
+    for tap in range(1, average.taps):
+        frames = frames + z[..., average.source[:, tap], tap]
+    return frames

@@ -17,6 +17,10 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from pnp._torch.modes import ordinary
+
+__all__ = ["thread_map", "workspace"]
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -25,7 +29,7 @@ _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 
 
 def thread_map(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Like `list(map(function, items))`, over as many threads as `torch.get_num_threads()` says. No gradients.
+    """Map a function over items, with as many threads as `torch.get_num_threads()` says. No gradients.
 
     Args:
         function: Must release the GIL for most of its time, as PyTorch operations do.
@@ -87,5 +91,6 @@ def workspace(name: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     tensors: dict[tuple[str, torch.dtype], Tensor] = _memory.tensors
     size = math.prod(shape)
     if (name, dtype) not in tensors or tensors[name, dtype].numel() < size:
-        tensors[name, dtype] = torch.empty(size, dtype=dtype)
+        with ordinary():
+            tensors[name, dtype] = torch.empty(size, dtype=dtype, device="cpu")
     return tensors[name, dtype][:size].view(*shape)

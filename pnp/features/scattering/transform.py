@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pnp._torch.concrete import is_concrete
+from pnp._torch.modes import full_precision, ordinary
 from pnp.features.scattering.frequential import (
     FrequentialTables,
     averaged_modulus,
@@ -22,7 +23,7 @@ from pnp.features.scattering.frequential import (
     rows_to_outputs,
 )
 from pnp.features.scattering.kernels import EPSILON
-from pnp.features.scattering.plan import ScatteringPlan, Support
+from pnp.features.scattering.plan import ScatteringPlan
 from pnp.features.scattering.reverse import (
     AveragedModulus,
     Scalogram,
@@ -30,6 +31,7 @@ from pnp.features.scattering.reverse import (
     over_cores,
     second_order_averages,
 )
+from pnp.features.scattering.support import Support
 from pnp.features.scattering.temporal import (
     AverageTables,
     GroupTables,
@@ -44,10 +46,12 @@ from pnp.features.scattering.temporal import (
     to_planes,
 )
 
+__all__ = ["TimeFrequencyScattering"]
+
 
 @dataclass(frozen=True)
 class _Tables:
-    """All tensors of a plan, for one dtype and one device."""
+    """Tensors of a plan, for one dtype and one device."""
 
     order0: Tensor
     groups: tuple[GroupTables, ...]
@@ -57,7 +61,7 @@ class _Tables:
     @classmethod
     def from_plan(cls, plan: ScatteringPlan, dtype: torch.dtype, device: torch.device) -> _Tables:
         return cls(
-            order0=torch.as_tensor(plan.order0).to(device, dtype.to_complex()),
+            order0=torch.as_tensor(plan.order0).to(device, dtype),
             groups=tuple(GroupTables.from_plan(group, dtype, device) for group in plan.first_order),
             order1=(
                 FrequentialTables.from_plan(plan.order1_filters, (0, 1), dtype, device),
@@ -101,8 +105,8 @@ class TimeFrequencyScattering(nn.Module):
             on a grid that all paths share, and has no order 0.
         normalization: "mean" averages where averaging is global. "kymatio" sums, and reproduces Kymatio's values to
             rounding in float64: with its sums a path at stride 2**j weighs 2**-j as much, its filters are rounded to
-            float32, and for F < 2**J_fr it takes rows of the low-pass path that are not at the places their index n1
-            says (see "position" in `meta`).
+            float32, for F < 2**J_fr it takes rows of the low-pass path that are not at the places their index n1 says
+            (see "position" in `meta`), and for F > 2**J_fr averages along log-frequency wrap around.
         pad_mode: "reflect", like Kymatio, or "zero", which keeps an attack an attack.
         first_order: "joint" filters the averaged scalogram along log-frequency and takes the modulus, like Kymatio.
             "average" keeps the averaged scalogram itself, one row for each first-order wavelet, whatever F; its `n_fr`
@@ -185,7 +189,7 @@ class TimeFrequencyScattering(nn.Module):
         return {**self.__dict__, "_tables_cache": {}}
 
     def meta(self) -> dict[str, np.ndarray]:
-        """What each row of the output is, in the order of the rows.
+        """Description of the rows of the output, in their order.
 
         Returns:
             Arrays of length C, or (C, 2) with one column for each order of temporal wavelets. Integers are -1 and
@@ -205,7 +209,7 @@ class TimeFrequencyScattering(nn.Module):
     @property
     def n1_grid(self) -> np.ndarray:
         """First-order indices along the log-frequency axis of format "joint", shape (L,)."""
-        return self.plan.joint_positions
+        return self.plan.log_frequency.joint_positions
 
     def forward(self, x: Tensor) -> Float[Tensor, "..."]:
         """Scattering coefficients of a batch of signals.
@@ -223,12 +227,13 @@ class TimeFrequencyScattering(nn.Module):
         """
         self._check(x)
         signals = x.reshape(-1, self.n_samples)
-        if _transformed(signals):
-            outputs = self._differentiable(signals, plain=True)
-        elif torch.is_grad_enabled() and signals.requires_grad:
-            outputs = self._differentiable(signals, plain=False)
-        else:
-            outputs = self._with_tangents(signals[:, None])[:, 0]
+        with full_precision(x):
+            if _transformed(signals) or not len(signals):
+                outputs = self._differentiable(signals, plain=True)
+            elif torch.is_grad_enabled() and signals.requires_grad:
+                outputs = self._differentiable(signals, plain=False)
+            else:
+                outputs = self._with_tangents(signals[:, None])[:, 0]
         return outputs.reshape(*x.shape[:-1], *outputs.shape[1:])
 
     @torch.no_grad()
@@ -265,7 +270,8 @@ class TimeFrequencyScattering(nn.Module):
                 f"and device, got x {tuple(x.shape)} {x.dtype} {x.device} and "
                 f"dx {tuple(dx.shape)} {dx.dtype} {dx.device}."
             )
-        outputs = self._with_tangents(torch.cat([x[:, None], dx], dim=1))
+        with full_precision(x):
+            outputs = self._with_tangents(torch.cat([x[:, None], dx], dim=1))
         return outputs[:, 0], outputs[:, 1:]
 
     # Stages ---------------------------------------------------------------------------------------------------------
@@ -283,9 +289,8 @@ class TimeFrequencyScattering(nn.Module):
             parts = self._parts(1, tables)
             spectra = Scalogram.apply(parts, x_hat)  # type: ignore[no-untyped-call, unused-ignore]
             second = SecondOrder.apply(tables.paths, *spectra)  # type: ignore[no-untyped-call, unused-ignore]
-        averages = [low_pass(c, part.low_pass) for c, part in zip(spectra, parts, strict=True)]
         order1 = averaged_modulus if plain else AveragedModulus.apply
-        first = order1(self._order1(averages), *tables.order1)
+        first = order1(self._order1(spectra, parts), *tables.order1)
         outputs = rows_to_outputs(first, *tables.order1)
         for z, (_, frequential, time) in zip(second, tables.paths, strict=True):
             outputs += rows_to_outputs(z, frequential, time)
@@ -294,6 +299,9 @@ class TimeFrequencyScattering(nn.Module):
     @torch.no_grad()
     def _with_tangents(self, x: Tensor) -> Tensor:
         """Coefficients and tangents, shape (batch, 1 + P, ...), of signals and tangents, shape (batch, 1 + P, N)."""
+        if not len(x):
+            outputs = self._differentiable(x[:, 0], plain=True)
+            return outputs[:, None].expand(-1, x.shape[1], *outputs.shape[1:])
         return torch.stack([self._item_with_tangents(item) for item in x])
 
     def _item_with_tangents(self, x: Tensor) -> Tensor:
@@ -303,9 +311,7 @@ class TimeFrequencyScattering(nn.Module):
         x_hat = torch.fft.fft(padded)
         parts = self._parts(len(x), tables)
         spectra = run(partial(scalogram_spectrum, x_hat), parts)
-        s1 = self._order1(
-            [low_pass(c, part.low_pass) for c, part in zip(spectra, parts, strict=True)], has_tangents=True
-        )
+        s1 = self._order1(spectra, parts, has_tangents=True)
         length = chunk_length(s1.shape[-1], len(x), tables.order1[0])
         outputs = rows_to_outputs(
             averaged_modulus_and_tangents(to_planes(s1, length), *tables.order1), *tables.order1
@@ -320,9 +326,14 @@ class TimeFrequencyScattering(nn.Module):
         """First-order wavelets by what a core computes together, with n_signals at once through each of them."""
         return [part for group in tables.groups for part in group.parts(n_signals)]
 
-    def _order1(self, averages: Sequence[Tensor], has_tangents: bool = False) -> Tensor:
+    def _order1(
+        self, spectra: Sequence[Tensor], parts: Sequence[GroupTables], has_tangents: bool = False
+    ) -> Tensor:
         """Averaged scalogram, as the complex sub-bands that a frequential filter takes."""
-        s1 = torch.cat(list(averages), dim=-2)
+        n = self.plan.n_averages
+        s1 = torch.cat(
+            [low_pass(c, part.low_pass, n) for c, part in zip(spectra, parts, strict=True)], dim=-2
+        )
         if self.plan.normalization == "kymatio":
             # Kymatio's modulus is |z| + EPSILON. It matters here alone: where the scalogram is silent, the offset is
             # what the frequential wavelets see, and the phase of their derivative.
@@ -331,14 +342,15 @@ class TimeFrequencyScattering(nn.Module):
 
     def _order0(self, padded: Tensor, tables: _Tables) -> Tensor:
         plan = self.plan
-        if plan.average == "local":
-            return low_pass(coefficients(padded), tables.order0)
         if plan.average == "global":
             total = padded.sum(-1, keepdim=True)
             return total if plan.normalization == "kymatio" else total / plan.n_padded
+        if plan.average == "local":
+            averages = low_pass(coefficients(padded), tables.order0, plan.n_averages)
+        else:
+            averages = padded.unflatten(-1, (-1, 2**plan.log2_stride_out)).mean(-1)
         frames = plan.frames(plan.log2_stride_out)
-        blocks: Tensor = padded.unflatten(-1, (-1, 2**plan.log2_stride_out)).mean(-1)
-        return blocks[..., frames.start : frames.stop]
+        return averages[..., frames.start : frames.stop]
 
     def _assemble(self, order0: Tensor, outputs: Sequence[Tensor]) -> Tensor:
         if self.plan.format == "joint":
@@ -350,7 +362,8 @@ class TimeFrequencyScattering(nn.Module):
     def _tables(self, x: Tensor) -> _Tables:
         key = (x.dtype, x.device)
         if key not in self._tables_cache:
-            self._tables_cache[key] = _Tables.from_plan(self.plan, x.dtype, x.device)
+            with ordinary():
+                self._tables_cache[key] = _Tables.from_plan(self.plan, x.dtype, x.device)
         return self._tables_cache[key]
 
     def _check(self, x: Tensor, name: str = "x") -> None:
@@ -373,7 +386,7 @@ class TimeFrequencyScattering(nn.Module):
 
 
 def _transformed(x: Tensor) -> bool:
-    """Whether a `torch.func` transform or forward-mode automatic differentiation watches `x`."""
+    """Return true where a `torch.func` transform or forward-mode automatic differentiation watches `x`."""
     if not is_concrete(x):
         return True
     from torch.autograd import forward_ad

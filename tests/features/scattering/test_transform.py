@@ -74,7 +74,7 @@ class TestAgainstKymatio:
             expected = data["psi_fr"][meta["n_fr"][rows], column]
             np.testing.assert_allclose(meta[key][rows], expected, rtol=1e-12)
         assert jtfs.plan.n_padded == data["n_padded"]
-        assert jtfs.plan.n_padded_fr == data["n_padded_fr"]
+        assert jtfs.plan.log_frequency.n_padded == data["n_padded_fr"]
 
     def test_mean_normalization_is_kymatio_divided_by_the_number_of_terms(self, path):
         data, config = load(path)
@@ -88,13 +88,13 @@ class TestAgainstKymatio:
             )
             terms *= plan.n_padded / 2.0**strides
         if config["F"] == "global":
-            terms[meta["spin"] != 0] *= plan.n_padded_fr / 2.0 ** meta["j_fr"][meta["spin"] != 0]
+            terms[meta["spin"] != 0] *= plan.log_frequency.n_padded / 2.0 ** meta["j_fr"][meta["spin"] != 0]
         reference = torch.tensor(data["S"] / terms[:, None])
         # With F < 2**J_fr, Kymatio's low-pass rows are elsewhere than their index says. With Q_fr = 1, the two spins of
         # its widest wavelet are not quite mirror images; here they are.
         same = np.ones(len(terms), dtype=bool) if config["F"] != 4 else meta["spin"] != 0
         widest = (
-            np.abs(meta["xi_fr"]) == max(jtfs.plan.psi_fr.xi)
+            np.abs(meta["xi_fr"]) == max(jtfs.plan.log_frequency.bank.xi)
             if config.get("Q_fr") == 1
             else np.zeros_like(same)
         )
@@ -254,7 +254,7 @@ class TestPhysics:
         )
         S, reversed_ = jtfs(chirp), jtfs(chirp.flip(0))
         meta = jtfs.meta()
-        half = len(jtfs.plan.psi_fr)
+        half = len(jtfs.plan.log_frequency.bank)
         up = np.flatnonzero(meta["spin"] == 1)
         up = up[meta["order"][up] == 2]
         keys = {

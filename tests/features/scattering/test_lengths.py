@@ -1,0 +1,131 @@
+"""Signals of any length, supports of any size: the fast paths agree with the plain one."""
+
+import math
+import random
+
+import pytest
+import torch
+from torch.func import jvp, vmap
+
+from pnp import TimeFrequencyScattering
+from pnp.features.scattering import log_frequency
+
+
+def any_settings(seed: int) -> dict:
+    """Settings drawn over their whole range, small enough to be fast."""
+    draw = random.Random(seed)
+    n = draw.choice([draw.randint(64, 800), draw.randint(64, 800), 2 ** draw.randint(6, 9)])
+    J = draw.randint(3, min(6, int(math.log2(n))))
+    q = (draw.choice([1, 2, 4, 8]), draw.choice([1, 2]))
+    supports = [None, "global", 0]
+    # A number in three of six, and the shortest ones as often as the longest: 1 is the finest grid of frames there is.
+    T = draw.choice([*supports, *(math.exp(draw.uniform(0, math.log(n))) for _ in range(3))])
+    F = draw.choice([*supports, *(math.exp(draw.uniform(0, math.log((J + 1) * q[0]))) for _ in range(3))])
+    return {
+        "shape": n,
+        "J": J,
+        "Q": q,
+        "J_fr": draw.randint(1, 3),
+        "Q_fr": draw.choice([1, 2]),
+        "T": T,
+        "F": F,
+        "format": draw.choice(["time", "joint"]),
+        "normalization": draw.choice(["mean", "kymatio"]),
+        "pad_mode": draw.choice(["reflect", "zero"]),
+    }
+
+
+def assert_paths_agree(settings: dict) -> None:
+    """Compare values, tangents and gradients with those of the plain path."""
+    n = settings["shape"]
+    try:
+        jtfs = TimeFrequencyScattering(**settings)
+    except ValueError as error:
+        if "bins along log-frequency" in str(error) or "no second-order wavelet" in str(error):
+            pytest.skip(str(error))
+        raise
+    x, dx = torch.randn(2, n, dtype=torch.float64), torch.randn(2, 2, n, dtype=torch.float64)
+    expected = vmap(lambda x: jtfs(x))(x)
+    # The derivative of a modulus at silence is noise, whose size is that of rounding over the modulus.
+    close = {"rtol": 1e-6, "atol": 1e-9 * float(expected.abs().max())}
+    torch.testing.assert_close(jtfs(x), expected, **close)
+
+    S, dS = jtfs.value_and_tangents(x, dx)
+    torch.testing.assert_close(S, expected, **close)
+    tangents = [jvp(jtfs, (x,), (dx[:, p],))[1] for p in range(2)]
+    for p, tangent in enumerate(tangents):
+        torch.testing.assert_close(dS[:, p], tangent, **close)
+
+    y = x.clone().requires_grad_()
+    v = torch.randn_like(expected)
+    S = jtfs(y)
+    torch.testing.assert_close(S, expected, **close)
+    (g,) = torch.autograd.grad((v * S).sum(), y)
+    for p, tangent in enumerate(tangents):
+        torch.testing.assert_close((g * dx[:, p]).sum(), (v * tangent).sum(), rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(16))
+def test_any_length_and_support(seed):
+    assert_paths_agree(any_settings(seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(16, 150))
+def test_many_lengths_and_supports(seed):
+    assert_paths_agree(any_settings(seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("n", "J"), [(22050, 6), (44100, 8), (16000, 6), (48000, 10), (160000, 8)])
+def test_lengths_of_recordings(n, J):
+    assert_paths_agree({"shape": n, "J": J, "Q": 8, "J_fr": 3})
+
+
+def test_every_frame_of_the_signal_is_there():
+    for n in (100, 129, 257, 1000, 1023, 1025):
+        jtfs = TimeFrequencyScattering(shape=n, J=4, Q=(2, 1), J_fr=2, T=4)
+        # Frames are 4 samples apart, on a grid that begins in the padding.
+        assert jtfs(torch.randn(n)).shape[-1] in (n // 4, n // 4 + 1)
+
+
+def test_a_constant_signal_has_a_constant_average():
+    jtfs = TimeFrequencyScattering(shape=1001, J=5, Q=(2, 1), J_fr=2, T=8)
+    S = jtfs(torch.full((1001,), 0.25, dtype=torch.float64))
+    torch.testing.assert_close(S[0], torch.full_like(S[0], 0.25), rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("derivative", [False, True])
+@pytest.mark.parametrize("T", ["global", 20])
+def test_an_empty_batch_has_no_rows(T, derivative):
+    jtfs = TimeFrequencyScattering(shape=400, J=5, Q=(2, 1), J_fr=2, T=T)
+    shape = jtfs(torch.zeros(1, 400)).shape[1:]
+    x = torch.zeros(0, 400, requires_grad=derivative)
+    assert jtfs(x).shape == (0, *shape)
+    assert jtfs(torch.zeros(3, 0, 400)).shape == (3, 0, *shape)
+    S, dS = jtfs.value_and_tangents(x.detach(), torch.zeros(0, 5, 400))
+    assert (S.shape, dS.shape) == ((0, *shape), (0, 5, *shape))
+    if derivative:
+        jtfs(x).sum().backward()
+        assert x.grad.shape == x.shape
+
+
+@pytest.mark.parametrize("format", ["time", "joint"])
+@pytest.mark.parametrize("F", [5, 9, 16, 40])
+def test_averages_along_log_frequency_do_not_wrap_around(F, format, monkeypatch):
+    settings = {"shape": 2048, "J": 7, "Q": (6, 1), "J_fr": 2, "T": "global", "F": F, "format": format}
+    x = torch.randn(2, 2048, dtype=torch.float64)
+    # White noise, and a tone at the end of the axis, whose neighbour across the wrap is the other end.
+    x[1] = torch.sin(2 * math.pi * 0.4 * torch.arange(2048.0))
+    S = TimeFrequencyScattering(**settings)(x)
+    padded = log_frequency.padded_length_fr
+    monkeypatch.setattr(log_frequency, "padded_length_fr", lambda *args: 4 * padded(*args))
+    wide = TimeFrequencyScattering(**settings)(x)
+    assert ((wide - S).norm(dim=-1) < 1e-4 * S.norm(dim=-1)).all()
+
+
+def test_kymatio_pads_for_its_widest_wavelet_alone():
+    """Its averages over more than that wrap around, which is part of its values."""
+    settings = {"shape": 2048, "J": 7, "Q": (6, 1), "J_fr": 2, "T": "global", "F": 40}
+    plans = [TimeFrequencyScattering(**settings, normalization=n).plan for n in ("kymatio", "mean")]
+    assert [plan.log_frequency.n_padded for plan in plans] == [80, 368]
