@@ -12,6 +12,7 @@ of the size (rows, time) is ever in memory.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -175,12 +176,13 @@ def averaged_modulus(
 
 
 def chunk_length(n_time: int, n_signals: int, tables: FrequentialTables) -> int:
-    """Samples to process at once, a power of two, so that the band buffers of all signals fit in cache."""
+    """Samples to process at once, a divisor of all, so that the band buffers of all signals fit in cache."""
     weights = tables.weights
     samples = _BUFFER_BYTES.get(weights.device.type, 2**26) // (
         2 * n_signals * weights.nbytes // weights.shape[1]
     )
-    return min(n_time, max(_MIN_CHUNK, 1 << (max(samples, 1).bit_length() - 1)))
+    longest = max(_MIN_CHUNK, 1 << (max(samples, 1).bit_length() - 1))
+    return n_time if n_time <= longest else math.gcd(n_time, longest)
 
 
 def averaged_modulus_and_tangents(

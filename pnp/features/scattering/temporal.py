@@ -123,7 +123,7 @@ def pad(
     x: Float[Tensor, "*batch samples"], left: int, right: int, mode: str
 ) -> Float[Tensor, "*batch padded"]:
     """Extend a signal at both ends, by reflection or by zeros."""
-    if mode == "zero" or not x.numel():  # torch reflects no empty batch
+    if mode == "zero":
         return F.pad(x, (left, right))
     # torch reflects tensors of two or three axes only.
     flat = F.pad(x.reshape(-1, x.shape[-1]), (left, right), mode="reflect")

@@ -226,15 +226,15 @@ class TimeFrequencyScattering(nn.Module):
             ValueError: If its last axis is not N long, or if it has NaN or infinite values.
         """
         self._check(x)
-        signals = x.reshape(-1, self.n_samples)
+        signals = _not_empty(x.reshape(-1, self.n_samples))
         with full_precision(x):
-            if _transformed(signals) or not len(signals):
+            if _transformed(signals):
                 outputs = self._differentiable(signals, plain=True)
             elif torch.is_grad_enabled() and signals.requires_grad:
                 outputs = self._differentiable(signals, plain=False)
             else:
                 outputs = self._with_tangents(signals[:, None])[:, 0]
-        return outputs.reshape(*x.shape[:-1], *outputs.shape[1:])
+        return outputs[: x.shape[:-1].numel()].reshape(*x.shape[:-1], *outputs.shape[1:])
 
     @torch.no_grad()
     def value_and_tangents(
@@ -271,7 +271,7 @@ class TimeFrequencyScattering(nn.Module):
                 f"dx {tuple(dx.shape)} {dx.dtype} {dx.device}."
             )
         with full_precision(x):
-            outputs = self._with_tangents(torch.cat([x[:, None], dx], dim=1))
+            outputs = self._with_tangents(_not_empty(torch.cat([x[:, None], dx], dim=1)))[: len(x)]
         return outputs[:, 0], outputs[:, 1:]
 
     # Stages ---------------------------------------------------------------------------------------------------------
@@ -299,9 +299,6 @@ class TimeFrequencyScattering(nn.Module):
     @torch.no_grad()
     def _with_tangents(self, x: Tensor) -> Tensor:
         """Coefficients and tangents, shape (batch, 1 + P, ...), of signals and tangents, shape (batch, 1 + P, N)."""
-        if not len(x):
-            outputs = self._differentiable(x[:, 0], plain=True)
-            return outputs[:, None].expand(-1, x.shape[1], *outputs.shape[1:])
         return torch.stack([self._item_with_tangents(item) for item in x])
 
     def _item_with_tangents(self, x: Tensor) -> Tensor:
@@ -383,6 +380,11 @@ class TimeFrequencyScattering(nn.Module):
             raise ValueError(
                 f"TimeFrequencyScattering expects finite samples, got {bad} NaN or infinite values in {name}."
             )
+
+
+def _not_empty(x: Tensor) -> Tensor:
+    """Give an empty batch a silent signal: there is no Fourier transform of nothing."""
+    return x if len(x) else torch.cat([x, x.new_zeros(1, *x.shape[1:])])
 
 
 def _transformed(x: Tensor) -> bool:
