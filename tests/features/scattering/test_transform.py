@@ -90,8 +90,8 @@ class TestAgainstKymatio:
         if config["F"] == "global":
             terms[meta["spin"] != 0] *= plan.log_frequency.n_padded / 2.0 ** meta["j_fr"][meta["spin"] != 0]
         reference = torch.tensor(data["S"] / terms[:, None])
-        # With F < 2**J_fr, Kymatio's low-pass rows are elsewhere than their index says; with F > 2**J_fr its averages wrap
-        # around. With Q_fr = 1, the two spins of its widest wavelet are not quite mirror images; here they are.
+        # With F < 2**J_fr, Kymatio's low-pass rows are elsewhere than their index says; with F > 2**J_fr its averages
+        # wrap around. With Q_fr = 1, the two spins of its widest wavelet are not quite mirror images; here they are.
         same = np.ones(len(terms), dtype=bool)
         if config["F"] == 4:
             same = meta["spin"] != 0
