@@ -32,6 +32,8 @@ __all__ = [
     "padded_length",
     "padded_length_fr",
     "periodize",
+    "short_padded_length",
+    "wanted_length",
     "wavelet_bank",
     "without_subnormals",
 ]
@@ -168,6 +170,32 @@ def as_applied(filter_hat: Float[np.ndarray, "*shape"], normalization: str) -> F
     return without_subnormals(filter_hat)
 
 
+def wanted_length(n: int, T: float) -> int:
+    """Length at which filters of support `T` do not wrap around a signal of `n` samples."""
+    with warnings.catch_warnings():
+        # "Signal support is too small": expected and harmless for T close to n, where padding is bounded anyway.
+        warnings.simplefilter("ignore", UserWarning)
+        support = compute_temporal_support(gauss(n, SIGMA0 / T).reshape(1, -1), criterion_amplitude=1e-3)
+    return int(n + 6 * support)
+
+
+def short_padded_length(n: int, T: float, multiple: int) -> int:
+    """Length that is fast to transform and leaves half of the signal's length to wide filters.
+
+    Args:
+        n: Length of the signal in samples.
+        T: Support of the temporal low-pass filter in samples.
+        multiple: Power of two that divides the length.
+
+    Returns:
+        1, 3, 5 or 9 times a power of two: blocks of time are cut by powers of two.
+    """
+    least = min(wanted_length(n, T), math.ceil(1.5 * n))
+    return min(
+        multiple * odd << math.ceil(math.log2(max(1, least / (multiple * odd)))) for odd in (1, 3, 5, 9)
+    )
+
+
 def padded_length(n: int, T: float) -> int:
     """Power of two to which a signal of `n` samples is padded, so that filters of support `T` do not wrap around.
 
@@ -178,11 +206,7 @@ def padded_length(n: int, T: float) -> int:
     Returns:
         The padded length. It is below `3 n - 2`, so that reflection never needs more than the signal has.
     """
-    with warnings.catch_warnings():
-        # "Signal support is too small": expected and harmless for T close to n, where padding is bounded anyway.
-        warnings.simplefilter("ignore", UserWarning)
-        support = compute_temporal_support(gauss(n, SIGMA0 / T).reshape(1, -1), criterion_amplitude=1e-3)
-    wanted = math.ceil(math.log2(n + 6 * support))
+    wanted = math.ceil(math.log2(wanted_length(n, T)))
     allowed = math.floor(math.log2(3 * n - 2))
     return int(2 ** min(wanted, allowed))
 

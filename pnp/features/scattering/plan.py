@@ -23,6 +23,7 @@ from pnp.features.scattering.filterbank import (
     morlet,
     padded_length,
     periodize,
+    short_padded_length,
     wavelet_bank,
     without_subnormals,
 )
@@ -50,6 +51,7 @@ class ScatteringPlan:
         format: "time" or "joint".
         normalization: "mean" or "kymatio".
         first_order: "joint" or "average".
+        padding: "power of two" or "short".
 
     Raises:
         ValueError: If the settings are not compatible.
@@ -70,6 +72,7 @@ class ScatteringPlan:
         format: str,
         normalization: str,
         first_order: str = "joint",
+        padding: str = "power of two",
     ) -> None:
         self.n_samples = n_samples
         self.J, self.Q = J, Q
@@ -88,7 +91,9 @@ class ScatteringPlan:
                 f"J={J} and Q={Q} leave no second-order wavelet slower than a first-order one; raise J."
             )
         self.log_frequency = LogFrequencyAxis(len(self.psi1), J, Q[0], J_fr, Q_fr, F, format, normalization)
-        self.n_padded = padded_length(n_samples, self.T)
+        self.n_padded = self.n_averaged = padded_length(n_samples, self.T)
+        if padding == "short":
+            self.n_padded = short_padded_length(n_samples, self.T, 2 ** (1 + max(J, self.log2_stride)))
         self.pad_left = (self.n_padded - n_samples) // 2
         self.pad_right = self.n_padded - n_samples - self.pad_left
 
@@ -174,7 +179,7 @@ class ScatteringPlan:
     def _time_average(self, log2_stride: int) -> TimeAverage:
         n = self.n_padded >> log2_stride
         if self.average == "global":
-            weight = 1.0 if self.normalization == "kymatio" else 1.0 / n
+            weight = 1.0 if self.normalization == "kymatio" else 2**log2_stride / self.n_averaged
             return TimeAverage(np.full((n, 1), weight), np.zeros((1, 1), dtype=np.int64))
         if self.average == "none":
             return TimeAverage(np.ones((1, 1)), self._hold(log2_stride)[:, None])

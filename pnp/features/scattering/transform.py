@@ -111,6 +111,10 @@ class TimeFrequencyScattering(nn.Module):
         first_order: "joint" filters the averaged scalogram along log-frequency and takes the modulus, like Kymatio.
             "average" keeps the averaged scalogram itself, one row for each first-order wavelet, whatever F; its `n_fr`
             is -1. Format "time" alone has it.
+        padding: "power of two", like Kymatio, or "short": half of the signal's length, rounded up to 1, 3, 5 or 9 times a
+            power of two. It is 1.3 to 1.8 times faster. Features of drums and chirps change by 1e-5 to 3e-3, since the
+            longest filters wrap around elsewhere. It needs zeros and normalization "mean", whose means are still taken
+            over the power of two.
 
     Raises:
         ValueError: If a setting is out of range, or J, T or F too long for the signal.
@@ -139,6 +143,7 @@ class TimeFrequencyScattering(nn.Module):
         normalization: str = "mean",
         pad_mode: str = "reflect",
         first_order: str = "joint",
+        padding: str = "power of two",
     ) -> None:
         super().__init__()
         n_samples = _integer(
@@ -151,6 +156,12 @@ class TimeFrequencyScattering(nn.Module):
         _choice("format", format, ("time", "joint"))
         _choice("normalization", normalization, ("mean", "kymatio"))
         _choice("pad_mode", pad_mode, ("reflect", "zero"))
+        _choice("padding", padding, ("power of two", "short"))
+        if padding == "short" and (normalization, pad_mode) != ("mean", "zero"):
+            raise ValueError(
+                "padding='short' needs normalization='mean' and pad_mode='zero', "
+                f"got normalization={normalization!r} and pad_mode={pad_mode!r}."
+            )
         _choice("first_order", first_order, ("joint", "average"))
         if format == "joint" and first_order == "average":
             raise ValueError(
@@ -171,9 +182,13 @@ class TimeFrequencyScattering(nn.Module):
         }
         if first_order != "joint":  # named only where it differs: caches know each other by these settings
             self._config["first_order"] = first_order
+        if padding != "power of two":  # caches of earlier versions know no other
+            self._config["padding"] = padding
         self.n_samples = n_samples
         self.pad_mode = pad_mode
-        self.plan = ScatteringPlan(n_samples, J, qs, J_fr, Q_fr, T, F, format, normalization, first_order)
+        self.plan = ScatteringPlan(
+            n_samples, J, qs, J_fr, Q_fr, T, F, format, normalization, first_order, padding
+        )
         self._tables_cache: dict[tuple[torch.dtype, torch.device], _Tables] = {}
 
     def config(self) -> dict[str, Any]:
@@ -341,7 +356,7 @@ class TimeFrequencyScattering(nn.Module):
         plan = self.plan
         if plan.average == "global":
             total = padded.sum(-1, keepdim=True)
-            return total if plan.normalization == "kymatio" else total / plan.n_padded
+            return total if plan.normalization == "kymatio" else total / plan.n_averaged
         if plan.average == "local":
             averages = low_pass(coefficients(padded), tables.order0, plan.n_averages)
         else:

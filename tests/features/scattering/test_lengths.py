@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.func import jvp, vmap
 
-from pnp import TimeFrequencyScattering
+from pnp import Features, TimeFrequencyScattering
 from pnp.features.scattering import log_frequency
+from pnp.synths import make
 
 
 def any_settings(seed: int) -> dict:
@@ -21,7 +22,7 @@ def any_settings(seed: int) -> dict:
     # A number in three of six, and the shortest ones as often as the longest: 1 is the finest grid of frames there is.
     T = draw.choice([*supports, *(math.exp(draw.uniform(0, math.log(n))) for _ in range(3))])
     F = draw.choice([*supports, *(math.exp(draw.uniform(0, math.log((J + 1) * q[0]))) for _ in range(3))])
-    return {
+    settings = {
         "shape": n,
         "J": J,
         "Q": q,
@@ -33,6 +34,9 @@ def any_settings(seed: int) -> dict:
         "normalization": draw.choice(["mean", "kymatio"]),
         "pad_mode": draw.choice(["reflect", "zero"]),
     }
+    if (settings["normalization"], settings["pad_mode"]) == ("mean", "zero"):
+        settings["padding"] = draw.choice(["power of two", "short"])
+    return settings
 
 
 def assert_paths_agree(settings: dict) -> None:
@@ -80,6 +84,50 @@ def test_many_lengths_and_supports(seed):
 @pytest.mark.parametrize(("n", "J"), [(22050, 6), (44100, 8), (16000, 6), (48000, 10), (160000, 8)])
 def test_lengths_of_recordings(n, J):
     assert_paths_agree({"shape": n, "J": J, "Q": 8, "J_fr": 3})
+
+
+@pytest.mark.parametrize("shape", [400, 500, 700])
+@pytest.mark.parametrize("T", ["global", 0, 60])
+def test_short_padding(shape, T):
+    settings = {
+        "shape": shape,
+        "J": 5,
+        "Q": (4, 1),
+        "J_fr": 2,
+        "T": T,
+        "pad_mode": "zero",
+        "padding": "short",
+    }
+    plan = TimeFrequencyScattering(**settings).plan
+    assert plan.n_padded < plan.n_averaged
+    assert_paths_agree(settings)
+
+
+@pytest.mark.parametrize("name", ["chirp", "drum"])
+def test_short_padding_changes_little(name):
+    synth = make(name, n_samples=8192)
+    x = synth(synth.space.from_unit(synth.space.sample(4, seed=0)))
+    settings = {"J": 9, "Q": (8, 1), "J_fr": 3, "T": "global", "F": 2, "pad_mode": "zero"}
+    S, short = (
+        Features(TimeFrequencyScattering(8192, **settings, padding=padding))(x)
+        for padding in ("power of two", "short")
+    )
+    assert ((short - S).norm(dim=1) < 4e-3 * S.norm(dim=1)).all()
+    assert not torch.equal(short, S)
+
+
+def test_the_configuration_of_an_earlier_version_keeps_its_padding():
+    settings = {"shape": 700, "J": 5, "Q": [4, 1], "J_fr": 2, "pad_mode": "zero"}
+    assert "padding" not in TimeFrequencyScattering(**settings).config()
+    short = TimeFrequencyScattering(**settings, padding="short")
+    assert TimeFrequencyScattering(**short.config()).plan.n_padded == short.plan.n_padded == 1152
+
+
+@pytest.mark.parametrize("change", [{"pad_mode": "reflect"}, {"normalization": "kymatio"}])
+def test_short_padding_is_for_means_and_zeros(change):
+    settings = {"shape": 700, "J": 5, "Q": 4, "J_fr": 2, "pad_mode": "zero", "padding": "short"}
+    with pytest.raises(ValueError, match="padding='short' needs normalization='mean' and pad_mode='zero'"):
+        TimeFrequencyScattering(**(settings | change))
 
 
 def test_every_frame_of_the_signal_is_there():
