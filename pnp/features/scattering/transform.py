@@ -111,10 +111,10 @@ class TimeFrequencyScattering(nn.Module):
         first_order: "joint" filters the averaged scalogram along log-frequency and takes the modulus, like Kymatio.
             "average" keeps the averaged scalogram itself, one row for each first-order wavelet, whatever F; its `n_fr`
             is -1. Format "time" alone has it.
-        padding: "power of two", like Kymatio, or "short": half of the signal's length, rounded up to 1, 3, 5 or 9 times a
-            power of two. It is 1.3 to 1.8 times faster. Features of drums and chirps change by 1e-5 to 3e-3, since the
-            longest filters wrap around elsewhere. It needs zeros and normalization "mean", whose means are still taken
-            over the power of two.
+        padding: "power of two", like Kymatio, or "short": half of the signal's length, rounded up to 1, 3, 5 or 9 times
+            a power of two. It is 1.3 to 1.8 times faster. Features of drums and chirps change by 1e-5 to 3e-3, since
+            the longest filters wrap around elsewhere. It needs zeros and normalization "mean", whose means are still
+            taken over the power of two.
 
     Raises:
         ValueError: If a setting is out of range, or J, T or F too long for the signal.
