@@ -99,6 +99,7 @@ class CacheLike(Protocol):
         fold: Fold of each sound, shape (n,): 0 training, 1 validation, 2 test.
         config: Everything that determined the numbers; its item "synthesizer" describes the synthesizer.
         fingerprint: Hash of the configuration.
+        mean_squared_distance: Mean of ‖S − S′‖² over pairs of sounds of the training fold, or None if not known.
     """
 
     @property
@@ -121,6 +122,9 @@ class CacheLike(Protocol):
 
     @property
     def fingerprint(self) -> str: ...
+
+    @property
+    def mean_squared_distance(self) -> float | None: ...
 
     def __len__(self) -> int:
         """Return the number of sounds."""

@@ -30,7 +30,10 @@ path, seconds, jobs, size = sys.argv[1], float(sys.argv[2]), int(sys.argv[3]), i
 precompute(ToySynth(seconds=seconds), ToyFeatures(), path, size=size, block=8, jobs=jobs, progress=False)
 """
 
-NAMES = ["id", "fold", "theta", "u", "S", "J", "M", "R", "sigma", "status", "reason", "checksum", "seal"]
+NAMES = (
+    *("id", "fold", "theta", "u", "S", "J", "M", "R", "sigma", "status", "reason", "moments"),
+    *("checksum", "seal"),
+)
 
 
 def make(path: Path, **options: Any) -> Path:

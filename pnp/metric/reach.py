@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from pnp.errors import CacheError
+
 if TYPE_CHECKING:
     from pnp._protocols import CacheLike
-
-# Sounds whose features are compared for the distance between any two: a mean is known well enough from so many, and
-# the features of all may not fit into memory.
-_MOST_COMPARED = 1024
 
 
 def ceiling_of_reach(cache: CacheLike, reach: float) -> float:
@@ -20,7 +18,7 @@ def ceiling_of_reach(cache: CacheLike, reach: float) -> float:
     counts as if an error of r along it changed the sound by more than d.
 
     Args:
-        cache: Open cache that keeps features.
+        cache: Open cache.
         reach: Reach r, in units of the cube.
 
     Returns:
@@ -28,13 +26,17 @@ def ceiling_of_reach(cache: CacheLike, reach: float) -> float:
 
     Raises:
         ValueError: If the reach is not finite and positive.
-        CacheError: If the cache keeps no features.
+        CacheError: If the cache does not know its mean squared distance.
     """
     if not 0 < reach < math.inf:
         raise ValueError(f"The reach r must be finite and positive; got {reach}.")
-    rows = cache.rows("train")
-    features = cache.features(rows[:: max(1, len(rows) // _MOST_COMPARED)]).double()
-    ceiling = 2 * float(features.var(0).sum()) / max(reach * reach, math.ulp(0.0))
+    squared_distance = cache.mean_squared_distance
+    if squared_distance is None:
+        raise CacheError(
+            f"{cache.path} does not say how far its sounds lie apart, which a reach needs: it was made by an earlier "
+            "version without features, or has fewer than two training sounds. Precompute it again, or give no reach."
+        )
+    ceiling = squared_distance / max(reach * reach, math.ulp(0.0))
     if not ceiling < math.inf:
         raise ValueError(
             f"The reach r is too small for float64: the ceiling d²/r² overflows; got {reach}. Distances between sounds "

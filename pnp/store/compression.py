@@ -7,12 +7,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from pnp.store.hdf5 import new_file
 from pnp.store.schema import CacheHeader, Column, write_attributes, write_description
 
 COMPRESSIONS = ("none", "gzip")
-
-# The oldest HDF5 (1.10, of 2016) whose format has checksummed headers and fixed-size chunk indices.
-LIBVER = ("v110", "v110")
 
 # Beyond 4, gzip takes several times as long for a percent.
 _GZIP_LEVEL = 4
@@ -49,21 +47,27 @@ def write_compressed(source: h5py.File, header: CacheHeader, target: Path) -> No
     Raises:
         OSError: If the disk refuses the data.
     """
-    with h5py.File(target, "w", libver=LIBVER, locking=False) as file:
+    with new_file(target) as (file, check):
         write_attributes(file, header.attributes())
-        for column in (*header.columns, *header.bookkeeping):
+        for column in header.datasets:
             # Digests are random bytes.
-            filtered = column in header.columns
-            rows = max(1, min(len(source[column.name]), _CHUNK_BYTES // max(1, column.row_bytes)))
-            dataset = _create(file, column, len(source[column.name]), rows, filtered)
-            for start in range(0, len(dataset), rows):
+            filtered = column in header.digested
+            length = header.length(column)
+            rows = max(1, min(length, _CHUNK_BYTES // max(1, column.row_bytes)))
+            dataset = _create(file, column, length, rows, filtered)
+            for start in range(0, length, rows):
                 dataset[start : start + rows] = source[column.name][start : start + rows]
+                check()
             write_description(dataset, column, header)
 
 
 def _create(file: h5py.File, column: Column, n_rows: int, chunk_rows: int, filtered: bool) -> h5py.Dataset:
     plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    plan.set_chunk((chunk_rows, *column.shape))
+    if not n_rows:
+        # HDF5 has no empty chunks.
+        filtered = False
+    else:
+        plan.set_chunk((chunk_rows, *column.shape))
     # The last chunk may be larger than what is left for it: the rest of it is zeros, not leftovers in memory.
     plan.set_fill_time(h5py.h5d.FILL_TIME_ALLOC)
     plan.set_obj_track_times(False)

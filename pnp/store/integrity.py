@@ -11,11 +11,16 @@ import h5py
 import numpy as np
 import torch
 
+from pnp._text import counted
+from pnp.store.header import read_header
+from pnp.store.lock import lock_path
+from pnp.store.moments import moments_of
 from pnp.store.opening import open_cache
-from pnp.store.schema import DAMAGE, FOLDS, CacheHeader, Status, digest_rows, read_header
+from pnp.store.schema import DAMAGE, FOLDS, CacheHeader, Status, digest_rows
 
 # A chain of a few dozen float64 operations, and the same after J was rounded to what it is kept in.
 EXACT = 1e-12
+_NO_SEAL = "there is no seal"
 _ROUNDED = {"float64": 1e-10, "float32": 1e-5, "float16": 3e-3}
 
 
@@ -47,7 +52,8 @@ class IntegrityReport:
     def __str__(self) -> str:
         done = self.n_rows - self.n_pending
         recomputed = f", {self.n_recomputed} recomputed" if self.n_recomputed else ""
-        verdict = "intact" if self.ok else f"{len(self.problems)} problems"
+        sound = "intact" if not self.n_pending else "intact so far" if done else "nothing to check yet"
+        verdict = sound if self.ok else counted(len(self.problems), "problem")
         lines = [f"{self.path}: {done} of {self.n_rows} rows, {self.n_failed} failed{recomputed}: {verdict}"]
         return "\n".join(lines + [f"  {problem}" for problem in self.problems])
 
@@ -67,34 +73,57 @@ def check_integrity(path: str | os.PathLike[str]) -> IntegrityReport:
     """
     problems: list[str] = []
     n_pending = n_failed = 0
+    unsealed: list[int] = []
     with open_cache(path) as file:
         header = read_header(file, str(path))
         problems += _attribute_problems(header, file)
+        merged = file["seal"].is_virtual
         for block in range(header.n_blocks):
             rows = header.rows(block)
-            if not file["seal"][block].any():
-                n_pending += rows.stop - rows.start
-                continue
             where = f"rows {rows.start} to {rows.stop - 1}"
             try:
-                columns = {column.name: file[column.name][rows] for column in header.columns}
+                sealed = file["seal"][block].any()
+                if not sealed and not merged and not file["checksum"][block].any():
+                    n_pending += rows.stop - rows.start
+                    continue
+                columns = {
+                    column.name: file[column.name][header.part(column, block)] for column in header.digested
+                }
                 damage = list(_checksum_problems(header, file, block, columns))
             except DAMAGE as error:
-                damage = [f"cannot be read ({error})"]
+                sealed, damage = True, [f"cannot be read ({error})"]
+            if not sealed and not merged:
+                # A writer that was killed leaves one such block, whose checksums may be there already.
+                n_pending += rows.stop - rows.start
+                unsealed += [block] if damage == [_NO_SEAL] else []
+                continue
             if damage:
                 # What does not even have its checksum need not be looked at any further.
                 problems += [f"{where}: {problem}" for problem in damage]
                 continue
             n_failed += int((columns["status"] != Status.OK).sum())
             problems += [f"{where}: {problem}" for problem in _relation_problems(header, columns)]
+    problems += _lost_seals(Path(path), header, unsealed, n_pending)
     return IntegrityReport(Path(path), header.n_rows, n_pending, n_failed, tuple(problems))
+
+
+def _lost_seals(path: Path, header: CacheHeader, unsealed: list[int], n_pending: int) -> Iterator[str]:
+    """Tell a file whose seals were lost from one whose last block a writer was killed in, or is just writing."""
+    rows = [header.rows(block) for block in unsealed]
+    all_there = bool(unsealed) and sum(one.stop - one.start for one in rows) == n_pending
+    if len(unsealed) > 1 or (all_there and not lock_path(path).exists()):
+        yield (
+            f"{counted(len(unsealed), 'block')}, from rows {rows[0].start} to {rows[0].stop - 1}: all their "
+            "numbers match their checksums, and they have no seal; seals were lost. Run the command that made the file "
+            "again, which computes them once more."
+        )
 
 
 def _attribute_problems(header: CacheHeader, file: h5py.File) -> Iterator[str]:
     for name, expected in header.attributes().items():
         found = file.attrs.get(name)
         listed = np.asarray(found).tolist()
-        decoded = [item.decode() if isinstance(item, bytes) else item for item in np.ravel(listed).tolist()]
+        decoded = [item.decode(errors="replace") if isinstance(item, bytes) else item for item in np.ravel(listed).tolist()]
         if found is None or decoded != np.ravel(np.asarray(expected, dtype=object)).tolist():
             yield f"attribute {name!r} contradicts the configuration"
 
@@ -102,10 +131,10 @@ def _attribute_problems(header: CacheHeader, file: h5py.File) -> Iterator[str]:
 def _checksum_problems(
     header: CacheHeader, file: h5py.File, block: int, columns: dict[str, np.ndarray]
 ) -> Iterator[str]:
-    checksums = file["checksum"][block]
-    if not np.array_equal(file["seal"][block], header.seal(block, checksums)):
-        yield "the seal does not match the checksums"
-    for column, checksum in zip(header.columns, checksums, strict=True):
+    checksums, seal = file["checksum"][block], file["seal"][block]
+    if not np.array_equal(seal, header.seal(block, checksums)):
+        yield "the seal does not match the checksums" if seal.any() else _NO_SEAL
+    for column, checksum in zip(header.digested, checksums, strict=True):
         if not np.array_equal(digest_rows(columns[column.name]), checksum):
             yield f"dataset {column.name!r} does not match its checksum"
 
@@ -124,11 +153,27 @@ def _relation_problems(header: CacheHeader, columns: dict[str, np.ndarray]) -> I
     ok = columns["status"] == Status.OK
     if ((columns["reason"] != b"") == ok).any():
         yield "a row that failed lacks a reason, or one that did not has one"
+    if len(columns.get("moments", ())):
+        yield from _moment_problems(header, columns)
     numbers = [name for name in ("S", "J", "M", "R", "sigma") if name in columns]
     if any(not np.isfinite(columns[name][ok]).all() for name in numbers):
         yield "a row that is ok has a number that is not finite"
     elif ok.any():
         yield from _metric_problems(header, {name: torch.from_numpy(columns[name][ok]) for name in numbers})
+
+
+def _moment_problems(header: CacheHeader, columns: dict[str, np.ndarray]) -> Iterator[str]:
+    found, counted_in = columns["moments"][0], (columns["status"] == Status.OK) & (columns["fold"] == 0)
+    if not np.isfinite(found).all() or found[0] != counted_in.sum() or found[1] < 0:
+        yield "moments are not those of the block's training sounds"
+    elif "S" in columns and counted_in.any():
+        features = columns["S"].astype(np.float64)
+        scale = np.linalg.norm(features[counted_in], axis=1).max()
+        if (
+            np.linalg.norm(moments_of(features, counted_in)[2:] - found[2:])
+            > 2 * _ROUNDED[header.dtype] * scale
+        ):
+            yield "moments are not those of S"
 
 
 def _metric_problems(header: CacheHeader, columns: dict[str, torch.Tensor]) -> Iterator[str]:

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
-import sys
 from pathlib import Path
 
 import h5py
 
 from pnp.errors import CacheCorrupt, CacheError
 from pnp.store.schema import DAMAGE, SCHEMA_NAME, SCHEMA_VERSION
+from pnp.store.sources import check_descriptors, check_links, shards_of
 
 # Whole chunks would be read for every row if HDF5's chunk cache could hold them; larger ones it reads in
 # part.
 _CHUNK_CACHE_BYTES = 0
-
-
-if sys.platform != "win32":
-    import resource
-
-# What a training process has open beside the shards: libraries, pipes, memory shared with its workers.
-_OTHER_FILES = 200
 
 
 def open_cache(path: str | os.PathLike[str]) -> h5py.File:
@@ -37,10 +29,21 @@ def open_cache(path: str | os.PathLike[str]) -> h5py.File:
     Raises:
         FileNotFoundError: If there is no such file.
         PermissionError: If it may not be read.
-        CacheError: If it is not HDF5, not a metric cache, or of a newer schema.
+        CacheError: If it is not HDF5, not a metric cache, of a newer schema, or refers to other files than the shards
+            that it was merged from.
         CacheCorrupt: If it is cut short or damaged.
     """
-    path = Path(path)
+    file = _opened(Path(path))
+    try:
+        _check_shards(file, Path(os.path.realpath(path)))
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _opened(path: Path) -> h5py.File:
+    """Open a file of the schema, whose shards are still to be looked at."""
     if not path.exists():
         raise FileNotFoundError(f"there is no cache at {path}; `pnp precompute --out {path}` makes one.")
     if not path.is_file():
@@ -51,12 +54,13 @@ def open_cache(path: str | os.PathLike[str]) -> h5py.File:
         got = f"its first bytes are {head!r}" if head else "it is empty"
         raise CacheError(f"{path} is not an HDF5 file ({got}); expected a cache made by `pnp precompute`.")
     try:
-        file = h5py.File(path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES)
+        # By its real path, from which HDF5 looks for shards.
+        file = h5py.File(os.path.realpath(path), "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_BYTES)
     except OSError as error:
         raise CacheCorrupt(_why_unopenable(path, error)) from error
     try:
         _check_schema(file, path)
-        _check_sources(file, path)
+        check_links(file, path)
     except BaseException:
         file.close()
         raise
@@ -73,40 +77,34 @@ def _why_unopenable(path: Path, error: OSError) -> str:
     return f"{path} is an HDF5 file that cannot be opened; it is damaged ({error})."
 
 
-def _check_sources(file: h5py.File, path: Path) -> None:
-    """HDF5 reads zeros where a virtual dataset's source cannot be opened; that must not pass for data."""
-    ids = file.get("id")
-    if not isinstance(ids, h5py.Dataset) or not ids.is_virtual:
-        return
-    sources = ids.virtual_sources()
-    allowed = _most_open_files()
-    if len(sources) + _OTHER_FILES > allowed:
-        raise CacheError(
-            f"{path} was merged from {len(sources)} shards, which HDF5 opens at the same time, and this process "
-            f"may have {allowed} files open; raise that (`ulimit -n {len(sources) + _OTHER_FILES}`), or merge "
-            "anew with `--copy` for one standalone file."
-        )
-    for source in sources:
-        shard = path.parent / source.file_name
+def _check_shards(file: h5py.File, path: Path) -> None:
+    """Check that every shard of a merged cache is there, and is one.
+
+    HDF5 reads a fill value where the source of a virtual dataset cannot be opened; that must not pass for data.
+    """
+    shards = shards_of(file, path)
+    check_descriptors(path, len(shards))
+    for shard in shards:
         if not shard.exists():
             raise FileNotFoundError(
-                f"{path} was merged from shards, and {shard} is no longer there; put it back, or merge anew "
+                f"{path} was merged from shards, and {shard} is no longer there; put it back, or merge again "
                 "with `--copy` for one standalone file."
             )
-
-
-def _most_open_files() -> float:
-    if sys.platform == "win32":
-        return math.inf
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return math.inf if limit == resource.RLIM_INFINITY else limit
+        with _opened(shard) as part:
+            if str(part.attrs.get("fingerprint")) != str(file.attrs.get("fingerprint")) or shards_of(
+                part, shard
+            ):
+                raise CacheError(
+                    f"{path}: {shard} is no shard of the same configuration; it was replaced since they were merged, "
+                    "or this file refers to what it was not merged from."
+                )
 
 
 def _check_schema(file: h5py.File, path: Path) -> None:
     try:
         name = file.attrs.get("schema", b"")
         version = int(file.attrs.get("schema_version", 0))
-    except DAMAGE as error:
+    except (*DAMAGE, OverflowError) as error:
         raise CacheCorrupt(f"{path}: its attributes cannot be read; it is damaged ({error}).") from error
     name = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
     if name != SCHEMA_NAME:

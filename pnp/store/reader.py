@@ -16,12 +16,19 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+<<<<<<< HEAD
 from pnp._torch.modes import ordinary
 from pnp.errors import CacheError
+=======
+from pnp.errors import CacheCorrupt, CacheError
+>>>>>>> f49871f (Caches keep the mean squared distance of their sounds (schema version 3); what is read is checked against its seals; every field of a header is checked)
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import ParameterSpace
+from pnp.store.header import read_header
+from pnp.store.moments import MOST_BLOCKS, mean_squared_distance
 from pnp.store.opening import open_cache
-from pnp.store.schema import FOLDS, CacheHeader, Status, done_blocks, read_header
+from pnp.store.schema import FOLDS, CacheHeader, Status
+from pnp.store.sealed import SealedRows
 
 Rows = int | slice | Sequence[int] | Tensor | np.ndarray
 
@@ -50,8 +57,9 @@ class MetricCache:
         self._handle: h5py.File | None = None
         self._process = -1
         self._header: CacheHeader = read_header(self._file(), str(self._path))
+        self._sealed: SealedRows | None = None
         self._done = np.zeros(self._header.n_blocks, bool)
-        self._done[sorted(done_blocks(self._header, self._file()))] = True
+        self._done = self._rows_sealed().done
 
     # -- life of the handle ----------------------------------------------------------------------------------
 
@@ -61,6 +69,15 @@ class MetricCache:
             self.close()
             self._handle, self._process = open_cache(self._path), os.getpid()
         return self._handle
+
+    def _rows_sealed(self) -> SealedRows:
+        if self._sealed is None:
+            self._sealed = SealedRows(self._header, self._file(), self._path)
+            if (self._done & ~self._sealed.done).any():
+                raise CacheCorrupt(
+                    f"{self._path} is another file than the one that was opened; open it again."
+                )
+        return self._sealed
 
     def close(self) -> None:
         """Close the file; the next read opens it again."""
@@ -79,7 +96,8 @@ class MetricCache:
     def __getstate__(self) -> dict[str, Any]:
         # Columns that were read already are left out: the other process has the file.
         kept = ("_path", "_header", "_done")
-        return {name: self.__dict__[name] for name in kept} | {"_handle": None, "_process": -1}
+        empty = {"_handle": None, "_process": -1, "_sealed": None}
+        return {name: self.__dict__[name] for name in kept} | empty
 
     # -- what it is ------------------------------------------------------------------------------------------
 
@@ -183,8 +201,22 @@ class MetricCache:
     def failures(self) -> dict[int, str]:
         """Row number and reason of every sound that failed."""
         failed = (self.status > Status.OK).nonzero().squeeze(1).tolist()
-        reasons = self._file()["reason"][...] if failed else ()
+        reasons = self._read("reason") if failed else np.empty(0)
         return {row: reasons[row].decode(errors="replace") for row in failed}
+
+    @cached_property
+    def mean_squared_distance(self) -> float | None:
+        """Mean of ‖S − S′‖² over pairs of sounds of the training fold, d².
+
+        A file of schema version 3 keeps it whatever else it keeps; from an earlier one it is computed from about a
+        thousand features. None for an earlier file without features, and for fewer than two sounds.
+        """
+        if self._header.summaries:
+            return mean_squared_distance(self._read("moments")[self._moments_done()])
+        rows = self.rows("train")
+        if "S" not in self.stored or len(rows) < 2:
+            return None
+        return 2 * float(self.features(rows[:: max(1, len(rows) // MOST_BLOCKS)]).double().var(0).sum())
 
     # -- rows ------------------------------------------------------------------------------------------------
 
@@ -245,12 +277,19 @@ class MetricCache:
         return self._stored_rows("J", rows)
 
     def _column(self, name: str) -> Tensor:
-        return torch.from_numpy(self._file()[name][...])
+        return torch.from_numpy(self._read(name))
+
+    def _read(self, name: str) -> np.ndarray:
+        return self._rows_sealed().column(self._file(), name)
 
     @cached_property
     @ordinary()
     def _factors(self) -> Tensor:
         return self._column("R").masked_fill_(~self.ok[:, None, None], torch.nan)
+
+    def _moments_done(self) -> np.ndarray:
+        (moments,) = self._header.summaries
+        return np.repeat(self._done, np.diff(self._header.starts(moments)))
 
     def _stored_rows(self, name: str, rows: Rows) -> Tensor:
         if name not in self.stored:
@@ -260,15 +299,9 @@ class MetricCache:
                 f"store={'features' if name == 'S' else 'jacobian'!r}."
             )
         wanted = self._checked(rows).numpy()
-        # HDF5 selects rows in ascending order, each once, and contiguous ones far faster than scattered ones.
+        # HDF5 selects rows in ascending order, each once.
         unique, inverse = np.unique(wanted, return_inverse=True)
-        dataset = self._file()[name]
-        if len(unique) and unique[-1] - unique[0] == len(unique) - 1:
-            data = dataset[unique[0] : unique[-1] + 1]
-        else:
-            data = np.empty((len(unique), *dataset.shape[1:]), dataset.dtype)
-            for place, row in enumerate(unique):
-                dataset.read_direct(data, np.s_[row], np.s_[place])
+        data = self._rows_sealed().rows(self._file(), name, unique)
         if not np.array_equal(inverse, np.arange(len(data))):
             data = data[inverse]
         return torch.from_numpy(data[0] if _is_index(rows) else data)

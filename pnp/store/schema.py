@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -13,13 +12,15 @@ from typing import Any
 import h5py
 import numpy as np
 
-from pnp.errors import CacheConfigMismatch, CacheCorrupt
+from pnp.errors import CacheConfigMismatch
 from pnp.parameters import ParameterSpace
+from pnp.store.moments import has_moments
 from pnp.store.provenance import canonical_json, differences, fingerprint
 
 SCHEMA_NAME = "pnp-metric-cache"
-# 2: S and J may be float16, and a finished file may be compressed. What version 1 says is still true.
-SCHEMA_VERSION = 2
+# 2: S and J may be float16, and a finished file may be compressed. 3: moments of the features.
+SCHEMA_VERSION = 3
+_WITH_MOMENTS = 3
 FOLDS = ("train", "validation", "test")
 
 # Long enough for an exception's name and first clause. A fixed length, because HDF5 keeps variable-length
@@ -34,6 +35,7 @@ STORE_LEVELS: dict[str, tuple[str, ...]] = {"metric": (), "features": ("S",), "j
 # What h5py raises when HDF5 finds its metadata damaged, depending on where it does.
 DAMAGE = (KeyError, OSError, RuntimeError, ValueError, TypeError, AttributeError)
 
+_CHUNK_BYTES = 65536
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -51,7 +53,7 @@ class Status(IntEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """One dataset with a row for each sound.
+    """One dataset: a row for each sound, or for each block.
 
     Args:
         name: Name of the dataset.
@@ -136,15 +138,33 @@ class CacheHeader:
         return tuple(c for c in described if c.name not in ("S", "J") or c.name in self.store)
 
     @property
+    def summaries(self) -> tuple[Column, ...]:
+        """Datasets with a row for each block that keeps its moments."""
+        if self.schema_version < _WITH_MOMENTS:
+            return ()
+        what = "number, scatter and mean of the features of the block's training sounds"
+        return (Column("moments", "<f4", (2 + self.n_features,), "1", what),)
+
+    @property
+    def digested(self) -> tuple[Column, ...]:
+        """Datasets that hold numbers, in the order of the checksums."""
+        return self.columns + self.summaries
+
+    @property
+    def datasets(self) -> tuple[Column, ...]:
+        """All datasets of the file."""
+        return self.digested + self.bookkeeping
+
+    @property
     def bookkeeping(self) -> tuple[Column, ...]:
-        """Datasets with a row for each block."""
+        """Datasets with a row for each block that say if the numbers are there and right."""
         return (
             Column(
                 "checksum",
                 "|u1",
-                (len(self.columns), _DIGEST_BYTES),
+                (len(self.digested), _DIGEST_BYTES),
                 "",
-                "SHA-256 of the rows of each dataset",
+                "SHA-256 of the block's rows of each dataset",
             ),
             Column(
                 "seal", "|u1", (_DIGEST_BYTES,), "", "SHA-256 over the block's checksums; zeros: not done"
@@ -155,15 +175,45 @@ class CacheHeader:
         """Rows of this file that belong to a block."""
         return slice(block * self.block, min((block + 1) * self.block, self.n_rows))
 
+    @property
+    def first_block(self) -> int:
+        """Number that the first block of this file has in the design."""
+        return self.first_row // self.block
+
+    @cached_property
+    def _with_moments(self) -> np.ndarray:
+        numbers = np.arange(self.first_block, self.first_block + self.n_blocks)
+        return np.flatnonzero(has_moments(numbers, -(-int(self.config["size"]) // self.block)))
+
+    def length(self, column: Column) -> int:
+        """Rows of a dataset."""
+        if column.name == "moments":
+            return len(self._with_moments)
+        return self.n_blocks if column.name in ("checksum", "seal") else self.n_rows
+
+    def part(self, column: Column, block: int) -> slice:
+        """Rows of a dataset that belong to a block."""
+        if column.name == "moments":
+            start, stop = np.searchsorted(self._with_moments, (block, block + 1))
+            return slice(int(start), int(stop))
+        return slice(block, block + 1) if column.name in ("checksum", "seal") else self.rows(block)
+
+    def starts(self, column: Column) -> np.ndarray:
+        """First row of each block in a dataset, and the end of the last: `part` for all blocks."""
+        edges = np.arange(self.n_blocks + 1)
+        if column.name == "moments":
+            return np.searchsorted(self._with_moments, edges)
+        return edges if column.name in ("checksum", "seal") else np.minimum(edges * self.block, self.n_rows)
+
     def chunk_rows(self, column: Column) -> int:
         """Rows of a chunk: whole blocks, as many as make it worth a read."""
-        blocks = max(1, 65536 // max(1, column.row_bytes * self.block))
-        return min(self.n_rows, blocks * self.block)
+        step = self.block if column in self.columns else 1
+        steps = max(1, _CHUNK_BYTES // max(1, column.row_bytes * step))
+        return self.n_blocks if column in self.bookkeeping else min(self.length(column), steps * step)
 
     def seal(self, block: int, checksums: np.ndarray) -> np.ndarray:
         """Digest that marks a block as done: of fingerprint, place in the design and checksums."""
-        place = self.first_row // self.block + block
-        digest = hashlib.sha256(f"{self.fingerprint}:{place}:".encode())
+        digest = hashlib.sha256(f"{self.fingerprint}:{self.first_block + block}:".encode())
         digest.update(np.ascontiguousarray(checksums).tobytes())
         return np.frombuffer(digest.digest(), np.uint8)
 
@@ -213,9 +263,17 @@ def digest_rows(rows: np.ndarray) -> np.ndarray:
     return np.frombuffer(hashlib.sha256(np.ascontiguousarray(rows).tobytes()).digest(), np.uint8)
 
 
-def done_blocks(header: CacheHeader, file: h5py.File) -> set[int]:
-    """Blocks whose seal is in place and matches their checksums."""
-    checksums, seals = file["checksum"][...], file["seal"][...]
+def done_blocks(header: CacheHeader, seals: np.ndarray, checksums: np.ndarray) -> set[int]:
+    """Blocks whose seal is in place and matches their checksums.
+
+    Args:
+        header: Header of the cache.
+        seals: Seals of all blocks, (blocks, 32).
+        checksums: Checksums of all blocks, (blocks, datasets, 32).
+
+    Returns:
+        Numbers of the blocks in the file.
+    """
     return {
         int(block)
         for block in np.flatnonzero(seals.any(axis=1))
@@ -225,11 +283,11 @@ def done_blocks(header: CacheHeader, file: h5py.File) -> set[int]:
 
 def cache_bytes(header: CacheHeader) -> int:
     """Bytes that a file will take, to within a few kilobytes of attributes."""
-    total = sum(
-        -(-header.n_rows // header.chunk_rows(column)) * header.chunk_rows(column) * column.row_bytes
-        for column in header.columns
-    )
-    return total + header.n_blocks * sum(column.row_bytes for column in header.bookkeeping)
+    total = 0
+    for column in header.datasets:
+        chunk = max(1, header.chunk_rows(column))
+        total += -(-header.length(column) // chunk) * chunk * column.row_bytes
+    return total
 
 
 def stored_columns(store: str | Sequence[str]) -> tuple[str, ...]:
@@ -265,52 +323,4 @@ def write_description(dataset: h5py.Dataset, column: Column, header: CacheHeader
     """Write unit and meaning of a dataset into its attributes."""
     write_attributes(dataset, {"unit": column.unit, "description": column.description})
     if column.name == "checksum":
-        write_attributes(dataset, {"columns": [c.name for c in header.columns]})
-
-
-def read_header(file: h5py.File, path: str) -> CacheHeader:
-    """Read the header of an open cache of this schema.
-
-    Raises:
-        CacheCorrupt: If an attribute or a dataset is missing, or they contradict each other.
-    """
-    try:
-        text = {name: _text(file.attrs[name]) for name in ("fingerprint", "config", "versions", "date")}
-        config = json.loads(text["config"])
-        space = ParameterSpace.from_dict(config["space"])
-        header = CacheHeader(
-            space=space,
-            n_rows=int(file["id"].shape[0]),
-            n_features=int(config["n_features"]),
-            block=int(file.attrs["block"]),
-            store=tuple(config["store"]),
-            dtype=str(config["dtype"]),
-            config=config,
-            versions=json.loads(text["versions"]),
-            date=text["date"],
-            first_row=int(file.attrs["first_row"]),
-            shard=(int(file.attrs["shard"][0]), int(file.attrs["shard"][1])),
-            schema_version=int(file.attrs["schema_version"]),
-        )
-    except DAMAGE as error:
-        raise CacheCorrupt(f"{path} lacks a readable part of its header ({error}); it is damaged.") from error
-    if header.fingerprint != text["fingerprint"]:
-        raise CacheCorrupt(
-            f"{path}: its configuration does not match its fingerprint; it was edited or damaged."
-        )
-    expected = [(column, header.n_rows) for column in header.columns]
-    expected += [(column, header.n_blocks) for column in header.bookkeeping]
-    for column, rows in expected:
-        shape, dtype = (rows, *column.shape), np.dtype(column.dtype)
-        try:
-            found = file[column.name]
-            got = f"{found.dtype} {found.shape}"
-        except DAMAGE as error:
-            raise CacheCorrupt(f"{path}: dataset {column.name!r} cannot be opened ({error}).") from error
-        if found.shape != shape or found.dtype != dtype:
-            raise CacheCorrupt(f"{path}: dataset {column.name!r} must be {dtype} {shape}, got {got}.")
-    return header
-
-
-def _text(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+        write_attributes(dataset, {"columns": [c.name for c in header.digested]})

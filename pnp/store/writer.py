@@ -24,18 +24,22 @@ import h5py
 import numpy as np
 
 from pnp._files import replacing
-from pnp.errors import CacheCorrupt, CacheError
-from pnp.store.compression import LIBVER, check_compression, is_compressed, write_compressed
+from pnp.errors import CacheBusy, CacheCorrupt, CacheError
+from pnp.store.compression import check_compression, is_compressed, write_compressed
+from pnp.store.hdf5 import new_file
+from pnp.store.header import read_header
 from pnp.store.integrity import EXACT, check_integrity
 from pnp.store.lock import WriterLock
+from pnp.store.moments import moments_of
 from pnp.store.opening import open_cache
 from pnp.store.schema import (
+    FOLDS,
     CacheHeader,
     Column,
+    Status,
     cache_bytes,
     digest_rows,
     done_blocks,
-    read_header,
     write_attributes,
     write_description,
 )
@@ -77,6 +81,8 @@ class CacheWriter:
         self._known = {
             column.name: _as_column(column, known[column.name]) for column in _known_columns(header)
         }
+        # A draft must take the place of the file itself, not that of a symbolic link to it.
+        self._place = Path(os.path.realpath(self.path))
         self._lock = WriterLock(self.path)
         self._offsets: dict[str, int] = {}
         self._stream: BinaryIO | None = None
@@ -123,20 +129,22 @@ class CacheWriter:
 
         Args:
             block: Number of the block in this file.
-            columns: Rows of every column that is not known from the start, (rows, ...) each.
+            columns: Rows of every column that is not known from the start, (rows, ...) each. "S" is needed whether it
+                is kept or not, for its moments; or these themselves.
 
         Raises:
             ValueError: If a column is missing or has the wrong shape.
             CacheError: If the disk refuses the data.
         """
-        rows = self.header.rows(block)
+        columns = {**columns, **self._summaries(block, columns)}
         checksums = []
         try:
-            for column in self.header.columns:
+            for column in self.header.digested:
+                rows = self.header.part(column, block)
                 if column.name in self._known:
                     data = self._known[column.name][rows]
                 else:
-                    data = _as_column(column, columns[column.name])
+                    data = _as_column(column, _given(columns, column.name))
                     if len(data) != rows.stop - rows.start:
                         expected = rows.stop - rows.start
                         raise ValueError(
@@ -154,6 +162,22 @@ class CacheWriter:
                 "safe, and the same command resumes there."
             ) from error
         self.done.add(block)
+
+    def _summaries(self, block: int, columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Moments of the features of a block, from the features as computed, where they are to be kept."""
+        found = {}
+        for column in self.header.summaries:
+            rows = self.header.part(column, block)
+            if column.name not in columns:
+                counted = (_given(columns, "status") == Status.OK) & (
+                    self._known["fold"][self.header.rows(block)] == FOLDS.index("train")
+                )
+                features = np.asarray(_given(columns, "S"))
+                if features.shape != (len(counted), self.header.n_features):
+                    expected = (len(counted), self.header.n_features)
+                    raise ValueError(f"block {block} has features of shape {expected}, got {features.shape}")
+                found[column.name] = moments_of(features, counted)[None][: rows.stop - rows.start]
+        return found
 
     @property
     def bytes_needed(self) -> int:
@@ -175,7 +199,7 @@ class CacheWriter:
         if not self._is_plain:
             return
         try:
-            with replacing(self.path) as draft:
+            with replacing(self._place) as draft:
                 with open_cache(self.path) as source:
                     write_compressed(source, self.header, draft)
                 report = check_integrity(draft)
@@ -184,9 +208,12 @@ class CacheWriter:
                         f"{self.path}: its compressed copy does not verify ({report.problems[0]}); the plain "
                         "file is kept, see what `pnp verify` says about it."
                     )
-        except OSError as error:
+        except CacheError:
+            raise
+        except (OSError, RuntimeError) as error:
             # HDF5 puts file descriptors and addresses into its messages.
-            why = os.strerror(error.errno) if error.errno else str(error)
+            number = getattr(error, "errno", None)
+            why = os.strerror(number) if number else " ".join(str(error).split())
             raise CacheError(
                 f"cannot compress {self.path}: {why}; it is finished, and stays as it is."
             ) from error
@@ -194,7 +221,7 @@ class CacheWriter:
 
     def _make_directory(self) -> None:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._place.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise type(error)(f"cannot make the directory {self.path.parent}: {error.strerror}.") from error
 
@@ -205,8 +232,8 @@ class CacheWriter:
             raise CacheError(_too_small(self.path, needed, free))
         try:
             # The lock is ours, so a draft that is there already is what a killed writer left.
-            with replacing(self.path) as draft:
-                with h5py.File(draft, "w", libver=LIBVER, locking=False) as file:
+            with replacing(self._place) as draft:
+                with new_file(draft) as (file, _):
                     _lay_out(file, self.header)
                     for name, data in self._known.items():
                         file[name][...] = data
@@ -217,7 +244,9 @@ class CacheWriter:
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise CacheError(_too_small(self.path, needed, free)) from error
-            raise
+            if isinstance(error, PermissionError):
+                raise
+            raise CacheError(f"cannot create {self.path}: {error.strerror or error}.") from error
 
     def _open(self) -> None:
         with open_cache(self.path) as file:
@@ -225,14 +254,21 @@ class CacheWriter:
             self.header.check_same(stored, str(self.path))
             self.header = stored
             self._check_known(file)
-            self.done = done_blocks(stored, file)
+            self.done = done_blocks(stored, file["seal"][...], file["checksum"][...])
             self._is_plain = not (file["M"].is_virtual or is_compressed(file))
             if not self.pending:
                 return
             self._offsets = {
                 column.name: _offset(file[column.name], column, self.path)
-                for column in (*stored.columns, *stored.bookkeeping)
+                for column in stored.datasets
+                if stored.length(column)
             }
+        names = self.path.stat().st_nlink
+        if names > 1:
+            raise CacheBusy(
+                f"{self.path} is one of {names} names of the same file (hard links), and another process may be "
+                "writing it under another name; copy the file and continue the copy, or remove the other names."
+            )
         try:
             self._stream = self.path.open("r+b", buffering=0)
         except PermissionError as error:
@@ -250,6 +286,8 @@ class CacheWriter:
 
     def _put(self, column: Column, row: int, data: np.ndarray) -> None:
         assert self._stream is not None
+        if not len(data):
+            return
         self._stream.seek(self._offsets[column.name] + row * column.row_bytes)
         view = np.ascontiguousarray(data).reshape(-1).view(np.uint8).data
         while view:
@@ -264,6 +302,12 @@ def _known_columns(header: CacheHeader) -> tuple[Column, ...]:
     return tuple(column for column in header.columns if column.name in ("id", "fold", "theta", "u"))
 
 
+def _given(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    if name not in columns:
+        raise ValueError(f"a block needs the column {name!r}, got {', '.join(columns)}")
+    return columns[name]
+
+
 def _as_column(column: Column, data: np.ndarray) -> np.ndarray:
     if data.shape[1:] != column.shape:
         raise ValueError(f"a row of {column.name!r} has shape {column.shape}, got {data.shape[1:]}")
@@ -272,12 +316,11 @@ def _as_column(column: Column, data: np.ndarray) -> np.ndarray:
 
 def _lay_out(file: h5py.File, header: CacheHeader) -> None:
     write_attributes(file, header.attributes())
-    for column in (*header.columns, *header.bookkeeping):
-        per_block = column in header.bookkeeping
-        rows = header.n_blocks if per_block else header.n_rows
-        chunk = rows if per_block else header.chunk_rows(column)
+    for column in header.datasets:
+        rows = header.length(column)
         plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        plan.set_chunk((chunk, *column.shape))
+        if rows:
+            plan.set_chunk((header.chunk_rows(column), *column.shape))
         plan.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         plan.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         plan.set_obj_track_times(False)

@@ -16,9 +16,16 @@ def _fixed_date(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
 
 
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+        return make(tmp_path_factory.mktemp("once") / "toy.h5")
+
+
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return make(tmp_path / "toy.h5")
+def path(made_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(made_once, tmp_path))
 
 
 @pytest.fixture

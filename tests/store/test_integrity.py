@@ -9,6 +9,8 @@ from caches import BLOCK, NAMES, compressed, content, flip, offset
 
 from pnp.errors import CacheError
 from pnp.store import check_integrity
+from pnp.store.header import read_header
+from pnp.store.schema import digest_rows
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -65,11 +67,9 @@ def test_flipped_byte_of_the_metadata_is_found_or_without_effect(path: Path) -> 
 
 def test_contradictions_are_found_though_the_checksums_are_right(path: Path) -> None:
     """Whoever rewrites a block together with its checksums still has to keep M = R^T R."""
-    from pnp.store.schema import digest_rows, read_header
-
     with h5py.File(path, "r+") as file:
         header = read_header(file, str(path))
-        names = [column.name for column in header.columns]
+        names = [column.name for column in header.digested]
         for name, change in {"sigma": 2.0, "theta": 1.01, "M": 1.5}.items():
             data = file[name][:BLOCK]
             file[name][:BLOCK] = data * change

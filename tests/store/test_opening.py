@@ -55,7 +55,7 @@ def strip(path: Path) -> None:
         (lambda path: path.write_bytes(b""), CacheError, r"is not an HDF5 file \(it is empty\)"),
         (strip, CacheError, r"is HDF5 but not a metric cache \(it has no attribute 'schema'"),
         (retitle, CacheError, r"its schema is 'something-else', expected 'pnp-metric-cache'"),
-        (modernize, CacheError, r"schema version 99, and this pnp reads up to 2; upgrade pnp"),
+        (modernize, CacheError, r"schema version 99, and this pnp reads up to 3; upgrade pnp"),
         (amputate, CacheCorrupt, r"dataset 'R' cannot be opened"),
         (edit, CacheCorrupt, r"configuration does not match its fingerprint"),
         (lambda path: path.unlink(), FileNotFoundError, r"there is no cache at .*`pnp precompute --out"),

@@ -29,7 +29,8 @@ def test_plain_h5py_reads_every_dataset_of_the_contract(path: Path) -> None:
             "sigma": (SIZE, 2),
             "status": (SIZE,),
             "reason": (SIZE,),
-            "checksum": (9, 11, 32),
+            "moments": (9, 9),
+            "checksum": (9, 12, 32),
             "seal": (9, 32),
         }
         assert all(file[name].dtype == np.float32 for name in "SJ")
@@ -62,7 +63,7 @@ def test_the_sizes_that_the_documentation_gives_are_those_of_the_file(name: str,
     space = synths.make(name).space
     sizes = []
     for store, dtype in columns:
-        header = CacheHeader(space, 100_000, C, 16, STORE_LEVELS[store], dtype, {}, {}, "")
+        header = CacheHeader(space, 100_000, C, 16, STORE_LEVELS[store], dtype, {"size": 100_000}, {}, "")
         sizes.append(f"{cache_bytes(header) / 1e6:.0f} MB")
     page = (Path(__file__).parents[2] / "docs" / "cache-format.md").read_text(encoding="utf-8")
     assert f"| {name}, P = {P}, C = {C} | {' | '.join(sizes)} |" in page
