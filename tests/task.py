@@ -85,6 +85,12 @@ class MemoryCache:
         selected = self.ok if fold is None else self.ok & (self.fold == FOLDS.index(fold))
         return selected.nonzero().squeeze(1)
 
+    @property
+    def mean_squared_distance(self) -> float | None:
+        if not self._keeps_features:
+            return None
+        return 2 * float(self._features[self.rows("train")].double().var(0).sum())
+
     def features(self, rows: Tensor) -> Tensor:
         if not self._keeps_features:
             raise CacheError("no features are kept")

@@ -20,6 +20,10 @@ _MOST = 2**40
 # The best that deflate can do.
 _MOST_COMPRESSION = 1040
 
+_TOO_FEW_BYTES = (
+    "{path}: dataset {name!r} claims more rows than the file has bytes for; it was edited or damaged."
+)
+
 # What parsing raises beside the errors of reading: nesting without end, numbers without end.
 _MALFORMED = (*DAMAGE, RecursionError, OverflowError, ArithmeticError, MemoryError)
 
@@ -137,13 +141,18 @@ class _Fields:
 
     def rows(self) -> int:
         try:
-            shape = self._file["id"].shape
+            ids = self._file["id"]
+            shape: tuple[int, ...] = tuple(ids.shape or ())
+            bytes_there = _most_bytes(ids)
         except DAMAGE as error:
             raise CacheCorrupt(f"{self._path}: dataset 'id' cannot be opened ({_brief(error)}).") from error
         if len(shape) != 1 or not 1 <= shape[0] <= _MOST:
             raise CacheCorrupt(
                 f"{self._path}: dataset 'id' must have a row for each sound, got shape {shape}."
             )
+        # Before memory is taken for what is not there.
+        if bytes_there < 8 * shape[0]:
+            raise CacheCorrupt(_TOO_FEW_BYTES.format(path=self._path, name="id"))
         return int(shape[0])
 
 
@@ -179,7 +188,7 @@ def _check_datasets(file: h5py.File, path: str, header: CacheHeader) -> None:
             found = file[column.name]
             got = f"{found.dtype} {found.shape}"
             fits = found.shape == shape and found.dtype == dtype
-            bytes_there = math.inf if found.is_virtual else _MOST_COMPRESSION * found.id.get_storage_size()
+            bytes_there = _most_bytes(found)
         except DAMAGE as error:
             raise CacheCorrupt(
                 f"{path}: dataset {column.name!r} cannot be opened ({_brief(error)})."
@@ -187,10 +196,12 @@ def _check_datasets(file: h5py.File, path: str, header: CacheHeader) -> None:
         if not fits:
             raise CacheCorrupt(f"{path}: dataset {column.name!r} must be {dtype} {shape}, got {got}.")
         if bytes_there < shape[0] * column.row_bytes:
-            # Before memory is taken for what is not there.
-            raise CacheCorrupt(
-                f"{path}: dataset {column.name!r} claims more rows than the file has bytes for."
-            )
+            raise CacheCorrupt(_TOO_FEW_BYTES.format(path=path, name=column.name))
+
+
+def _most_bytes(dataset: h5py.Dataset) -> float:
+    """Bytes that a dataset can have: those in the file, unpacked; any number for a virtual one."""
+    return math.inf if dataset.is_virtual else _MOST_COMPRESSION * dataset.id.get_storage_size()
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -123,7 +123,10 @@ def _attribute_problems(header: CacheHeader, file: h5py.File) -> Iterator[str]:
     for name, expected in header.attributes().items():
         found = file.attrs.get(name)
         listed = np.asarray(found).tolist()
-        decoded = [item.decode(errors="replace") if isinstance(item, bytes) else item for item in np.ravel(listed).tolist()]
+        decoded = [
+            item.decode(errors="replace") if isinstance(item, bytes) else item
+            for item in np.ravel(listed).tolist()
+        ]
         if found is None or decoded != np.ravel(np.asarray(expected, dtype=object)).tolist():
             yield f"attribute {name!r} contradicts the configuration"
 

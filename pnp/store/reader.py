@@ -16,12 +16,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-<<<<<<< HEAD
 from pnp._torch.modes import ordinary
-from pnp.errors import CacheError
-=======
 from pnp.errors import CacheCorrupt, CacheError
->>>>>>> f49871f (Caches keep the mean squared distance of their sounds (schema version 3); what is read is checked against its seals; every field of a header is checked)
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import ParameterSpace
 from pnp.store.header import read_header
