@@ -90,6 +90,7 @@ def compressed(path: Path, **options: Any) -> Path:
 
 
 def shards(folder: Path, n: int, **options: Any) -> list[Path]:
+    options = {"probe": False} | options
     return [make(folder / f"part{i}.h5", shard=(i, n), **options) for i in range(n)]
 
 

@@ -46,7 +46,8 @@ def verify(
             and the file does not say how.
     """
     report = check_integrity(path)
-    if recompute < 1:
+    # Rows that are damaged cannot be compared.
+    if recompute < 1 or not report.ok:
         return report
     # Needed for this alone, and with them the scattering transform.
     from pnp.offline.rebuild import features_of, synthesizer_of

@@ -30,7 +30,7 @@ def new_file(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
     Raises:
         OSError: If the disk refused a write.
     """
-    with path.open("w+b", buffering=0) as stream:
+    with open_unbuffered(path) as stream:
         disk = _Disk(stream)
         try:
             with h5py.File(disk, "w", libver=LIBVER) as file:
@@ -40,6 +40,11 @@ def new_file(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
             disk.check()
             raise
         disk.check()
+
+
+def open_unbuffered(path: Path) -> FileIO:
+    """Open a new file whose every write is one of the operating system."""
+    return FileIO(path, "w+b")
 
 
 class _Disk:

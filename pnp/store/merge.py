@@ -182,19 +182,26 @@ def _checked_block(path: Path, part: CacheHeader, file: h5py.File, block: int) -
 def _link(shards: Sequence[_Shard], header: CacheHeader, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     place = Path(os.path.realpath(out))
-    with WriterLock(out), replacing(place) as draft, new_file(draft) as (file, _):
-        write_attributes(file, header.attributes())
-        for column in header.datasets:
-            kind = np.dtype(column.dtype)
-            layout = h5py.VirtualLayout((header.length(column), *column.shape), kind)
-            for path, part in shards:
-                n_rows = part.length(column)
-                if n_rows:
-                    start = header.part(column, part.first_block).start
-                    target = escaped(relative_source(path, place))
-                    source = h5py.VirtualSource(target, column.name, shape=(n_rows, *column.shape))
-                    layout[start : start + n_rows] = source
-            # For readers that do not look at the seals: what a shard no longer has is no number.
-            fill = np.nan if kind.kind == "f" else None
-            dataset = file.create_virtual_dataset(column.name, layout, fillvalue=fill)
-            write_description(dataset, column, header)
+    try:
+        with WriterLock(out), replacing(place) as draft, new_file(draft) as (file, _):
+            _lay_out_links(file, shards, header, place)
+    except OSError as error:
+        raise CacheError(f"cannot write {out}: {error.strerror or error}.") from error
+
+
+def _lay_out_links(file: h5py.File, shards: Sequence[_Shard], header: CacheHeader, place: Path) -> None:
+    write_attributes(file, header.attributes())
+    for column in header.datasets:
+        kind = np.dtype(column.dtype)
+        layout = h5py.VirtualLayout((header.length(column), *column.shape), kind)
+        for path, part in shards:
+            n_rows = part.length(column)
+            if n_rows:
+                start = header.part(column, part.first_block).start
+                target = escaped(relative_source(path, place))
+                source = h5py.VirtualSource(target, column.name, shape=(n_rows, *column.shape))
+                layout[start : start + n_rows] = source
+        # For readers that do not look at the seals: what a shard no longer has is no number.
+        fill = np.nan if kind.kind == "f" else None
+        dataset = file.create_virtual_dataset(column.name, layout, fillvalue=fill)
+        write_description(dataset, column, header)

@@ -99,10 +99,13 @@ class SealedRows:
             data: np.ndarray = file[column.name][rows]
             return data
         except DAMAGE as error:
-            raise CacheCorrupt(
-                f"{self._path}: rows {rows.start} to {rows.stop - 1} of dataset {column.name!r} cannot be read; "
-                f"the file is damaged ({error})."
-            ) from error
+            where = f"{self._path}: rows {rows.start} to {rows.stop - 1} of dataset {column.name!r} cannot be read"
+            why = (
+                "one of its shards was removed, replaced or damaged"
+                if self._merged
+                else "the file is damaged"
+            )
+            raise CacheCorrupt(f"{where}; {why} ({' '.join(str(error).split())}).") from error
 
     def _check(self, file: h5py.File, column: Column, block: int, data: np.ndarray) -> None:
         place = self._place[column.name]

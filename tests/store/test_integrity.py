@@ -5,10 +5,10 @@ from pathlib import Path
 
 import h5py
 import pytest
-from caches import BLOCK, NAMES, compressed, content, flip, offset
+from caches import BLOCK, NAMES, SIZE, compressed, content, flip, make, offset, shards, wipe
 
 from pnp.errors import CacheError
-from pnp.store import check_integrity
+from pnp.store import check_integrity, merge
 from pnp.store.header import read_header
 from pnp.store.schema import digest_rows
 
@@ -81,3 +81,36 @@ def test_contradictions_are_found_though_the_checksums_are_right(path: Path) -> 
     assert "sigma are not the singular values of R" in problems
     assert "theta is not the physical value of u" in problems
     assert "M is not R^T R" in problems
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+@pytest.mark.parametrize("size", [6, SIZE])
+def test_a_finished_file_without_seals_is_not_intact(tmp_path: Path, compression: str, size: int) -> None:
+    path = make(tmp_path / "toy.h5", size=size, compression=compression)
+    with h5py.File(path, "r+") as file:
+        file["seal"][...] = 0
+    report = check_integrity(path)
+    assert not report.ok
+    assert "have no seal; seals were lost" in str(report)
+    with h5py.File(path, "r+") as file:
+        file["seal"][...] = 0
+        file["checksum"][...] = 0
+    report = check_integrity(path)
+    assert report.ok
+    assert str(report).endswith(f"0 of {size} rows, 0 failed: nothing to check yet")
+
+
+def test_a_file_whose_writer_was_killed_at_a_seal_is_no_damage(path: Path) -> None:
+    wipe(path, "seal", 3)
+    path.with_name("toy.h5.lock").write_text("process 1 on elsewhere")
+    assert str(check_integrity(path)).endswith("62 of 70 rows, 0 failed: intact so far")
+    wipe(path, "seal", 4)
+    wipe(path, "checksum", 4)
+    assert check_integrity(path).ok
+
+
+def test_a_merged_file_without_a_seal_is_damaged(tmp_path: Path) -> None:
+    parts = shards(tmp_path, 2)
+    merge(parts, tmp_path / "merged.h5")
+    wipe(parts[0], "seal", 1)
+    assert "rows 8 to 15: there is no seal" in str(check_integrity(tmp_path / "merged.h5"))

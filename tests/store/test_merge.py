@@ -1,17 +1,19 @@
 """Shards into one cache: the bytes of one run, and no zeros for a shard that is gone."""
 
 import multiprocessing
+import os
+import re
 import resource
 from pathlib import Path
 
 import pytest
 import torch
-from caches import BLOCK, SIZE, compressed, flip, forks, make, offset, shards, wipe
+from caches import BLOCK, SIZE, compressed, flip, forks, make, offset, sealed, shards, wipe
 from toy import ToyFeatures, ToySynth
 
 from pnp.errors import CacheConfigMismatch, CacheCorrupt, CacheError
 from pnp.offline.precompute import precompute
-from pnp.store import MetricCache, check_integrity, merge
+from pnp.store import CacheWriter, MetricCache, check_integrity, merge
 
 
 @pytest.mark.parametrize("n", [1, 2, 4])
@@ -120,3 +122,90 @@ def test_one_path_is_one_path(tmp_path: Path) -> None:
     (part,) = shards(tmp_path, 1)
     merge(str(part), tmp_path / "merged.h5")
     assert len(MetricCache(tmp_path / "merged.h5")) == len(MetricCache(part))
+
+
+NAMES_OF_SHARDS = ["80%_{}.h5", "a%%b.{}.h5", "%b{}.h5", "%{}", "a b{}.h5", "ü{}.h5", "%%%{}%.h5"]
+
+
+@pytest.mark.parametrize("name", NAMES_OF_SHARDS)
+def test_shards_may_have_any_name(path: Path, tmp_path: Path, name: str) -> None:
+    """HDF5 takes a per cent sign in the name of a source for a pattern."""
+    parts = [part.rename(part.with_name(name.format(i))) for i, part in enumerate(shards(tmp_path, 2))]
+    merge(parts, tmp_path / "merged.h5")
+    assert check_integrity(tmp_path / "merged.h5").ok
+    with MetricCache(tmp_path / "merged.h5") as merged, MetricCache(path) as one:
+        assert torch.equal(merged.jacobian(slice(None)), one.jacobian(slice(None)))
+    parts[1].unlink()
+    with pytest.raises(FileNotFoundError, match=re.escape(str(parts[1]))):
+        MetricCache(tmp_path / "merged.h5")
+
+
+@pytest.mark.parametrize("where", ["out", "shards", "both", "file"])
+def test_folders_may_be_symbolic_links(path: Path, tmp_path: Path, where: str) -> None:
+    """The way up from a folder is not the way back through a link."""
+    (tmp_path / "deep" / "er" / "target").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "er" / "target")
+    (tmp_path / "parts").mkdir()
+    folder = tmp_path / "link" if where in ("shards", "both") else tmp_path / "parts"
+    out = (tmp_path / "link" if where in ("out", "both") else tmp_path) / "merged.h5"
+    merge(shards(folder, 2), out)
+    if where == "file":
+        (tmp_path / "link" / "other.h5").symlink_to(out)
+        out = tmp_path / "link" / "other.h5"
+    with MetricCache(out) as merged, MetricCache(path) as one:
+        assert torch.equal(merged.jacobian(slice(None)), one.jacobian(slice(None)))
+    assert check_integrity(out).ok
+
+
+@forks
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_a_copy_that_is_killed_is_continued_to_the_same_bytes(
+    tmp_path: Path, compression: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = make(tmp_path / "one.h5", compression=compression).read_bytes()
+    parts, out = shards(tmp_path, 3, compression=compression), tmp_path / "copy.h5"
+    write, done = CacheWriter.write_block, []
+
+    def write_and_die(self: CacheWriter, *arguments: object) -> None:
+        if len(done) == 2:
+            os._exit(1)
+        done.append(write(self, *arguments))
+
+    # Each process dies after two more blocks.
+    monkeypatch.setattr(CacheWriter, "write_block", write_and_die)
+    for round_ in range(1, 4):
+        process = multiprocessing.get_context("fork").Process(
+            target=merge, args=(parts, out), kwargs={"copy": True}
+        )
+        process.start()
+        process.join()
+        assert process.exitcode == 1
+        assert sealed(out) == 2 * round_
+    monkeypatch.undo()
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+    merge(parts, out, copy=True)
+    assert out.read_bytes() == expected
+    with pytest.raises(CacheError, match=r"copy\.h5 exists already"):
+        merge(parts, out, copy=True)
+
+
+def test_a_copy_does_not_touch_what_is_not_its_own(path: Path, tmp_path: Path) -> None:
+    parts = shards(tmp_path, 2)
+    other = make(tmp_path / "other.h5", seed=3)
+    wipe(other, "seal", 1)
+    (tmp_path / "text.h5").write_text("text")
+    for out in (other, tmp_path / "text.h5", parts[0], path):
+        before = out.read_bytes()
+        with pytest.raises(CacheError, match=r"exists already"):
+            merge(parts, out, copy=True)
+        assert out.read_bytes() == before
+
+
+@pytest.mark.parametrize("copy", [False, True])
+@pytest.mark.parametrize("name", ["J", "M", "u", "reason", "moments"])
+def test_a_damaged_shard_is_not_merged(tmp_path: Path, copy: bool, name: str) -> None:
+    parts = shards(tmp_path, 2)
+    flip(parts[1], offset(parts[1], name) + 3)
+    with pytest.raises(CacheCorrupt, match=rf"part1\.h5: rows 0 to 7 of dataset '{name}' do not match"):
+        merge(parts, tmp_path / "merged.h5", copy=copy)
+    assert copy or not (tmp_path / "merged.h5").exists()
