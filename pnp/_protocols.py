@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pnp.metric.riemannian import RiemannianMetric
 
 
+# Samples of the longest sound: 13 hours at 44.1 kHz, and 17 GB in double precision.
+MOST_SAMPLES = 2**31 - 1
+
+
 @runtime_checkable
 class SynthesizerLike(Protocol):
     """Synthesizer g: physical parameters (..., P) in, sounds (..., N) out.
@@ -69,6 +73,7 @@ def check_synthesizer(synth: object, label: str = "") -> SynthesizerModule:
 
     Raises:
         TypeError: If it is not a module, or lacks `space`, `sample_rate` or `n_samples` of the right type.
+        ValueError: If its sounds have no sample, or more than any machine holds.
     """
     label = label or f"synthesizer {getattr(synth, 'name', type(synth).__name__)!r}"
     if not isinstance(synth, nn.Module):
@@ -85,7 +90,12 @@ def check_synthesizer(synth: object, label: str = "") -> SynthesizerModule:
                 f"{label} needs an attribute {attribute!r} of type {types[-1].__name__}, "
                 f"got {'none' if value is None else type(value).__name__}"
             )
-    return cast("SynthesizerModule", synth)
+    checked = cast("SynthesizerModule", synth)
+    if not 1 <= checked.n_samples <= MOST_SAMPLES:
+        raise ValueError(
+            f"{label} must have between 1 and {MOST_SAMPLES:,} samples, got n_samples={checked.n_samples:,}"
+        )
+    return checked
 
 
 class CacheLike(Protocol):

@@ -24,4 +24,17 @@ class CacheBusy(CacheError):  # noqa: N818
 
 
 class SynthesisError(PnpError):
-    """Sounds could not be synthesized or analysed, so that a run cannot begin or end."""
+    """Sounds could not be synthesized or analysed, so that a run cannot begin or end.
+
+    Args:
+        reason: Reason, in a sentence.
+        where: Parameters of the sound, for messages; records of many sounds keep the reason alone.
+    """
+
+    def __init__(self, reason: str, where: str = "") -> None:
+        super().__init__(reason, where)
+        self.reason = reason
+        self.where = where
+
+    def __str__(self) -> str:
+        return f"{self.reason} ({self.where})" if self.where else self.reason

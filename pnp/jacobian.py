@@ -73,6 +73,7 @@ def sound_and_jacobian(
         theta, slope = jvp(space.from_unit, u, torch.ones_like(u))
         x, tangents = along_axes(synth, theta)
         dx = tangents * slope.unsqueeze(-1)
+        del tangents  # as large as everything else together
         if x.shape != (len(u), n_samples):
             raise ValueError(
                 f"synthesizer {type(synth).__name__} must map θ of shape {tuple(theta.shape)} to sounds of shape "

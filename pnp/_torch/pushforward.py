@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from jaxtyping import Float
@@ -17,20 +18,25 @@ __all__ = ["along_axes", "jvp", "pushforward"]
 _lock = threading.Lock()
 _loaded = False
 
+# PyTorch has one level of forward-mode differentiation for the whole process. Threads that enter it together break each
+# other's derivatives, some with an error and some without.
+_FORWARD_MODE = threading.RLock()
+
 
 def jvp(function: Callable[[Tensor], Tensor], point: Tensor, tangent: Tensor) -> tuple[Tensor, Tensor]:
-    """Value of a function at a point and its derivative along one direction.
+    """Differentiate a function along one tangent, in one thread of the process at a time.
 
     Args:
-        function: Map from tensors of the shape of `point` to tensors.
+        function: Map from tensor to tensor.
         point: Where to differentiate.
         tangent: Direction, of the shape of `point`.
 
     Returns:
-        `function(point)` and its directional derivative, of the same shape.
+        Value and directional derivative.
     """
     _load_decompositions()
-    value, pushed = torch.func.jvp(function, (point,), (tangent,))[:2]
+    with _FORWARD_MODE:
+        value, pushed = torch.func.jvp(function, (point,), (tangent,))[:2]
     return value, pushed
 
 
@@ -53,7 +59,7 @@ def pushforward(
 
     # The value does not depend on the direction: vmap computes it once and hands out P views. What a function draws
     # at random is drawn once as well, and does not vary with its argument.
-    with full_precision(point):
+    with _FORWARD_MODE, full_precision(point):
         values, pushed = torch.func.vmap(push, in_dims=1, out_dims=(0, 1), randomness="same")(tangents)
     return values[0], pushed
 
@@ -73,7 +79,9 @@ def along_axes(
     """
     own = getattr(function, "value_and_tangents", None)
     if own is not None:
-        value, partial = own(point)
+        # Its own way may be forward mode. One that only renders says so: it may wait for threads of its own.
+        with _FORWARD_MODE if getattr(function, "forward_mode", True) else nullcontext():
+            value, partial = own(point)
         return value, partial
     basis = torch.eye(point.shape[-1], dtype=point.dtype, device=point.device)
     return pushforward(function, point, basis.expand(len(point), -1, -1))

@@ -62,6 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", choices=("float32", "float64"), help="of the computation (float32 if not given)"
     )
+    parser.add_argument(
+        "--retry-failed", action="store_true", help="compute the blocks with failed sounds again"
+    )
     scattering = parser.add_argument_group(
         "scattering transform", "by default, what suits the synthesizer; `pnp inspect` shows it"
     )
@@ -106,6 +109,7 @@ def run(options: argparse.Namespace) -> int:
         precision=options.precision,
         device=options.device,
         shard=options.shard,
+        retry_failed=options.retry_failed,
         progress=not options.quiet,
     )
     say(str(summary))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -9,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pnp._torch.environment import environment_fault
 from pnp.jacobian import sound_and_jacobian
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.store.schema import REASON_BYTES, Status
-from pnp.synths.clipping import is_clipped
 
 # Sounds, features and Jacobians.
 _Results = tuple[Tensor, Tensor, Tensor]
@@ -66,7 +67,7 @@ def compute_block(
     with single_thread():
         for rows, outcome in _attempts(evaluate, points):
             if isinstance(outcome, Exception):
-                fail(rows.start, Status.EXCEPTION, f"{type(outcome).__name__}: {outcome}")
+                fail(rows.start, Status.EXCEPTION, _reason(outcome))
             else:
                 sounds, S[rows], J[rows] = outcome
                 for row, x in zip(range(n)[rows], sounds, strict=True):
@@ -84,19 +85,33 @@ def compute_block(
     return {name: tensor.numpy() for name, tensor in floating.items()} | {"status": status, "reason": reason}
 
 
+class _SingleThread:
+    """Computations in progress that need one thread inside PyTorch, and the number that the first of them found."""
+
+    lock = threading.Lock()
+    users = 0
+    before = 1
+
+
 @contextmanager
 def single_thread() -> Iterator[None]:
     """Use one thread inside PyTorch.
 
-    How many threads share a sum decides its rounding; with one, results are the same bits whatever the number
-    of workers and cores.
+    The number of threads that share a sum decides its rounding; with one, results are the same bits whatever the number
+    of workers and cores. The number is put back when the last of the threads that computes here is done.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    with _SingleThread.lock:
+        if _SingleThread.users == 0:
+            _SingleThread.before = torch.get_num_threads()
+        _SingleThread.users += 1
+        torch.set_num_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        with _SingleThread.lock:
+            _SingleThread.users -= 1
+            if _SingleThread.users == 0:
+                torch.set_num_threads(_SingleThread.before)
 
 
 def _attempts(evaluate: _Evaluate, points: Tensor) -> Iterator[tuple[slice, _Results | Exception]]:
@@ -105,7 +120,7 @@ def _attempts(evaluate: _Evaluate, points: Tensor) -> Iterator[tuple[slice, _Res
         yield slice(0, len(points)), evaluate(points)
         return
     except Exception as error:  # noqa: BLE001  (whatever a user's synthesizer raises is a property of the sound)
-        _let_out_of_memory_pass(error, alone=len(points) == 1)
+        _let_the_environment_pass(error, alone=len(points) == 1)
         if len(points) == 1:
             yield slice(0, 1), error
             return
@@ -114,14 +129,14 @@ def _attempts(evaluate: _Evaluate, points: Tensor) -> Iterator[tuple[slice, _Res
         try:
             outcome: _Results | Exception = evaluate(points[rows])
         except Exception as error:  # noqa: BLE001
-            _let_out_of_memory_pass(error, alone=True)
+            _let_the_environment_pass(error, alone=True)
             outcome = error
         yield rows, outcome
 
 
-def _let_out_of_memory_pass(error: Exception, *, alone: bool) -> None:
-    """Raise a lack of memory, a property of the machine: recorded as a failed sound, it would be permanent."""
-    if alone and isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+def _let_the_environment_pass(error: Exception, *, alone: bool) -> None:
+    """Raise a fault of the machine: recorded as a property of the sound, it would be permanent."""
+    if alone and environment_fault(error) is not None:
         raise error
 
 
@@ -131,8 +146,6 @@ def _problem(x: Tensor, S: Tensor, J: Tensor, storage: torch.dtype) -> tuple[Sta
         return Status.NOT_FINITE, f"the sound is NaN or infinite, first at sample {first}"
     if not bool(x.any()):
         return Status.SILENT, "the sound is silent"
-    if is_clipped(x):
-        return Status.CLIPPED, "the sound is clipped, flat at full scale: lower the gain"
     finite = bool(torch.isfinite(S).all()), bool(torch.isfinite(J).all())
     if not all(finite):
         what = "J is" if finite[0] else "S is" if finite[1] else "S and J are"
@@ -154,6 +167,19 @@ def _fits(values: Tensor, storage: torch.dtype) -> bool:
     return bool(error.norm() <= torch.finfo(storage).eps * values.norm())
 
 
+def _reason(error: Exception) -> str:
+    """Return the reason of a failure, without the parameters where the error keeps them apart: the row has them."""
+    return f"{type(error).__name__}: {getattr(error, 'reason', error)}"
+
+
 def _cut(text: str) -> bytes:
-    line = " ".join(text.split())
-    return line.encode()[:REASON_BYTES].decode(errors="ignore").encode()
+    """Fit a reason into its column: cut between words, or between characters where a word is very long."""
+    encoded = " ".join(text.split()).encode()
+    if len(encoded) <= REASON_BYTES:
+        return encoded
+    ellipsis = "…".encode()
+    start = encoded[: REASON_BYTES - len(ellipsis)]
+    whole, _, rest = start.rpartition(b" ")
+    if len(whole) < len(rest):
+        whole = start.decode(errors="ignore").encode()
+    return whole + ellipsis

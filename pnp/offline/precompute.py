@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import logging
+import operator
 import os
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any, SupportsIndex
 
 import numpy as np
 import torch
@@ -18,11 +19,14 @@ from tqdm.auto import tqdm
 
 from pnp._protocols import check_synthesizer
 from pnp._torch.device import usable_device
+from pnp.offline.comparison import check_same_numbers
 from pnp.offline.design import design_points, draw_folds, shard_rows
+from pnp.offline.feature_probe import probe_derivative, probe_features
+from pnp.offline.placement import placed
 from pnp.offline.summary import PrecomputeSummary, summarize
 from pnp.offline.trial import first_sound, probe_where_it_sounds
 from pnp.offline.workers import Task, check_backend, computed_blocks
-from pnp.store import CacheHeader, CacheWriter
+from pnp.store import CacheHeader, CacheWriter, MetricCache, Status
 from pnp.store.provenance import describe, library_versions
 from pnp.store.schema import DTYPES, stored_columns
 
@@ -41,11 +45,11 @@ def precompute(
     size: int | Sequence[int] | None = None,
     u: Tensor | np.ndarray | None = None,
     method: str = "sobol",
-    seed: int = 0,
+    seed: SupportsIndex = 0,
     split: Sequence[float] = (0.8, 0.1, 0.1),
-    jobs: int = 1,
+    jobs: SupportsIndex = 1,
     backend: str = "loky",
-    block: int = 16,
+    block: SupportsIndex = 16,
     store: str | Sequence[str] = ("S", "J"),
     dtype: str = "float32",
     compression: str = "none",
@@ -53,6 +57,7 @@ def precompute(
     device: str = "cpu",
     shard: tuple[int, int] = (0, 1),
     probe: bool = True,
+    retry_failed: bool = False,
     progress: bool = True,
 ) -> PrecomputeSummary:
     """Compute features, Jacobian and metric of every sound of a design, and keep them in a cache file.
@@ -81,18 +86,22 @@ def precompute(
         precision: Type in which they are computed; that of the features' own tensors if not given.
         device: Where to compute, "cpu" or "cuda"; on "cuda" with one job.
         shard: Part (i, n) of the design to compute, i from 0 to n - 1; parts are whole blocks.
-        probe: Try the synthesizer on two sounds before a new file is made (`pnp.synths.probe`): that it is
-            repeatable and that its derivatives are right.
+        probe: Try synthesizer and features on two sounds before a new file is made (`pnp.synths.probe`): that they
+            are repeatable, treat each sound alone, and have right derivatives.
+        retry_failed: Compute blocks with failed sounds again.
         progress: Show a progress bar on standard error.
 
     Returns:
         Summary of the run.
 
     Raises:
-        TypeError: If `synth` is not a synthesizer.
+        TypeError: If `synth` is not a synthesizer, or an argument that is a whole number is not.
         ValueError: If an argument is out of its range, or the synthesizer fails the probe.
-        SynthesisError: If no sound can be computed, or a worker dies of the same block twice.
-        CacheConfigMismatch: If the file was made by another call; the message names the differences.
+        SynthesisError: If no sound can be computed, the machine fails (memory, files), or a worker dies of the same
+            block twice.
+        ImportError: If the backend is not installed.
+        CacheConfigMismatch: If the file was made by another call; the message names the differences. Also if its
+            first sound comes out different though the settings are the same.
         CacheBusy: If another process is writing the file.
         CacheError: If the disk is too small or refuses to be written.
         KeyboardInterrupt: On Ctrl-C; what was computed is kept.
@@ -105,84 +114,129 @@ def precompute(
     """
     started = time.monotonic()
     synth = check_synthesizer(synth, "synth")
-    space = synth.space
+    seed, block, jobs = _whole("seed", seed), _whole("block", block), _whole("jobs", jobs)
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed must be at least 0 and below 2⁶³, got {seed}")
+    space = synth.space
     design = design_points(space, size, u, method, seed)
     _check_arguments(jobs, backend, block, dtype, device, shard)
+    rows = shard_rows(len(design), block, shard)
+    part = design[rows]
     working = _working_dtype(features, precision)
-    synth = check_synthesizer(copy.deepcopy(synth).to(device).eval())
-    features = copy.deepcopy(features).to(device).eval()
-    trial = first_sound(synth, features, design, working, device)
-    if probe and not Path(out).exists():
-        probe_where_it_sounds(synth, design, device)
-    config = {
+    # Before their first call, which may leave something behind in them.
+    described = {
         "synthesizer": {
             **describe(synth),
             "sample_rate": float(synth.sample_rate),
             "n_samples": synth.n_samples,
         },
         "features": describe(features),
-        "space": space.to_dict(),
-        "size": len(design),
-        "method": method if u is None else "given",
-        "seed": seed,
-        "u_sha256": hashlib.sha256(design.numpy().tobytes()).hexdigest(),
-        "split": [float(share) for share in split],
-        "n_features": trial.n_features,
-        "block": block,
-        "store": list(stored_columns(store)),
-        "dtype": dtype,
-        "precision": str(working).removeprefix("torch."),
-        "device": torch.device(device).type,
     }
-    rows = shard_rows(len(design), block, shard)
-    part = design[rows]
-    header = CacheHeader(
-        space=space,
-        n_rows=len(part),
-        n_features=trial.n_features,
-        block=block,
-        store=stored_columns(store),
-        dtype=dtype,
-        config=config,
-        versions=library_versions(),
-        date=_date(),
-        first_row=rows.start,
-        shard=(int(shard[0]), int(shard[1])),
-    )
-    known = {
-        "id": np.arange(rows.start, rows.stop),
-        "fold": draw_folds(len(design), split, seed)[rows],
-        "theta": space.from_unit(part).numpy(),
-        "u": part.numpy(),
-    }
-    # What is not stored may be of any size.
-    storage = getattr(torch, dtype) if header.store else torch.float64
-    task = Task(part.numpy(), block, trial.n_features, working, device, storage, torch.get_default_dtype())
-    with CacheWriter(out, header, known, compression) as writer:
-        n_resumed = sum(_length(writer.header, done) for done in writer.done)
-        _announce(writer, n_resumed)
-        try:
-            with tqdm(total=header.n_rows, initial=n_resumed, unit="sound", disable=not progress) as bar:
-                failed = 0
-                for number, columns in computed_blocks(task, synth, features, writer.pending, jobs, backend):
-                    writer.write_block(number, columns)
-                    failed += int((columns["status"] > 1).sum())
-                    bar.set_postfix({"failed": failed} if failed else {}, refresh=False)
-                    bar.update(len(columns["status"]))
-            if compression != "none":
-                writer.compress()
-        except KeyboardInterrupt:
-            done = sum(_length(writer.header, done) for done in writer.done)
-            _log.warning(
-                "interrupted: %s has %d of %d sounds; run the same command again to continue",
-                out,
-                done,
-                header.n_rows,
-            )
-            raise
+    with placed(synth, "synthesizer", device) as synth, placed(features, "features", device) as features:
+        is_new = not Path(out).exists()
+        trying = probe and is_new
+        if trying:
+            sounds = probe_where_it_sounds(synth, part, device)
+            if len(sounds):
+                probe_features(features, sounds.to(working))
+        trial = first_sound(synth, features, part, working, device)
+        if trying:
+            probe_derivative(features, synth, trial)
+        config = {
+            **described,
+            "space": space.to_dict(),
+            "size": len(design),
+            "method": method if u is None else "given",
+            "seed": seed,
+            "u_sha256": hashlib.sha256(design.numpy().tobytes()).hexdigest(),
+            "split": [float(share) for share in split],
+            "n_features": trial.n_features,
+            "block": block,
+            "store": list(stored_columns(store)),
+            "dtype": dtype,
+            "precision": str(working).removeprefix("torch."),
+            "device": torch.device(device).type,
+        }
+        header = CacheHeader(
+            space=space,
+            n_rows=len(part),
+            n_features=trial.n_features,
+            block=block,
+            store=stored_columns(store),
+            dtype=dtype,
+            config=config,
+            versions=library_versions(),
+            date=_date(),
+            first_row=rows.start,
+            shard=(int(shard[0]), int(shard[1])),
+        )
+        known = {
+            "id": np.arange(rows.start, rows.stop),
+            "fold": draw_folds(len(design), split, seed)[rows],
+            "theta": space.from_unit(part).numpy(),
+            "u": part.numpy(),
+        }
+        # What is not stored may be of any size.
+        storage = getattr(torch, dtype) if header.store else torch.float64
+        task = Task(
+            part.numpy(), block, trial.n_features, working, device, storage, torch.get_default_dtype()
+        )
+        with CacheWriter(out, header, known, compression) as writer:
+            if not is_new:
+                check_same_numbers(out, synth, features, trial, working, device)
+            if retry_failed:
+                writer.reopen(_blocks_with_failures(out, block))
+            n_resumed = sum(_length(writer.header, done) for done in writer.done)
+            _announce(writer, n_resumed)
+            try:
+                _compute(task, synth, features, writer, jobs, backend, progress=progress)
+                if compression != "none":
+                    writer.compress()
+            except KeyboardInterrupt:
+                done = sum(_length(writer.header, done) for done in writer.done)
+                _log.warning(
+                    "interrupted: %s has %d of %d sounds; run the same command again to continue",
+                    out,
+                    done,
+                    header.n_rows,
+                )
+                raise
     return summarize(Path(out), n_resumed, time.monotonic() - started)
+
+
+def _compute(
+    task: Task,
+    synth: nn.Module,
+    features: nn.Module,
+    writer: CacheWriter,
+    jobs: int,
+    backend: str,
+    *,
+    progress: bool,
+) -> None:
+    """Compute and write the pending blocks, under a progress bar."""
+    n_rows = writer.header.n_rows
+    initial = sum(_length(writer.header, done) for done in writer.done)
+    with tqdm(total=n_rows, initial=initial, unit="sound", disable=not progress) as bar:
+        failed = 0
+        for number, columns in computed_blocks(task, synth, features, writer.pending, jobs, backend):
+            writer.write_block(number, columns)
+            failed += int((columns["status"] > Status.OK).sum())
+            bar.set_postfix({"failed": failed} if failed else {}, refresh=False)
+            bar.update(len(columns["status"]))
+
+
+def _blocks_with_failures(path: str | os.PathLike[str], block: int) -> list[int]:
+    with MetricCache(path) as cache:
+        return sorted({row // block for row in cache.failures})
+
+
+def _whole(name: str, number: Any) -> int:
+    """Return a whole number as Python has it; NumPy's are taken."""
+    try:
+        return operator.index(number)
+    except TypeError as error:
+        raise TypeError(f"{name} must be a whole number, got {number!r}") from error
 
 
 def _check_arguments(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pnp.store import MetricCache
 
-__all__ = ["PrecomputeSummary", "summarize"]
+__all__ = ["PrecomputeSummary", "group_reasons", "summarize"]
+
+# Numbers, and the rest of one that was cut in its middle.
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d*)?")
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,28 @@ def summarize(path: Path, n_resumed: int, seconds: float) -> PrecomputeSummary:
             n_resumed=n_resumed,
             n_done=int((cache.status > 0).sum()),
             n_failed=len(failures),
-            reasons=dict(Counter(failures.values()).most_common()),
+            reasons=group_reasons(failures.values()),
             seconds=seconds,
         )
+
+
+def group_reasons(reasons: Iterable[str]) -> dict[str, int]:
+    """Count reasons, those that differ by numbers alone together.
+
+    Args:
+        reasons: Reason of each sound that failed.
+
+    Returns:
+        Number of sounds for each reason, the most frequent first; differing numbers are written as "…".
+
+    Example:
+        >>> group_reasons(["first at sample 12", "first at sample 7", "silent"])
+        {'first at sample …': 2, 'silent': 1}
+    """
+    groups = dict[str, Counter[str]]()
+    for reason in reasons:
+        groups.setdefault(_NUMBER.sub("…", reason), Counter())[reason] += 1
+    counts = Counter(
+        {next(iter(texts)) if len(texts) == 1 else form: texts.total() for form, texts in groups.items()}
+    )
+    return dict(counts.most_common())

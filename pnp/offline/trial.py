@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule
+from pnp._torch.environment import environment_fault
 from pnp.errors import SynthesisError
 from pnp.jacobian import sound_and_jacobian
 from pnp.offline.block import single_thread
-from pnp.synths.clipping import is_clipped
 from pnp.synths.probe import probe as probe_synthesizer
 
 __all__ = ["Trial", "first_sound", "probe_where_it_sounds"]
@@ -22,6 +22,9 @@ _log = logging.getLogger(__name__)
 # Sounds that are tried before giving up on a synthesizer that always fails.
 _MOST_TRIED = 8
 
+# Sounds at which a synthesizer is probed.
+_PROBED = 2
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -29,12 +32,14 @@ class Trial:
 
     Args:
         row: Its row.
+        u: Scaled parameters, shape (1, P), in the type and on the device of the computation.
         sound: Samples x, shape (1, N).
         features: Features S, shape (1, C).
         jacobian: Jacobian J, shape (1, C, P).
     """
 
     row: int
+    u: Tensor
     sound: Tensor
     features: Tensor
     jacobian: Tensor
@@ -65,31 +70,41 @@ def first_sound(
     """
     failure: Exception | None = None
     with single_thread():
-        for row, u in enumerate(design[:_MOST_TRIED]):
+        for row in range(min(_MOST_TRIED, len(design))):
+            u = design[row : row + 1].to(device=device, dtype=dtype)
             try:
-                return Trial(
-                    row, *sound_and_jacobian(synth, features, u[None].to(device=device, dtype=dtype))
-                )
-            except Exception as error:  # noqa: BLE001, PERF203  (reported below, with its cause)
+                x, S, J = sound_and_jacobian(synth, features, u)
+            except Exception as error:  # noqa: BLE001  (reported below, with its cause)
                 failure = error
+            else:
+                return Trial(row, u, x, S, J)
+    fault = environment_fault(failure)
+    if fault is not None:
+        raise SynthesisError(
+            f"the first sound cannot be computed here ({type(fault).__name__}: {fault}); that is a fault of the "
+            "machine, such as too little memory for a sound of this length"
+        ) from failure
     raise SynthesisError(
         f"none of the first {min(_MOST_TRIED, len(design))} sounds can be computed; the last attempt raised "
         f"{type(failure).__name__}: {failure}"
     ) from failure
 
 
-def probe_where_it_sounds(synth: SynthesizerModule, design: Tensor, device: str) -> None:
+def probe_where_it_sounds(synth: SynthesizerModule, design: Tensor, device: str) -> Tensor:
     """Probe a synthesizer where it sounds: a sound that fails concerns its row, not the whole run.
 
     Args:
         synth: Synthesizer.
-        design: Scaled parameters, shape (n, P).
+        design: Scaled parameters, shape (n, P), float64.
         device: Where the synthesizer is.
+
+    Returns:
+        Up to two sounds that it was probed at, shape (B, N), float64.
 
     Raises:
         ValueError: If the synthesizer fails the probe.
     """
-    sounding = []
+    points, sounds = list[Tensor](), list[Tensor]()
     for theta in synth.space.from_unit(design[:_MOST_TRIED].to(device)):
         try:
             with torch.no_grad():
@@ -97,7 +112,11 @@ def probe_where_it_sounds(synth: SynthesizerModule, design: Tensor, device: str)
         except Exception as error:  # noqa: BLE001  (whatever a user's synthesizer raises is a property of the sound)
             _log.debug("the probe passes over a sound that fails: %s", error)
             continue
-        if torch.isfinite(x).all() and x.any() and not is_clipped(x[0]):
-            sounding.append(theta)
-    if sounding:
-        probe_synthesizer(synth, torch.stack(sounding[:2]))
+        if torch.isfinite(x).all() and x.any():
+            points.append(theta)
+            sounds.append(x.reshape(1, -1))
+        if len(points) == _PROBED:
+            break
+    if points:
+        probe_synthesizer(synth, torch.stack(points))
+    return torch.cat(sounds) if sounds else torch.empty(0, synth.n_samples, dtype=torch.float64)

@@ -11,13 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from pnp.offline.block import compute_block
+from pnp.offline.comparison import TOLERANCE, deviations
 from pnp.store import IntegrityReport, MetricCache, Status, check_integrity
 
 __all__ = ["verify"]
-
-# What another batch, another number of threads or another machine may change, relative to the norm. Wrong
-# settings or versions change the first digits.
-_TOLERANCE = {"float32": 1e-3, "float64": 1e-9}
 
 
 def verify(
@@ -67,7 +64,7 @@ def _choose(rows: Tensor, n: int, seed: int) -> Tensor:
 
 def _deviations(cache: MetricCache, synth: nn.Module, features: nn.Module, rows: Tensor) -> Iterator[str]:
     precision = cache.config["precision"]
-    dtype, tolerance = getattr(torch, precision), _TOLERANCE[precision]
+    dtype, tolerance = getattr(torch, precision), TOLERANCE[precision]
     synth, features = synth.to(dtype).eval(), features.to(dtype).eval()
     block = cache.header.block
     for part in rows.split(block):
@@ -79,11 +76,9 @@ def _deviations(cache: MetricCache, synth: nn.Module, features: nn.Module, rows:
             if new["status"][place] != Status.OK:
                 yield f"row {row} fails when it is computed again: {new['reason'][place].decode()}"
                 continue
-            for name, values in stored.items():
-                distance = np.linalg.norm(new[name][place] - values[place])
-                scale = np.linalg.norm(values[place])
-                if distance > tolerance * scale:
-                    yield (
-                        f"row {row}: {name} comes out different when it is computed again, by "
-                        f"{distance / scale:.1e} of its norm (at most {tolerance:g} is rounding)"
-                    )
+            found, expected = ({n: v[place] for n, v in columns.items()} for columns in (new, stored))
+            for name, difference in deviations(found, expected, tolerance, cache.header.dtype):
+                yield (
+                    f"row {row}: {name} comes out different when it is computed again, by {difference:.1e} of its "
+                    f"norm (at most {tolerance:g} is rounding)"
+                )

@@ -19,9 +19,11 @@ import cloudpickle
 import joblib
 import numpy as np
 import torch
+from joblib.externals.loky import get_reusable_executor
 from torch import nn
 
-from pnp.errors import SynthesisError
+from pnp._torch.environment import environment_fault
+from pnp.errors import PnpError, SynthesisError
 from pnp.offline.block import compute_block
 
 __all__ = ["Task", "check_backend", "computed_blocks"]
@@ -104,11 +106,11 @@ def computed_blocks(
     options = (task.n_features, task.dtype, task.device, task.storage)
     if jobs == 1 and backend == "loky":
         for number in blocks:
-            yield number, compute_block(synth, features, task.points(number), *options)
+            yield number, _compute(number, synth, features, task.points(number), options)
         return
     # As an array, the pickle travels once: joblib maps it into the workers' memory, or scatters it over the
     # cluster. The points of a block travel with its call.
-    pickled = np.frombuffer(cloudpickle.dumps((synth, features)), np.uint8)
+    pickled = np.frombuffer(_pickled(synth, features), np.uint8)
     digest = hashlib.sha256(pickled.tobytes()).hexdigest()
 
     def calls(numbers: Iterable[int], sent: set[int]) -> Iterator[Any]:
@@ -132,7 +134,12 @@ def computed_blocks(
                 warnings.simplefilter("ignore")
                 outputs.close()
 
-    yield from _surviving_deaths(run, blocks, task.block, _deaths(backend))
+    try:
+        yield from _surviving_deaths(run, blocks, task.block, _deaths(backend))
+    finally:
+        if backend == "loky":
+            # Workers that idle would be joined when the interpreter ends, where Ctrl-C shows a traceback of joblib.
+            get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
 def _deaths(backend: str) -> tuple[type[Exception], ...]:
@@ -177,9 +184,42 @@ def _surviving_deaths(
             ) from error
 
 
+def _pickled(synth: nn.Module, features: nn.Module) -> bytes:
+    """Pickle the modules for workers."""
+    try:
+        data: bytes = cloudpickle.dumps((synth, features))
+    # Whatever a user's class raises when it is pickled.
+    except Exception as error:
+        names = f"synthesizer {type(synth).__name__} and features {type(features).__name__}"
+        raise PnpError(
+            f"{names} cannot be sent to workers ({type(error).__name__}: {' '.join(str(error).split())}); one holds "
+            "what cannot be copied, such as a lock or an engine: use jobs=1"
+        ) from error
+    return data
+
+
+def _compute(
+    number: int, synth: nn.Module, features: nn.Module, points: np.ndarray, options: tuple[Any, ...]
+) -> Block:
+    """Compute a block; a fault of the machine ends the run, with the reason in a sentence."""
+    try:
+        return compute_block(synth, features, points, *options)
+    except Exception as error:
+        fault = environment_fault(error)
+        if fault is None:
+            raise
+        why = f"{type(fault).__name__}: {fault}".rstrip(": ")
+        raise SynthesisError(
+            f"block {number} could not be computed here ({why}); that is a fault of the machine, not of a sound. Every "
+            "finished block is kept: run the same command again to continue, with fewer jobs if memory is short"
+        ) from error
+
+
 # The modules that this worker computes with, by the hash of their pickle. Unpickling them for every block
 # would cost as much as a sound.
 _modules: dict[str, tuple[nn.Module, nn.Module]] = {}
+# A Dask worker computes in several threads of one process.
+_modules_lock = threading.Lock()
 
 
 @cache
@@ -209,8 +249,10 @@ def _in_worker(
 ) -> tuple[int, Block]:
     if backend == "loky":
         _follow_parent()
-    if digest not in _modules:
-        _modules.clear()
-        _modules[digest] = cloudpickle.loads(pickled.tobytes())
+    with _modules_lock:
+        if digest not in _modules:
+            _modules.clear()
+            _modules[digest] = cloudpickle.loads(pickled.tobytes())
+        synth, features = _modules[digest]
     torch.set_default_dtype(default_dtype)
-    return number, compute_block(*_modules[digest], points, *options)
+    return number, _compute(number, synth, features, points, options)

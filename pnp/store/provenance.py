@@ -15,6 +15,7 @@ from torch import nn
 
 from pnp._naming import class_name
 from pnp._version import __version__
+from pnp.store.plain_values import PLAIN_VALUES, module_attributes
 
 __all__ = ["canonical_json", "describe", "differences", "fingerprint", "library_versions"]
 
@@ -41,7 +42,8 @@ def describe(module: nn.Module) -> dict[str, Any]:
     The description is the module's own `config()` where it has one; its class is always named, and the name
     under which it is registered, where that is not part of `config()`. Weights are
     not part of a constructor's options, so a module with parameters, or with a part that holds tensors and has
-    no `config()`, is also described by a hash of its state.
+    no `config()`, is also described by a hash of its state. Modules without `config()` are described by their plain
+    attributes, and by the values that their `forward` captures or has as defaults.
 
     Args:
         module: Any module.
@@ -62,6 +64,9 @@ def describe(module: nn.Module) -> dict[str, Any]:
         description["registered_as"] = _as_json(registered, f"options of {registered['name']!r} must be")
     if not _speaks_for_itself(module) or any(True for _ in module.parameters()):
         description["state_sha256"] = _state_hash(module)
+    attributes = module_attributes(module)
+    if attributes:
+        description["attributes"] = attributes
     return description
 
 
@@ -69,6 +74,8 @@ def _as_json(value: Any, demand: str) -> Any:
     """Pass a value through JSON, so that tuples compare equal with lists that are read from a file."""
     try:
         return json.loads(json.dumps(value, allow_nan=False))
+    except RecursionError as error:
+        raise TypeError(f"{demand} what JSON can hold, got values that are nested too deep") from error
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"{demand} what JSON can hold (numbers, strings, lists, dictionaries), got {value!r}: {error}"
@@ -93,15 +100,28 @@ def _state_hash(module: nn.Module) -> str:
 
 
 def differences(stored: Mapping[str, Any], asked: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Fields in which two configurations differ, one sentence each, e.g. "seed: the file has 0, asked 1"."""
+    """Return the fields in which two configurations differ, one sentence each, e.g. "seed: the file has 0, asked 1".
+
+    Attributes and captured values are compared where both configurations have them: earlier versions of this package
+    did not describe them, and those of other libraries come and go with their versions.
+    """
     found = []
     for key in sorted({*stored, *asked}):
         have, want = stored.get(key), asked.get(key)
+        if key in PLAIN_VALUES:
+            have, want = _shared(have, want), _shared(want, have)
         if isinstance(have, Mapping) and isinstance(want, Mapping):
             found += differences(have, want, f"{prefix}{key}.")
         elif have != want:
             found.append(f"{prefix}{key}: the file has {_brief(have)}, asked {_brief(want)}")
     return found
+
+
+def _shared(values: Any, other: Any) -> dict[str, Any]:
+    """Return those entries that the other has as well."""
+    if not (isinstance(values, Mapping) and isinstance(other, Mapping)):
+        return {}
+    return {key: value for key, value in values.items() if key in other}
 
 
 def _brief(value: Any, limit: int = 120) -> str:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -87,6 +87,7 @@ class CacheWriter:
         self._offsets: dict[str, int] = {}
         self._stream: BinaryIO | None = None
         self.done: set[int] = set()
+        self._reopened: set[int] = set()
         self._is_plain = True
 
     def __enter__(self) -> CacheWriter:
@@ -122,6 +123,24 @@ class CacheWriter:
         """Blocks still to be computed, in order."""
         return [block for block in range(self.header.n_blocks) if block not in self.done]
 
+    def reopen(self, blocks: Iterable[int]) -> None:
+        """Make finished blocks pending, so that they are computed again.
+
+        Each keeps what it has until it is written again.
+
+        Args:
+            blocks: Numbers of blocks.
+
+        Raises:
+            CacheError: If the file was merged or compressed.
+        """
+        again = self.done & set(blocks)
+        if not again:
+            return
+        self.done -= again
+        self._reopened |= again
+        self._prepare()
+
     def write_block(self, block: int, columns: Mapping[str, np.ndarray]) -> None:
         """Write one block and seal it.
 
@@ -138,7 +157,12 @@ class CacheWriter:
         """
         columns = {**columns, **self._summaries(block, columns)}
         checksums = []
+        table, seal = self.header.bookkeeping
         try:
+            if block in self._reopened:
+                # Sealed until its own bytes change, and not while they do.
+                self._put(seal, block, np.zeros(seal.shape, seal.dtype))
+                self._flush()
             for column in self.header.digested:
                 rows = self.header.part(column, block)
                 if column.name in self._known:
@@ -152,7 +176,6 @@ class CacheWriter:
                         )
                     self._put(column, rows.start, data)
                 checksums.append(digest_rows(data))
-            table, seal = self.header.bookkeeping
             self._put(table, block, np.stack(checksums))
             self._flush()
             self._put(seal, block, self.header.seal(block, np.stack(checksums)))
@@ -256,12 +279,18 @@ class CacheWriter:
             self._check_known(file)
             self.done = done_blocks(stored, file["seal"][...], file["checksum"][...])
             self._is_plain = not (file["M"].is_virtual or is_compressed(file))
-            if not self.pending:
-                return
+        if self.pending:
+            self._prepare()
+
+    def _prepare(self) -> None:
+        """Find the places of all rows in the file, and open it for writing."""
+        if self._stream is not None:
+            return
+        with open_cache(self.path) as file:
             self._offsets = {
                 column.name: _offset(file[column.name], column, self.path)
-                for column in stored.datasets
-                if stored.length(column)
+                for column in self.header.datasets
+                if self.header.length(column)
             }
         names = self.path.stat().st_nlink
         if names > 1:

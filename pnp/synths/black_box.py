@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,9 +21,11 @@ from pnp._torch.concrete import is_concrete
 from pnp._torch.pushforward import jvp
 from pnp.errors import SynthesisError
 from pnp.parameters import ParameterSpace
+from pnp.store.plain_values import captured_values
 from pnp.synths.base import Synthesizer
 from pnp.synths.clipping import is_clipped
 from pnp.synths.command import CommandLine
+from pnp.synths.finite_differences import LADDER, NODES, Step, best_step, contradiction, derivative_weights
 
 __all__ = ["BlackBox"]
 
@@ -27,25 +33,29 @@ _log = logging.getLogger(__name__)
 
 Program = Callable[..., Any]
 
-# Steps that are tried, in unit coordinates: from an eighth of the range down to where float64 ends.
-_RATIO = 4.0
-_LADDER = tuple(0.25 / _RATIO**rung for rung in range(13))
-
-# Points at which they are tried, and how far from the middle of the range: the largest step must stay inside.
+# Points at which steps are measured, and how far from the middle of the range: the largest step must stay inside.
 _N_PILOTS = 3
 _MOST_TRIED = 24
 _PILOT_REACH = 0.75
 
-# Derivatives at neighbouring steps that disagree by more than this at every step are not derivatives.
-_DISCONTINUOUS = 0.1
+# Points along an axis at which a parameter that small steps do not change is tried for jumps.
+_WIDE = 9
 
-# A quarter of a step changes a smooth sound by a quarter as much; beyond these bounds it jumps, or turns its phase too
-# far within the step. Changes below this part of the sound may be its noise, which does not shrink with the step.
-_QUARTER_BOUNDS = (0.05, 0.75)
-_NOTABLE = 0.01
+# Share of the tolerance that a sound's own two differences may use: unlike those that a step is measured with, nothing
+# else is known about them.
+_ROW = 0.3
+
+# Disagreement of derivatives from which on a user is told.
+_UNCERTAIN = 0.02
 
 # Step for a parameter that does not change the sound anywhere it was tried: its derivative is 0 at any step.
-_INAUDIBLE_STEP = 1e-3
+_INAUDIBLE = Step(1e-3)
+
+# Samples around which derivatives are computed at a time, a bound on memory.
+_MOST_SAMPLES = 1 << 20
+
+# A function may not be safe to call twice at once, whoever asks: precomputation may itself run in threads.
+_ONE_AT_A_TIME = threading.RLock()
 
 
 class BlackBox(Synthesizer):
@@ -63,7 +73,8 @@ class BlackBox(Synthesizer):
     extrapolations disagree at long steps by truncation (the sound's curvature) and at short ones by rounding
     (its noise: float64 in a Python function, 2⁻¹⁵ in a 16-bit file). The step where they disagree least is
     taken. A parameter for which they disagree at every step has no derivative, and is named; so is one that has
-    none at some sounds alone, where the sound jumps between the four points.
+    none at some sounds alone: every derivative is refused where its two differences contradict each other by more
+    than they did while the step was measured.
 
     Args:
         program: A function called with one float for each parameter, by name, that returns N samples; or a
@@ -76,6 +87,7 @@ class BlackBox(Synthesizer):
             to 1 for a function, which may not be safe to run twice at once.
         timeout: Seconds after which a command line is stopped.
         steps: From parameter name to step in unit coordinates, in place of the measured ones.
+        tolerance: Relative disagreement of finite differences beyond which there is no derivative.
         version: Anything that changes when the program does: a cache begun with another is not continued.
         normalization: "none", "peak" or "energy".
         ranges: From parameter name to (low, high) in place of those of `space`.
@@ -103,6 +115,9 @@ class BlackBox(Synthesizer):
 
     name = "black box"
 
+    # Its derivatives are renders, perhaps in threads of its own.
+    forward_mode = False
+
     def __init__(
         self,
         program: Program | Sequence[str],
@@ -113,6 +128,7 @@ class BlackBox(Synthesizer):
         jobs: int | None = None,
         timeout: float = 60.0,
         steps: Mapping[str, float] | None = None,
+        tolerance: float = 0.1,
         version: str = "",
         normalization: str = "none",
         ranges: Mapping[str, Sequence[float]] | None = None,
@@ -125,6 +141,9 @@ class BlackBox(Synthesizer):
         if not timeout > 0:
             raise ValueError(f"timeout must be a positive number of seconds, got {timeout}")
         self.timeout = float(timeout)
+        if not 0 < tolerance < 1:
+            raise ValueError(f"tolerance must be between 0 and 1, got {tolerance}")
+        self.tolerance = float(tolerance)
         self.version = version
         self.steps = dict(steps or {})
         for name, step in self.steps.items():
@@ -138,7 +157,7 @@ class BlackBox(Synthesizer):
         else:
             self.program = CommandLine(program, space.names, sample_rate, self.timeout)
             self.jobs = jobs or os.cpu_count() or 1
-        self._calibrated: dict[str, float] | None = None
+        self._calibrated: dict[str, Step] | None = None
 
     def synthesize(self, theta: Float[Tensor, "*batch P"]) -> Float[Tensor, "*batch N"]:
         """Sound before normalization, outside of automatic differentiation.
@@ -173,19 +192,19 @@ class BlackBox(Synthesizer):
             SynthesisError: If the program fails.
         """
         pilots = self._pilots()
-        steps = {
-            name: self.steps[name] if name in self.steps else self._measure(column, name, pilots)
+        self._calibrated = {
+            name: Step(self.steps[name]) if name in self.steps else self._measure(column, name, pilots)
             for column, name in enumerate(self.space.names)
         }
-        _log.info("steps of %s: %s", self._label, steps)
-        self._calibrated = steps
-        return dict(steps)
+        sizes = {name: step.size for name, step in self._calibrated.items()}
+        _log.info("steps of %s: %s", self._label, sizes)
+        return sizes
 
     def config(self) -> dict[str, Any]:
         """Settings that determine the sounds, for JSON; `make` does not take it, for it holds no program."""
         program = self.program
         described = program.arguments if isinstance(program, CommandLine) else _qualified_name(program)
-        return {
+        settings = {
             "name": self.name,
             "program": described,
             "version": self.version,
@@ -193,6 +212,8 @@ class BlackBox(Synthesizer):
             "normalization": self.normalization,
             "ranges": self.ranges,
         }
+        captured = {} if isinstance(program, CommandLine) else captured_values(program)
+        return settings | ({"captured": captured} if captured else {})
 
     @property
     def _label(self) -> str:
@@ -216,45 +237,51 @@ class BlackBox(Synthesizer):
             ValueError: If the program is not deterministic, or a parameter has no derivative.
             SynthesisError: If the program fails, or a parameter has no derivative at one of these sounds.
         """
-        steps = self._calibrated or self.calibrate()
-        step = torch.tensor([steps[name] for name in self.space.names], dtype=torch.float64)
+        steps = self._steps()
         exact = theta.detach().double().cpu()
         u = self.space.to_unit(exact)
-        # Where along its axis each difference is taken: (B, P, 4).
-        nodes = step[:, None] * torch.tensor([-1.0, -1.0 / _RATIO, 1.0 / _RATIO, 1.0], dtype=torch.float64)
+        step = torch.tensor([steps[name].size for name in self.space.names], dtype=torch.float64)
         centre = torch.minimum(torch.maximum(u, step - 1.0), 1.0 - step)
-        along = centre[..., None] + nodes
-        moved = torch.eye(len(self.space), dtype=torch.bool)[:, None]
-        points = torch.where(moved, along[..., None], u[:, None, None])
-        flat = torch.cat([exact, self.space.from_unit(points).reshape(-1, len(self.space))])
-        sounds = self._run(flat)
-        x, around = sounds[: len(exact)], sounds[len(exact) :].reshape(*along.shape, -1)
-        self._check_smooth(x, around, flat)
-        weights = _derivative_weights(along - u[..., None])
-        # The weights sum to 0 but for rounding: with the sound itself taken off, no change gives exactly 0.
-        tangents = torch.einsum("bpi,bpin->bpn", weights, around - x[:, None, None])
+        # Where along its axis each difference is taken: (B, P, 4).
+        along = centre[..., None] + step[:, None] * torch.tensor(NODES, dtype=torch.float64)
+        weights = derivative_weights(along - u[..., None])
         slope = jvp(self.space.from_unit, u, torch.ones_like(u))[1]
-        return x.to(theta), (tangents / slope[..., None]).to(theta)
+        x = self._run(exact)
+        tangents = torch.empty(*u.shape, self.n_samples, dtype=theta.dtype, device=theta.device)
+        # All sounds around all rows would take 4 P times the memory of the sounds.
+        several = max(1, _MOST_SAMPLES // (4 * self.n_samples), self.jobs)
+        for row in range(len(u)):
+            for columns in torch.arange(len(self.space)).split(several):
+                points = u[row].repeat(len(columns), 4, 1)
+                points[torch.arange(len(columns)), :, columns] = along[row, columns]
+                around = self._run(self.space.from_unit(points).flatten(0, 1)).unflatten(0, (-1, 4))
+                for column, neighbours in zip(columns.tolist(), around, strict=True):
+                    name = self.space.names[column]
+                    # Who gives a step may want the slope across a jump.
+                    if name not in self.steps:
+                        centred = bool(centre[row, column] == u[row, column])
+                        self._check_derivative(
+                            name, x[row], neighbours, steps[name], exact[row], centred=centred
+                        )
+                    # The weights sum to 0 but for rounding: with the sound itself taken off, no change gives exactly 0.
+                    difference = weights[row, column] @ (neighbours - x[row])
+                    tangents[row, column] = (difference / slope[row, column]).to(tangents)
+        return x.to(theta), tangents
 
-    def _check_smooth(self, x: Tensor, around: Tensor, theta: Tensor) -> None:
-        """Refuse sounds, (B, N), that jump between those around them, (B, P, 4, N)."""
-        step = (around[:, :, 3] - around[:, :, 0]).norm(dim=-1)
-        quarter = (around[:, :, 2] - around[:, :, 1]).norm(dim=-1)
-        low, high = _QUARTER_BOUNDS
-        # Who gives a step may want the slope across a jump.
-        measured = torch.tensor([name not in self.steps for name in self.space.names])
-        jumps = (
-            measured
-            & ((quarter < low * step) | (quarter > high * step))
-            & (step > _NOTABLE * x.norm(dim=-1)[:, None])
-        )
-        for row, column in jumps.nonzero()[:1].tolist():
-            where = self._where(theta[row].tolist())
-            raise SynthesisError(
-                f"parameter {self.space.names[column]!r} of {self._label} has no derivative here: a quarter of a step "
-                f"changes the sound by {float(quarter[row, column] / step[row, column]):.0%} of what the step does, "
-                f"25 % expected; it switches, or its step is too long ({where})"
-            )
+    def _check_derivative(
+        self, name: str, x: Tensor, around: Tensor, step: Step, theta: Tensor, *, centred: bool
+    ) -> None:
+        """Refuse a derivative that the sounds at hand contradict."""
+        problem = contradiction(x, around, step, _ROW * self.tolerance, centred=centred)
+        if problem is not None:
+            reason = f"parameter {name!r} of {self._label} has no derivative here: {problem}"
+            raise SynthesisError(reason, self._where(theta.tolist()))
+
+    def _steps(self) -> dict[str, Step]:
+        if self._calibrated is None:
+            self.calibrate()
+        assert self._calibrated is not None
+        return self._calibrated
 
     def _where(self, row: list[float]) -> str:
         """Parameters, for messages."""
@@ -277,50 +304,100 @@ class BlackBox(Synthesizer):
                     "seed its noise, or switch off dither"
                 )
             found.append(u)
+            if len(found) == 1:
+                self._check_memory(theta, first)
             if len(found) == _N_PILOTS:
                 break
         if failure is not None and not found:
             raise failure
         return found
 
-    def _measure(self, column: int, name: str, pilots: list[Tensor]) -> float:
-        """Step at which the derivative of the sound at the pilots depends least on the step."""
-        slopes, failure = list[Tensor](), None
+    def _check_memory(self, theta: Tensor, x: Tensor) -> None:
+        """Refuse a program whose sound depends on the sounds before it: it is played again after distant ones."""
+        for corner in (-_PILOT_REACH, _PILOT_REACH):
+            distant = self.space.from_unit(torch.full((1, len(self.space)), corner, dtype=torch.float64))
+            # What matters is that it was played, not that it was well.
+            with contextlib.suppress(SynthesisError):
+                self._run(distant)
+            if not torch.equal(self._run(theta), x):
+                raise ValueError(
+                    f"{self._label} is not deterministic: the same parameters give other samples after other sounds; "
+                    "reset its state before each sound"
+                )
+
+    def _measure(self, column: int, name: str, pilots: list[Tensor]) -> Step:
+        """Measure the step at which the derivative of the sound at the pilots depends least on the step."""
+        slopes, bends, failure = list[Tensor](), list[Tensor](), None
         for pilot in pilots:
             try:
-                slopes.append(self._slopes(column, pilot))
-            except SynthesisError as error:  # noqa: PERF203  (a step may lead to where the program fails)
+                slope, bend = self._differences(column, pilot)
+            except SynthesisError as error:  # a step may lead to where the program fails
                 failure = error
+                continue
+            slopes.append(slope)
+            bends.append(bend)
         if failure is not None and not slopes:
             raise failure
-        central = torch.stack(slopes)
+        central, second = torch.stack(slopes), torch.stack(bends)
         audible = central.any(-1).any(-1)
         if not audible.any():
+            self._check_plateaus(column, name, pilots)
             _log.warning("parameter %r of %s did not change the sound where it was tried", name, self._label)
-            return _INAUDIBLE_STEP
-        central = central[audible]
-        extrapolated = (_RATIO**2 * central[:, 1:] - central[:, :-1]) / (_RATIO**2 - 1.0)
-        change = (extrapolated[:, 1:] - extrapolated[:, :-1]).norm(dim=-1)
-        size = extrapolated[:, 1:].norm(dim=-1)
-        # Exactly 0 at a short step but not at a longer one is a plateau, not a derivative.
-        disagreement = torch.where(size > 0, change / size, torch.inf).amax(0)
-        best = int(disagreement.argmin())
-        if not float(disagreement[best]) < _DISCONTINUOUS:
+            return _INAUDIBLE
+        step = best_step(central[audible], second[audible], self.tolerance)
+        if not step.disagreement < self.tolerance:
             raise ValueError(
                 f"parameter {name!r} of {self._label} has no derivative: finite differences disagree by "
-                f"{float(disagreement[best]):.0%} or more at every step; likely it switches (an integer, "
-                "a choice) or its effect drowns in noise (16-bit samples)"
+                f"{step.disagreement:.0%} or more at every step, least at {step.size:.2g}; likely it switches (an "
+                "integer, a choice) or its effect drowns in noise (16-bit samples). A long step in `steps` gives the "
+                "slope across a jump, a larger `tolerance` accepts the disagreement"
             )
-        return _LADDER[best + 1]
+        if not step.worst < self.tolerance:
+            _log.warning(
+                "parameter %r of %s has no derivative at some sounds: differences disagree by %s there and by %.1f %% "
+                "elsewhere, at a step of %.2g; sounds with a contradiction fail",
+                name,
+                self._label,
+                f"{100 * step.worst:.0f} %" if math.isfinite(step.worst) else "all they are",
+                100 * step.disagreement,
+                step.size,
+            )
+        elif step.worst > _UNCERTAIN:
+            _log.warning(
+                "derivatives with respect to %r of %s are uncertain by about %.0f %%, at the best step of %.2g; likely "
+                "its samples or its parameters are coarse",
+                name,
+                self._label,
+                100 * step.worst,
+                step.size,
+            )
+        return step
 
-    def _slopes(self, column: int, pilot: Tensor) -> Tensor:
-        """Central differences along one axis at each step of the ladder, (rungs, N)."""
-        ladder = torch.tensor(_LADDER, dtype=torch.float64)
+    def _check_plateaus(self, column: int, name: str, pilots: list[Tensor]) -> None:
+        """Refuse a parameter that changes the sound in jumps alone, farther apart than the longest step."""
+        for pilot in pilots:
+            sounds = list[Tensor]()
+            for value in torch.linspace(-1.0, 1.0, _WIDE, dtype=torch.float64):
+                point = pilot.clone()
+                point[column] = value
+                with contextlib.suppress(SynthesisError):
+                    sounds.append(self._run(self.space.from_unit(point)[None]))
+            if any(not torch.equal(sound, sounds[0]) for sound in sounds):
+                raise ValueError(
+                    f"parameter {name!r} of {self._label} has no derivative: it changes the sound in jumps and not in "
+                    "between; likely it is an integer or a choice. A step in `steps` that reaches the next jump gives "
+                    "the slope across"
+                )
+
+    def _differences(self, column: int, pilot: Tensor) -> tuple[Tensor, Tensor]:
+        """Central differences along one axis at each step of the ladder, and second ones, (rungs, N) each."""
+        ladder = torch.tensor(LADDER, dtype=torch.float64)
         points = pilot.expand(len(ladder), 2, -1).clone()
         points[..., column] += ladder[:, None] * torch.tensor([1.0, -1.0], dtype=torch.float64)
+        middle = self._run(self.space.from_unit(pilot)[None])
         sounds = self._run(self.space.from_unit(points).reshape(-1, len(self.space)))
         above, below = sounds.reshape(len(ladder), 2, -1).unbind(1)
-        return (above - below) / (2.0 * ladder[:, None])
+        return (above - below) / (2.0 * ladder[:, None]), above + below - 2.0 * middle
 
     def _run(self, theta: Tensor) -> Float[Tensor, "B N"]:
         """Sounds of rows of physical parameters, float64, in their order whatever the number of threads."""
@@ -339,36 +416,26 @@ class BlackBox(Synthesizer):
         parameters = dict(zip(self.space.names, row, strict=True))
         where = self._where(row)
         try:
-            x = np.asarray(self.program(**parameters), dtype=np.float64)
+            with nullcontext() if isinstance(self.program, CommandLine) or self.jobs > 1 else _ONE_AT_A_TIME:
+                samples = np.asarray(self.program(**parameters))
+            x = samples.astype(np.float64)
         except SynthesisError as error:
-            raise SynthesisError(f"{error} ({where})") from error
+            raise SynthesisError(error.reason, where) from error
         except MemoryError:
             raise
         except Exception as error:
-            raise SynthesisError(f"{self._label} raised {type(error).__name__}: {error} ({where})") from error
+            raise SynthesisError(f"{self._label} raised {type(error).__name__}: {error}", where) from error
         if x.shape != (self.n_samples,):
-            raise SynthesisError(
-                f"{self._label} returned samples of shape {x.shape}, expected ({self.n_samples},) ({where})"
-            )
+            expected = f"expected ({self.n_samples},)"
+            raise SynthesisError(f"{self._label} returned samples of shape {x.shape}, {expected}", where)
         if not np.isfinite(x).all():
-            raise SynthesisError(f"{self._label} returned NaN or infinite samples ({where})")
-        sound = torch.from_numpy(x.copy())
+            raise SynthesisError(f"{self._label} returned NaN or infinite samples", where)
         # Of the sounds that derivatives are made of, a caller never sees but the one in the middle.
-        if is_clipped(sound):
+        if np.issubdtype(samples.dtype, np.integer) and is_clipped(samples):
             raise SynthesisError(
-                f"{self._label} returned a clipped sound, flat at full scale; lower its gain ({where})"
+                f"{self._label} returned a clipped sound, flat at full scale; lower its gain", where
             )
-        return sound
-
-
-def _derivative_weights(offsets: Float[Tensor, "*batch K"]) -> Float[Tensor, "*batch K"]:
-    """Weights of the derivative at 0 of the polynomial through K points at the given offsets."""
-    scale = offsets.abs().amax(-1, keepdim=True)
-    powers = torch.arange(offsets.shape[-1], dtype=offsets.dtype)
-    vandermonde = (offsets / scale).unsqueeze(-2) ** powers[:, None]
-    derivative = (powers == 1).to(offsets).expand(offsets.shape).unsqueeze(-1)
-    solved: Tensor = torch.linalg.solve(vandermonde, derivative).squeeze(-1) / scale
-    return solved
+        return torch.from_numpy(x)
 
 
 def _qualified_name(program: Program) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+import numpy as np
 
 __all__ = ["is_clipped"]
 
@@ -13,26 +13,31 @@ _FULL_SCALE = 1.0 - 2.0**-15
 _FLAT = 3
 
 
-def is_clipped(x: Tensor) -> bool:
-    """Tell if a sound stays flat at full scale, or beyond, for three samples or more.
+def is_clipped(x: np.ndarray) -> bool:
+    """Tell if samples stay flat at full scale for three samples or more.
 
-    Its derivatives are zero there, whatever the parameters do. A floating-point sound that exceeds full scale and stays
-    smooth is not clipped.
+    Its derivatives are zero there, whatever the parameters do. The question makes sense for integers, and for samples
+    that were read from a file. Floating-point samples in memory have no full scale: a square wave of amplitude 1 is
+    right as it is.
 
     Args:
-        x: Samples, shape (N,).
+        x: Samples, shape (N,): integers, whose type has a full scale, or samples of a file, with full scale 1.
 
     Returns:
-        True if it is clipped.
+        True if they are clipped.
 
     Example:
-        >>> import torch
-        >>> wave = 1.5 * torch.sin(torch.arange(100.0) / 5)
-        >>> is_clipped(wave), is_clipped(wave.clamp(-1, 1))
-        (False, True)
+        >>> wave = np.round(40000 * np.sin(np.arange(100) / 5))
+        >>> is_clipped(wave.clip(-32768, 32767).astype(np.int16)), is_clipped((wave / 2).astype(np.int16))
+        (True, False)
     """
-    if x.shape[-1] < _FLAT:
+    if len(x) < _FLAT:
         return False
-    runs = x.unfold(-1, _FLAT, 1)
-    flat = (runs == runs[..., :1]).all(-1) & (runs[..., 0].abs() >= _FULL_SCALE)
+    if np.issubdtype(x.dtype, np.integer):
+        limits = np.iinfo(x.dtype)
+        full = (x == limits.max) | (x == limits.min)
+    else:
+        full = np.abs(x) >= _FULL_SCALE
+    runs = np.lib.stride_tricks.sliding_window_view(x, _FLAT)
+    flat = (runs == runs[:, :1]).all(-1) & full[: len(runs)]
     return bool(flat.any())

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from pnp.errors import SynthesisError
+from pnp.synths.clipping import is_clipped
 from pnp.synths.wav import read_wav
 
 __all__ = ["CommandLine"]
@@ -24,7 +25,8 @@ class CommandLine:
 
     Args:
         arguments: The command and its arguments. `{name}` stands for the value of parameter `name` and
-            `{output}` for the WAV file to write; other braces are doubled. There is no shell in between.
+            `{output}` for the WAV file to write, or `{output_file}` where a parameter is named so; other braces are
+            doubled. There is no shell in between.
         names: Parameters that the arguments must mention.
         sample_rate: Sampling rate in Hz that the file must have.
         timeout: Seconds after which the program is stopped.
@@ -40,14 +42,15 @@ class CommandLine:
         self.names = tuple(names)
         self.sample_rate = sample_rate
         self.timeout = timeout
-        expected = {*names, "output"}
+        self._file = "output_file" if "output" in names else "output"
+        expected = {*names, self._file}
         parsed = (part for text in self.arguments for part in string.Formatter().parse(text))
         found = {field for _, field, _, _ in parsed if field is not None}
         for name in sorted(expected ^ found):
             problem = "lacks the placeholder" if name in expected else "has an unknown placeholder"
             raise ValueError(
                 f"the command {' '.join(self.arguments)!r} {problem} {{{name}}}; it needs each of "
-                f"{', '.join('{' + known + '}' for known in (*names, 'output'))}"
+                f"{', '.join('{' + known + '}' for known in (*names, self._file))}"
             )
 
     def __call__(self, **parameters: float) -> np.ndarray:
@@ -60,15 +63,17 @@ class CommandLine:
             Samples, float64.
 
         Raises:
-            SynthesisError: If the program fails, hangs, or writes no readable mono file at the sampling rate.
+            SynthesisError: If the program fails, hangs, or writes no readable mono file at the sampling rate, or one
+                that is clipped.
         """
         with tempfile.TemporaryDirectory(prefix="pnp-") as folder:
             output = Path(folder) / "sound.wav"
             # Every digit of a float64, so that steps of finite differences arrive.
             values = {name: repr(float(value)) for name, value in parameters.items()}
-            self._run([argument.format(output=output, **values) for argument in self.arguments])
+            values[self._file] = str(output)
+            self._run([argument.format_map(values) for argument in self.arguments])
             if not output.exists():
-                raise SynthesisError(f"{self._label} ended well but did not write {{output}}")
+                raise SynthesisError(f"{self._label} ended well but did not write {{{self._file}}}")
             try:
                 samples, rate = read_wav(output)
             except ValueError as error:
@@ -77,6 +82,8 @@ class CommandLine:
             raise SynthesisError(f"{self._label} wrote {samples.shape[1]} channels, expected 1")
         if rate != self.sample_rate:
             raise SynthesisError(f"{self._label} wrote {rate} Hz, expected {self.sample_rate:g} Hz")
+        if is_clipped(samples[:, 0]):
+            raise SynthesisError(f"{self._label} wrote a clipped sound, flat at full scale; lower its gain")
         return samples[:, 0]
 
     @property

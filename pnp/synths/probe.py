@@ -100,12 +100,28 @@ def _check_repeatable(synth: nn.Module, theta: Tensor, x: Tensor, label: str) ->
             f"{label} is not deterministic: the same theta twice gives sounds that differ by {drift:.1e} "
             "of their norm; seed its noise inside forward"
         )
-    drift = _relative(torch.cat([synth(row[None]) for row in theta]) - x, x)
+    alone = torch.cat([synth(row[None]) for row in theta])
+    drift = _relative(alone - x, x)
     if drift > tolerance:
         raise ValueError(
             f"{label} mixes the rows of a batch: sounds made one by one differ from the batch by {drift:.1e} "
-            "of their norm; likely a maximum or mean over the whole batch"
+            f"of their norm; likely {_cause_of_mixing(synth, theta, alone, tolerance)}"
         )
+
+
+def _cause_of_mixing(synth: nn.Module, theta: Tensor, alone: Tensor, tolerance: float) -> str:
+    """Find out what makes the rows of a batch depend on each other."""
+    twins = synth(theta[:1].expand(2, -1))
+    if _relative(twins[1:] - twins[:1], twins[:1]) > tolerance:
+        return "noise that is drawn for the whole batch: draw it for one sound and use it for all rows"
+    if _relative(twins[:1] - alone[:1], alone[:1]) > tolerance:
+        return "noise that is seeded by all rows: seed it by a constant, not by theta"
+    backwards = synth(theta.flip(0)).flip(0)
+    if _relative(backwards - synth(theta), alone) > tolerance:
+        return "a value of one row that decides about all: a branch or a seed that reads theta[0], say"
+    return (
+        "a maximum, mean or branch over the whole batch: reduce over the last axis only, and use torch.where"
+    )
 
 
 def _check_tangents(synth: SynthesizerModule, space: ParameterSpace, theta: Tensor, label: str) -> None:

@@ -1,5 +1,6 @@
 """The offline stage: its numbers do not depend on how it is run, and what goes wrong is told."""
 
+import inspect
 import logging
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pnp.errors import CacheConfigMismatch, SynthesisError
 from pnp.jacobian import sound_and_jacobian, value_and_jacobian
 from pnp.offline.block import compute_block
 from pnp.offline.precompute import precompute
-from pnp.offline.summary import PrecomputeSummary
+from pnp.offline.summary import PrecomputeSummary, group_reasons
 from pnp.offline.verify import verify
 from pnp.store import MetricCache, Status
 from pnp.store.provenance import canonical_json, describe, differences, fingerprint
@@ -143,7 +144,6 @@ def test_shard_of_another_run_is_refused(tmp_path: Path) -> None:
     [
         ("nan", Status.NOT_FINITE, "the sound is NaN or infinite, first at sample 0"),
         ("silence", Status.SILENT, "the sound is silent"),
-        ("clipped", Status.CLIPPED, "the sound is clipped, flat at full scale"),
         ("detached", Status.ZERO_JACOBIAN, "J is zero though the sound is not"),
     ],
 )
@@ -187,13 +187,64 @@ def test_exception_of_one_sound_does_not_take_its_block_along(monkeypatch: pytes
         assert np.isfinite(columns[name][[0, 2]]).all()
 
 
-def test_lack_of_memory_is_not_blamed_on_the_sound(monkeypatch: pytest.MonkeyPatch) -> None:
-    def greedy(synth: nn.Module, features: nn.Module, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        raise MemoryError("no room")
+def wrapped(fault: Exception) -> Exception:
+    """A fault as a synthesizer that catches everything passes it on."""
+    try:
+        raise SynthesisError(f"the program raised {fault}") from fault
+    except SynthesisError as error:
+        return error
 
-    monkeypatch.setattr(pnp.offline.block, "sound_and_jacobian", greedy)
-    with pytest.raises(MemoryError, match="no room"):
-        compute_block(ToySynth(), ToyFeatures(), np.zeros((2, 2)), 7, torch.float32, "cpu")
+
+FAULTS = [
+    MemoryError("no room"),
+    OSError(24, "Too many open files"),
+    RuntimeError("Trying to set a forward gradient that has a different size"),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+    torch.OutOfMemoryError("no room"),
+]
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, *map(wrapped, FAULTS)], ids=repr)
+def test_faults_of_the_machine_are_not_blamed_on_the_sound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    calls = [0]
+
+    def failing(synth: nn.Module, features: nn.Module, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        calls[0] += 1
+        if calls[0] > 1:
+            raise fault
+        return sound_and_jacobian(synth, features, u)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pnp.offline.block, "sound_and_jacobian", failing)
+        with pytest.raises(
+            SynthesisError, match=r"block 1 could not be computed here .* fault of the machine"
+        ):
+            run(tmp_path / "toy.h5")
+    summary = run(tmp_path / "toy.h5")
+    assert (summary.n_resumed, summary.n_done, summary.n_failed) == (BLOCK, SIZE, 0)
+
+
+def test_failed_sounds_can_be_asked_for_again(tmp_path: Path) -> None:
+    path, trouble = tmp_path / "toy.h5", {"above": 0.9}
+
+    class Moody(ToySynth):
+        def forward(self, theta: Tensor) -> Tensor:
+            if bool((self.space.to_unit(theta)[..., 1] > trouble["above"]).any()):
+                raise ArithmeticError("not today")
+            return super().forward(theta)
+
+    first = run(path, Moody(), probe=False)
+    assert 0 < first.n_failed < SIZE
+    trouble["above"] = 2.0
+    assert run(path, Moody()).n_failed == first.n_failed
+    again = run(path, Moody(), retry_failed=True)
+    assert 0 < again.n_resumed < SIZE
+    assert (again.n_done, again.n_failed) == (SIZE, 0)
+    run(tmp_path / "reference.h5", Moody())
+    assert path.read_bytes() == (tmp_path / "reference.h5").read_bytes()
+    assert run(path, Moody(), retry_failed=True).n_resumed == SIZE
 
 
 def test_long_reasons_are_cut_between_characters(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +253,19 @@ def test_long_reasons_are_cut_between_characters(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(pnp.offline.block, "sound_and_jacobian", verbose)
     columns = compute_block(ToySynth(), ToyFeatures(), np.zeros((1, 2)), 7, torch.float32, "cpu")
-    assert set(columns["reason"][0].decode().removeprefix("ValueError: ")) == {"é"}
+    reason = columns["reason"][0].decode()
+    assert set(reason.removeprefix("ValueError: ").removesuffix("…")) == {"é"}
+
+
+def test_long_reasons_are_cut_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def verbose(synth: nn.Module, features: nn.Module, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        raise ValueError("a frequency of 123.456789 " * 20)
+
+    monkeypatch.setattr(pnp.offline.block, "sound_and_jacobian", verbose)
+    columns = compute_block(ToySynth(), ToyFeatures(), np.zeros((1, 2)), 7, torch.float32, "cpu")
+    *words, last = columns["reason"][0].decode().split(" ")
+    assert set(words) <= {"ValueError:", "a", "frequency", "of", "123.456789"}
+    assert last.removesuffix("…") in words
 
 
 def test_synthesizer_that_never_works_is_refused_before_a_file_is_made(tmp_path: Path) -> None:
@@ -220,8 +283,10 @@ def test_dropped_gradient_is_refused_before_a_file_is_made(tmp_path: Path) -> No
         def forward(self, theta: Tensor) -> Tensor:
             return super().forward(torch.stack([theta[..., 0], theta[..., 1].detach()], -1))
 
-    with pytest.raises(SynthesisError, match=r"drops the gradient of parameter 'decay'"):
+    with pytest.raises(ValueError, match=r"drops the gradient of 'decay'"):
         run(tmp_path / "toy.h5", Detached())
+    with pytest.raises(SynthesisError, match=r"drops the gradient of parameter 'decay'"):
+        run(tmp_path / "toy.h5", Detached(), probe=False)
     assert not list(tmp_path.iterdir())
 
 
@@ -294,6 +359,50 @@ def test_summary_counts_reasons() -> None:
     assert str(summary) == (
         "a.h5: 10 of 10 sounds, 3 failed (2 × the sound is silent; 1 × other), 2.0 s, 5 sounds/s"
     )
+
+
+def test_reasons_that_differ_by_numbers_are_one_reason() -> None:
+    reasons = [f"ValueError: {1.5 * k:g} Hz is above -{k}e-3" for k in range(9)] + ["the sound is silent"] * 3
+    cut = [f"SynthesisError: a pitch of {'9' * k}…" for k in (1, 2)]
+    assert group_reasons(reasons + cut) == {
+        "ValueError: … Hz is above …": 9,
+        "the sound is silent": 3,
+        "SynthesisError: a pitch of ……": 2,
+    }
+    assert group_reasons(["exit status 3"] * 2) == {"exit status 3": 2}
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+def test_whole_numbers_of_numpy_are_whole_numbers(tmp_path: Path, kind: type) -> None:
+    run(tmp_path / "a.h5", seed=kind(3), block=kind(8), jobs=kind(1))
+    assert run(tmp_path / "a.h5", seed=3, block=8).n_resumed == SIZE
+
+
+@pytest.mark.parametrize("name", ["seed", "block", "jobs"])
+@pytest.mark.parametrize("value", [1.5, "2", None])
+def test_what_is_no_whole_number_is_named(tmp_path: Path, name: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=f"{name} must be a whole number, got {value!r}"):
+        inspect.unwrap(precompute)(ToySynth(), ToyFeatures(), tmp_path / "a.h5", size=8, **{name: value})
+
+
+@pytest.mark.parametrize("n_samples", [0, -1, 10**12])
+def test_impossible_lengths_are_named(tmp_path: Path, n_samples: int) -> None:
+    with pytest.raises(ValueError, match=r"must have between 1 and 2,147,483,647 samples, got n_samples="):
+        run(tmp_path / "a.h5", ToySynth(n_samples=n_samples))
+    assert not list(tmp_path.iterdir())
+
+
+def test_options_that_are_nested_too_deep_are_named() -> None:
+    nested: list[Any] = []
+    for _ in range(3000):
+        nested = [nested]
+
+    class Deep(nn.Identity):
+        def config(self) -> dict[str, Any]:
+            return {"option": nested}
+
+    with pytest.raises(TypeError, match="nested too deep"):
+        describe(Deep())
 
 
 def test_progress_goes_to_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

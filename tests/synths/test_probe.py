@@ -68,6 +68,47 @@ def test_a_defect_is_named(defect, theta):
         probe(Tone(forward), theta)
 
 
+def seeded(theta, seed, shape):
+    noise = torch.rand(*shape, N, generator=torch.Generator().manual_seed(int(seed)), dtype=theta.dtype)
+    return tone(theta) + noise
+
+
+MIXTURES = {
+    "maximum": (
+        lambda theta: tone(theta) / tone(theta).max(),
+        "a maximum, mean or branch over the whole batch",
+    ),
+    "mean": (
+        lambda theta: tone(theta) - tone(theta).mean(),
+        "a maximum, mean or branch over the whole batch",
+    ),
+    "any": (
+        lambda theta: tone(theta) * (2 if (theta[..., 0] > 500).any() else 1),
+        "a maximum, mean or branch",
+    ),
+    "first row": (
+        lambda theta: tone(theta) * (1 + (theta.reshape(-1, 2)[0, 1] > 0.75)),
+        "a value of one row",
+    ),
+    "seed of the first row": (
+        lambda theta: seeded(theta, theta.reshape(-1, 2)[0, 0], (1,)),
+        "a value of one row",
+    ),
+    "seed of all rows": (lambda theta: seeded(theta, theta.sum(), (1,)), "noise that is seeded by all rows"),
+    "a row of noise each": (
+        lambda theta: seeded(theta, 0, theta.shape[:-1]),
+        "noise that is drawn for the whole",
+    ),
+}
+
+
+@pytest.mark.parametrize("mixture", MIXTURES)
+def test_the_cause_of_rows_that_depend_on_each_other_is_named(mixture, theta):
+    forward, cause = MIXTURES[mixture]
+    with pytest.raises(ValueError, match=f"mixes the rows of a batch: .* likely {cause}"):
+        probe(Tone(forward), theta)
+
+
 def test_another_dtype_than_asked_for_is_named():
     with pytest.raises(TypeError, match=r"dtype of theta, torch.float64, got torch.float32"):
         probe(Tone(lambda theta: tone(theta).float()))

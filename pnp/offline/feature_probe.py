@@ -1,0 +1,162 @@
+"""Check of a feature map before a long run depends on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from pnp._protocols import SynthesizerModule
+from pnp.offline.trial import Trial
+
+__all__ = ["probe_derivative", "probe_features"]
+
+# Relative difference of two runs, or of one row alone and in a batch, that rounding may cause, in units of the dtype's
+# spacing: sums over a few thousand terms in another order.
+_REPEATABLE = 1e4
+
+# Steps in unit coordinates of the finite differences. One is trusted where it agrees with itself at half the step, and
+# then it may contradict a derivative. The gap between the two keeps inexact differences from accusing correct ones.
+_STEPS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+_TRUSTED = 0.01
+_CONTRADICTED = 0.05
+
+
+@torch.no_grad()
+def probe_features(features: nn.Module, sounds: Tensor) -> None:
+    """Check that a feature map gives every sound features of its own, and the same every time.
+
+    Args:
+        features: Feature map from sounds (B, N) to (B, ...).
+        sounds: One sound or a few, shape (B, N).
+
+    Raises:
+        TypeError: If the features are no tensor.
+        ValueError: For every other defect, with the part of the feature map where it arises.
+    """
+    label = _label(features)
+    x = sounds[:1]
+    value = features(x)
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{label} must return a torch.Tensor, got {type(value).__name__}")
+    # Beside a sound that is nothing like it.
+    batch = torch.cat([sounds, 0.5 * x.flip(-1)])
+    both = features(batch)
+    if value.shape[:1] != (1,) or both.shape != (len(batch), *value.shape[1:]):
+        raise ValueError(
+            f"{label} must map sounds of shape (B, N) to features of shape (B, ...), got {tuple(value.shape)} for one "
+            f"sound and {tuple(both.shape)} for {len(batch)}"
+        )
+    tolerance = _REPEATABLE * torch.finfo(value.dtype).eps
+    drift = _relative(features(x) - value, value)
+    if drift > tolerance:
+        where = _first_difference(features, partial(features, x), partial(features, x), tolerance)
+        raise ValueError(
+            f"{label} are not deterministic: the same sound twice gives features that differ by {drift:.1e} of their "
+            f"norm{where}; likely dropout that is always on, or noise without a seed"
+        )
+    drift = _relative(both[:1] - value, value)
+    if drift > tolerance:
+        where = _first_difference(features, partial(features, x), partial(features, batch), tolerance)
+        raise ValueError(
+            f"{label} mix the rows of a batch: a sound alone and beside others gives features that differ by "
+            f"{drift:.1e} of their norm{where}; likely a mean or maximum over the whole batch, or batch normalization "
+            "in training mode"
+        )
+
+
+@torch.no_grad()
+def probe_derivative(features: nn.Module, synth: SynthesizerModule, trial: Trial) -> None:
+    """Compare the derivative of a feature map, along the parameters, with finite differences.
+
+    Args:
+        features: Feature map.
+        synth: Synthesizer.
+        trial: Sound with features and Jacobian.
+
+    Raises:
+        ValueError: If the derivative is zero or wrong.
+    """
+    label = _label(features)
+    u, S, J = trial.u, trial.features, trial.jacobian
+    # Along the diagonal of the cube, with a sign for each axis that leads inside.
+    direction = torch.where(u > 0, -1.0, 1.0).to(u)
+    pushed = (J * direction[:, None]).sum(-1).double()
+
+    def difference(step: float) -> Tensor:
+        ends = [
+            features(synth(synth.space.from_unit(u + part * step * direction))).reshape(1, -1).double()
+            for part in (0.0, 1.0, 2.0)
+        ]
+        slope: Tensor = (4.0 * ends[1] - 3.0 * ends[0] - ends[2]) / (2.0 * step)
+        return slope
+
+    noise = torch.finfo(S.dtype).eps * float(S.double().norm())
+    if not bool(J.any()) and float(difference(_STEPS[0]).norm()) * _STEPS[0] > 100 * noise:
+        where = _first_detached(features, trial.sound)
+        raise ValueError(
+            f"{label} drop the gradient: they change with the sound but their derivative is 0{where}; "
+            "likely .detach(), .item(), NumPy or torch.no_grad() inside"
+        )
+    if S.dtype != torch.float64:
+        # Features of resonant sounds bend within 1e-5. In single precision no difference is that short, and longer ones
+        # agree with each other on the trend alone.
+        return
+    pairs = [[difference(step) for step in (whole, whole / 2)] for whole in _STEPS]
+    doubt, best = min(((_relative(a - b, b), b) for a, b in pairs), key=lambda pair: pair[0])
+    gap = _relative(pushed - best, best)
+    if doubt < _TRUSTED and gap > _CONTRADICTED:
+        raise ValueError(
+            f"{label} have a wrong derivative: along the diagonal of the cube it is {gap:.0%} off finite differences; "
+            "likely .detach(), .item() or torch.no_grad() on part of the way"
+        )
+
+
+def _label(features: nn.Module) -> str:
+    return f"features {type(features).__name__!r}"
+
+
+def _relative(difference: Tensor, reference: Tensor) -> float:
+    norm = float(reference.double().norm())
+    return float(difference.double().norm()) / norm if norm > 0 else float(difference.double().norm())
+
+
+def _outputs(features: nn.Module, call: Callable[[], Tensor]) -> list[tuple[str, nn.Module, Tensor]]:
+    """Run a feature map and record the outputs of its parts, in the order in which they end."""
+    found, hooks = list[tuple[str, nn.Module, Tensor]](), []
+    for name, part in features.named_modules():
+
+        def record(module: nn.Module, _: object, output: object, name: str = name) -> None:
+            if isinstance(output, Tensor):
+                found.append((name, module, output))
+
+        hooks.append(part.register_forward_hook(record))
+    try:
+        call()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def _first_difference(
+    features: nn.Module, one: Callable[[], Tensor], other: Callable[[], Tensor], tolerance: float
+) -> str:
+    """Name the part in which two runs on the same first sound begin to differ."""
+    for (name, part, a), (_, _, b) in zip(_outputs(features, one), _outputs(features, other), strict=False):
+        first = b[: len(a)] if a.ndim else b
+        if a.shape != first.shape or _relative(a - first, a) > tolerance:
+            return f", first in part {name!r} ({type(part).__name__})" if name else ""
+    return ""
+
+
+def _first_detached(features: nn.Module, x: Tensor) -> str:
+    """Name the first part whose output no longer depends on the sound."""
+    with torch.enable_grad():
+        outputs = _outputs(features, partial(features, x.clone().requires_grad_()))
+    for name, part, output in outputs:
+        if not output.requires_grad:
+            return f", first in part {name!r} ({type(part).__name__})" if name else ""
+    return ""

@@ -1,0 +1,134 @@
+r"""Finite differences of sounds: how long a step suits a parameter, and when a difference cannot be trusted.
+
+A derivative is made of central differences at a step h and at a quarter of it, extrapolated to 0. Both see the same
+sound. Where they disagree by more than they did while the step was measured, a jump, a glitch or a coarse grid lies
+between them, and the sound has no derivative that these renders could give.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["LADDER", "NODES", "RATIO", "Step", "best_step", "contradiction", "derivative_weights"]
+
+# Steps that are tried, in unit coordinates: from an eighth of the range down to where float64 ends.
+RATIO = 4.0
+LADDER = tuple(0.25 / RATIO**rung for rung in range(13))
+
+# Where along its axis each difference is taken, in steps.
+NODES = (-1.0, -1.0 / RATIO, 1.0 / RATIO, 1.0)
+
+# Disagreement of the two differences, relative to what it was while the step was measured, that other sounds may show.
+_WORSE = 4.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """Step of a parameter, and how well differences agree there.
+
+    Args:
+        size: Step h in unit coordinates.
+        disagreement: Relative change of the extrapolated derivative from the next longer step to this one, at the
+            worst of the sounds that have a derivative.
+        worst: The same at the worst sound where the parameter is heard.
+        mismatch: Norm of the difference between four times the sound's change over a quarter of the step and its change
+            over the step, at the worst of them.
+        curvature: Norm of the difference between 16 times the sound's second difference at a quarter of the step and
+            that at the step, at the worst of them.
+    """
+
+    size: float
+    disagreement: float = 0.0
+    worst: float = 0.0
+    mismatch: float = 0.0
+    curvature: float = 0.0
+
+
+def best_step(
+    central: Float[Tensor, "pilots rungs N"], second: Float[Tensor, "pilots rungs N"], tolerance: float
+) -> Step:
+    """Find the step at which the derivative depends least on the step.
+
+    Args:
+        central: Central differences of a few sounds at each step of the ladder, divided by twice the step.
+        second: Their second differences x(u + h) + x(u - h) - 2 x(u).
+        tolerance: Disagreement beyond which there is no derivative.
+
+    Returns:
+        The step; its `disagreement` is beyond the tolerance where most sounds have no derivative.
+    """
+    extrapolated = (RATIO**2 * central[:, 1:] - central[:, :-1]) / (RATIO**2 - 1.0)
+    change = (extrapolated[:, 1:] - extrapolated[:, :-1]).norm(dim=-1)
+    size = extrapolated[:, 1:].norm(dim=-1)
+    # Exactly 0 at a short step but not at a longer one is a plateau, not a derivative.
+    disagreement = torch.where(size > 0, change / size, torch.inf)
+    # A sound without a derivative at any step is a matter of its own row, as long as most have one.
+    good = disagreement.amin(1) < tolerance
+    if 2 * int(good.sum()) < len(good):
+        good[:] = True
+    agreed = disagreement[good].amax(0)
+    rung = int(agreed.argmin())
+    steps = torch.tensor(LADDER, dtype=central.dtype)[rung + 1]
+    pair, bend = central[good, rung + 1 : rung + 3], second[good, rung + 1 : rung + 3]
+    return Step(
+        size=LADDER[rung + 1],
+        disagreement=float(agreed[rung]),
+        worst=float(disagreement[:, rung].max()),
+        mismatch=float(2.0 * steps * (pair[:, 1] - pair[:, 0]).norm(dim=-1).max()),
+        curvature=float((RATIO**2 * bend[:, 1] - bend[:, 0]).norm(dim=-1).max()),
+    )
+
+
+def contradiction(
+    x: Float[Tensor, " N"], around: Float[Tensor, "4 N"], step: Step, tolerance: float, *, centred: bool
+) -> str | None:
+    """Find out what in a sound and its neighbours contradicts a derivative.
+
+    Args:
+        x: The sound.
+        around: Sounds at `NODES`.
+        step: Step of the parameter.
+        tolerance: Relative disagreement that is taken for curvature.
+        centred: True where the nodes lie around the sound itself; at the ends of the range they do not.
+
+    Returns:
+        What is wrong, as a clause; None where nothing is.
+    """
+    whole, quarter = around[3] - around[0], RATIO * (around[2] - around[1])
+    larger = max(float(whole.norm()), float(quarter.norm()))
+    mismatch = float((quarter - whole).norm())
+    if mismatch > max(tolerance * larger, _WORSE * step.mismatch):
+        return (
+            f"differences over a step and over a quarter of it disagree by {mismatch / larger:.0%}: the sound jumps, "
+            "its grid is coarse, or the step is too long"
+        )
+    if centred:
+        bend, small_bend = around[3] + around[0] - 2.0 * x, RATIO**2 * (around[2] + around[1] - 2.0 * x)
+        larger_bend = max(float(bend.norm()), float(small_bend.norm()))
+        mismatch = float((small_bend - bend).norm())
+        # A sound that is not the one between its neighbours, or neighbours that are all alike.
+        stands_out = float(small_bend.norm()) / RATIO > 0.5 * float(quarter.norm())
+        if stands_out and mismatch > max(tolerance * larger_bend, _WORSE * step.curvature):
+            return "the sound does not lie between those at a quarter of a step below and above: it depends on more"
+    return None
+
+
+def derivative_weights(offsets: Float[Tensor, "*batch K"]) -> Float[Tensor, "*batch K"]:
+    """Return the weights of the derivative at 0 of the polynomial through K points.
+
+    Args:
+        offsets: Where the points are, shape (..., K).
+
+    Returns:
+        Weights, shape (..., K).
+    """
+    scale = offsets.abs().amax(-1, keepdim=True)
+    powers = torch.arange(offsets.shape[-1], dtype=offsets.dtype)
+    vandermonde = (offsets / scale).unsqueeze(-2) ** powers[:, None]
+    derivative = (powers == 1).to(offsets).expand(offsets.shape).unsqueeze(-1)
+    solved: Tensor = torch.linalg.solve(vandermonde, derivative).squeeze(-1) / scale
+    return solved

@@ -1,0 +1,129 @@
+"""Threads that compute at the same time do not touch each other's derivatives, and what workers need is named."""
+
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from toy import ToyFeatures, ToySynth
+
+from pnp import precompute
+from pnp.errors import PnpError
+from pnp.synths import BlackBox
+
+OPTIONS: dict[str, Any] = {"size": 60, "block": 4, "progress": False}
+
+
+@pytest.fixture(autouse=True)
+def _fixed_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+
+
+class Slow(ToySynth):
+    """Long enough under way for threads to meet."""
+
+    def forward(self, theta: Tensor) -> Tensor:
+        return super().forward(theta) + sum(0.0 * super(Slow, self).forward(theta) for _ in range(10))
+
+
+def test_threads_with_a_cache_each_write_what_one_would(tmp_path: Path) -> None:
+    precompute(Slow(), ToyFeatures(), tmp_path / "reference.h5", **OPTIONS)
+    torch.set_num_threads(2)
+    threads = [
+        threading.Thread(
+            target=precompute, args=(Slow(), ToyFeatures(), tmp_path / f"{k}.h5"), kwargs=OPTIONS
+        )
+        for k in range(4)
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    expected = (tmp_path / "reference.h5").read_bytes()
+    assert all((tmp_path / f"{k}.h5").read_bytes() == expected for k in range(4))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("processes", [True, False])
+def test_a_dask_worker_of_four_threads_fails_no_sound(tmp_path: Path, processes: bool) -> None:
+    distributed = pytest.importorskip("distributed")
+    precompute(Slow(), ToyFeatures(), tmp_path / "reference.h5", **OPTIONS)
+    options = {"n_workers": 1, "threads_per_worker": 4, "processes": processes, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster):
+        summary = precompute(Slow(), ToyFeatures(), tmp_path / "toy.h5", jobs=4, backend="dask", **OPTIONS)
+    assert summary.n_failed == 0
+    assert (tmp_path / "toy.h5").read_bytes() == (tmp_path / "reference.h5").read_bytes()
+
+
+def test_a_function_is_never_called_by_two_threads_at_once() -> None:
+    playing, together = threading.Lock(), []
+
+    def program(f: float, decay: float) -> Tensor:
+        if not playing.acquire(blocking=False):
+            together.append((f, decay))
+            return torch.ones(64)
+        try:
+            return ToySynth()(torch.tensor([f, decay], dtype=torch.float64)).numpy()
+        finally:
+            playing.release()
+
+    synths = [BlackBox(program, ToySynth().space, 1000.0, 64) for _ in range(2)]
+    theta = ToySynth().space.from_unit(ToySynth().space.sample(100))
+    threads = [threading.Thread(target=synth, args=(theta,)) for synth in synths]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not together
+
+
+def test_dask_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ImportError, match=r"install it with `pip install pnp-metric\[dask\]`"):
+        precompute(ToySynth(), ToyFeatures(), tmp_path / "toy.h5", backend="dask", **OPTIONS)
+
+
+def test_modules_that_cannot_travel_work_with_one_job_and_are_named_with_more(tmp_path: Path) -> None:
+    class Guarded(ToySynth):
+        def __init__(self) -> None:
+            super().__init__()
+            self.guard = threading.Lock()
+
+    assert precompute(Guarded(), ToyFeatures(), tmp_path / "1.h5", jobs=1, **OPTIONS).n_failed == 0
+    with pytest.raises(
+        PnpError, match=r"Guarded and features ToyFeatures cannot be sent to workers .*use jobs=1"
+    ):
+        precompute(Guarded(), ToyFeatures(), tmp_path / "2.h5", jobs=2, **OPTIONS)
+
+
+def test_a_bound_method_of_an_engine_with_a_lock_is_a_synthesizer(tmp_path: Path) -> None:
+    class Engine:
+        def __init__(self) -> None:
+            self.guard = threading.Lock()
+
+        def play(self, f: float, decay: float) -> Any:
+            with self.guard:
+                return ToySynth()(torch.tensor([f, decay], dtype=torch.float64)).numpy()
+
+    synth = BlackBox(Engine().play, ToySynth().space, 1000.0, 64)
+    assert precompute(synth, ToyFeatures().double(), tmp_path / "toy.h5", **OPTIONS).n_failed == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated:FutureWarning")
+@pytest.mark.parametrize(
+    ("kind", "jobs"), [("hooks", 1), ("parametrization", 1), pytest.param("hooks", 2, marks=pytest.mark.slow)]
+)
+def test_features_with_weight_norm_work(tmp_path: Path, kind: str, jobs: int) -> None:
+    layer = nn.Linear(64, 7)
+    norm = nn.utils.weight_norm if kind == "hooks" else nn.utils.parametrizations.weight_norm
+    features = nn.Sequential(norm(layer), nn.Tanh())
+    summary = precompute(ToySynth(), features, tmp_path / "toy.h5", jobs=jobs, **OPTIONS)
+    assert summary.n_failed == 0
