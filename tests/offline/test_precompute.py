@@ -416,7 +416,7 @@ def test_progress_goes_to_standard_error(tmp_path: Path, capsys: pytest.CaptureF
 def test_size_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "pnp"):
         run(tmp_path / "toy.h5")
-    assert "70 sounds, at most 0.289 MB of disk, new" in caplog.text
+    assert "70 sounds, at most 0.2896 MB of disk, new" in caplog.text
 
 
 @pytest.mark.parametrize(
