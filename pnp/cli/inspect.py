@@ -24,6 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("cache", metavar="CACHE", help="cache to look at")
     parser.add_argument(
+        "other",
+        nargs="?",
+        metavar="OTHER",
+        help="second cache: both side by side, over the parameters that they share",
+    )
+    parser.add_argument(
         "--index", type=int, metavar="I", help="one sound, by its row, instead of all of them"
     )
     parser.add_argument(
@@ -58,7 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Report on a cache or on one of its sounds."""
+    """Report on a cache, on one of its sounds, or on two caches side by side."""
+    if options.other is not None:
+        return _compare(options)
     if options.figures and (not options.png or options.index is not None):
         raise ValueError("--figures goes with --png DIR, and not with --index.")
     from pnp.report.numbers import cache_report, sound_report
@@ -95,6 +103,21 @@ def run(options: argparse.Namespace) -> int:
                 report=report,
             )
             tell(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
+    return EXIT_OK
+
+
+def _compare(options: argparse.Namespace) -> int:
+    for name in ("index", "png", "html", "distance"):
+        if getattr(options, name) is not None:
+            raise ValueError(f"--{name} goes with one cache; got two.")
+    from pnp.report.comparison import compare
+    from pnp.report.terminal import comparison_as_text
+    from pnp.store import MetricCache
+
+    with MetricCache(options.cache) as first, MetricCache(options.other) as second:
+        found = compare(first, second)
+    width = shutil.get_terminal_size().columns
+    say(as_json(found.to_dict()) if options.json else comparison_as_text(found, width, options.all))
     return EXIT_OK
 
 

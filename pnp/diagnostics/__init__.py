@@ -18,7 +18,7 @@ from pnp.diagnostics.groups import Clusters, clusters
 from pnp.diagnostics.linearization import LinearizationError, linearization_error
 from pnp.diagnostics.paths import Geodesic, geodesic, path_length
 from pnp.diagnostics.spectral import odd_traces, outliers, rank, require_sounds, spectrum
-from pnp.diagnostics.survey import Survey, survey
+from pnp.diagnostics.summary import Survey, one_thread, survey
 
 __all__ = [
     "Clusters",
@@ -37,6 +37,7 @@ __all__ = [
     "just_noticeable_steps",
     "linearization_error",
     "odd_traces",
+    "one_thread",
     "outliers",
     "path_length",
     "rank",

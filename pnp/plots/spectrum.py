@@ -15,6 +15,8 @@ from pnp.plots.axes import PALETTE, figure_of, literal, new_axes
 
 # Eigenvalues up to which each has a box of its own; eigenvectors up to which each has a bar.
 _FEW = 12
+# Without black, which is white on a dark page.
+_COLOURS = PALETTE[:7]
 # Of many eigenvectors, those drawn, and the share from which a parameter has a colour of its own.
 _LEADING, _LEAST_SHARE = 8, 0.05
 
@@ -124,19 +126,19 @@ def eigenvector_composition(
     bottom = np.zeros(len(drawn))
     for place, p in enumerate(shown):
         # Hatches tell a ninth parameter from the first, and print without colour.
-        hatch = ("", "///", "...")[place // len(PALETTE) % 3]
+        hatch = ("", "///", "...")[place // len(_COLOURS) % 3]
         ax.bar(
             positions,
             drawn[:, p],
             bottom=bottom,
             label=literal(names[p]),
-            color=PALETTE[place % len(PALETTE)],
+            color=_COLOURS[place % len(_COLOURS)],
             hatch=hatch,
             edgecolor="white",
         )
         bottom += drawn[:, p]
     if len(shown) < len(names):
-        ax.bar(positions, 1 - bottom, bottom=bottom, label="others", color="0.85", edgecolor="white")
+        ax.bar(positions, 1 - bottom, bottom=bottom, label="others", color="0.7", edgecolor="white")
     ax.set_xticks(positions)
     ax.set_ylim(0, 1)
     ax.set_xlabel("eigenvector, most audible first")

@@ -18,6 +18,8 @@ _DOMINANT, HARDLY_IDENTIFIABLE = 0.99, 0.1
 _ILL_CONDITIONED = 1e6
 # Step, in units of the shortest one, from which a parameter has no effect but rounding.
 _SILENT = 1e7
+# Names in a sentence at most.
+_NAMED = 12
 # A step as long as the side of the cube is no step within a parameter's range.
 WHOLE_RANGE = 2.0
 
@@ -75,8 +77,9 @@ def _hears(numbers: MetricsReport, names: Sequence[str], order: Sequence[int], i
     ]
     if not parts:
         return "nothing over its whole range"
-    sentence = f"{listed(parts)}: part of the range that makes a distance of {numbers.distance:g}, at the median sound"
-    return sentence + (f"; not even over its whole range: {listed(inaudible)}" if inaudible else "")
+    statistic = f"part of the range that makes a distance of {numbers.distance:g}, at the median sound"
+    sentence = f"{listed(parts, _NAMED)}: {statistic}"
+    return sentence + (f"; not even over its whole range: {listed(inaudible, _NAMED)}" if inaudible else "")
 
 
 def _confuses(
@@ -95,7 +98,7 @@ def _confuses(
             f"{numbers.confusion[i][j]:.2f})"
         )
     if imitated:
-        sentence += f"; imitated by all others together, at the median sound: {listed(imitated)}"
+        sentence += f"; imitated by all others together, at the median sound: {listed(imitated, _NAMED)}"
     return sentence
 
 

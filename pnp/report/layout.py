@@ -43,19 +43,27 @@ def fitted(table: Table, width: int) -> Iterator[str]:
     room = width - _INDENT
     cells = [[printable(cell) for cell in row] for row in [table.headings, *table.rows]]
     align = table.align
-    needed = [max(len(row[column]) for row in cells) for column in range(len(align))]
-    limits = list(needed)
+    # A heading has two more columns than its text.
+    needed = [
+        max(
+            len(cells[0][column]) + _GAP * bool(cells[0][column]), *(len(row[column]) for row in cells[1:]), 1
+        )
+        for column in range(len(align))
+    ]
+    # Long headings above short numbers are wrapped, too.
+    widest = [max((len(row[column]) for row in cells[1:]), default=1) for column in range(len(align))]
+    limits = [min(width, max(cell, _LEAST_WORDS)) for width, cell in zip(needed, widest, strict=True)]
     last = len(align) - 1
     for column, least in ((last, _LEAST_WORDS), (0, _LEAST_NAME)):
         if align[column] == "l":
-            excess = sum(limits) + _GAP * last - room
-            limits[column] = max(min(least, needed[column]), min(needed[column], needed[column] - excess))
+            spare = room - sum(limits) - _GAP * last
+            limits[column] = max(min(least, needed[column]), min(needed[column], limits[column] + spare))
     for block in _blocks(limits, room):
-        rows = [
-            ["\n".join(textwrap.wrap(row[c], limits[c], break_on_hyphens=False)) for c in block]
+        head, *rows = (
+            ["\n".join(_cut(row[c], limits[c] - (_GAP if row is cells[0] else 0))) for c in block]
             for row in cells
-        ]
-        text = text_table(rows[0], rows[1:], "".join(align[c] for c in block))
+        )
+        text = text_table(head, rows, "".join(align[c] for c in block))
         yield from (" " * _INDENT + line for line in text.splitlines())
 
 
@@ -70,3 +78,7 @@ def _blocks(widths: Sequence[int], room: int) -> Iterator[list[int]]:
         block.append(column)
         used += _GAP + widths[column]
     yield block
+
+
+def _cut(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, max(width, 1), break_on_hyphens=False)

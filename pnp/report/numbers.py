@@ -63,7 +63,7 @@ def cache_report(cache: MetricCache, distance: float = 1.0) -> CacheReport:
         failed=len(cache.failures),
         pending=int((cache.status == Status.PENDING).sum()),
     )
-    numbers = None if found is None else _metrics(found, metric, cache.u[rows], rows, cache.space, distance)
+    numbers = None if found is None else _metrics(found, metric, positions, rows, cache.space, distance)
     return CacheReport(
         cache=str(cache.path),
         fingerprint=cache.fingerprint,
@@ -76,6 +76,8 @@ def cache_report(cache: MetricCache, distance: float = 1.0) -> CacheReport:
         failures=dict(Counter(cache.failures.values()).most_common()),
         failed_sounds=[FailedSound(row, reason) for row, reason in cache.failures.items()],
         parameters=[ParameterRow(**_range(parameter)) for parameter in cache.space],
+        choices={choice.name: list(choice.choices) for choice in cache.space.choices},
+        conditions=[ParameterRow(**_range(condition)) for condition in cache.space.conditions],
         metric=numbers,
         findings=None if numbers is None else findings(sounds, cache.space.names, numbers),
         warnings=warnings(sounds, cache.space.names, numbers),
@@ -212,10 +214,14 @@ def _eigenvectors(metric: RiemannianMetric, space: ParameterSpace) -> list[Eigen
 
 
 def _steps(steps: Tensor, space: ParameterSpace) -> list[AxisStep]:
-    """Return steps along the axes: a ratio on a log scale, else a difference."""
+    """Return steps along the axes: a ratio on a log scale, a difference on a linear one, else that from the middle."""
     result = []
-    for step, parameter in zip(steps.tolist(), space, strict=True):
-        if parameter.scale == "log":
+    middle = torch.zeros(len(space), dtype=torch.float64)
+    moved = space.from_unit(steps.clamp(max=1.0)) - space.from_unit(middle)
+    for step, parameter, change in zip(steps.tolist(), space, moved.tolist(), strict=True):
+        if parameter.scale == "power" or parameter.offset:
+            result.append(AxisStep(step, difference=change if math.isfinite(step) else math.inf))
+        elif parameter.scale == "log":
             exponent = step / 2 * math.log(parameter.high / parameter.low)
             # Beyond that it is no step that could be taken.
             result.append(AxisStep(step, ratio=math.exp(exponent) if exponent < 700 else math.inf))

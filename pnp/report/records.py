@@ -191,6 +191,8 @@ class CacheReport:
         failures: Number of sounds by reason of failure.
         failed_sounds: Sounds that failed.
         parameters: Ranges of the parameters.
+        choices: Options of each choice, which has no metric.
+        conditions: Ranges of what varies but is not predicted.
         metric: Numbers about the metrics; None where no sound has one.
         findings: Parameters that are heard, those that sound alike, and where to doubt; None without a metric.
         warnings: Sentences about what to be wary of, and what to do.
@@ -208,6 +210,8 @@ class CacheReport:
     failures: dict[str, int]
     failed_sounds: list[FailedSound]
     parameters: list[ParameterRow]
+    choices: dict[str, list[str]]
+    conditions: list[ParameterRow]
     metric: MetricsReport | None
     findings: Findings | None
     warnings: list[str]
@@ -220,8 +224,8 @@ class CacheReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report, its findings and its warnings as JSON can hold them: None for infinity."""
-        plain = _plain({name: value for name, value in vars(self).items() if name != "survey"})
-        return {**plain, "findings": plain["findings"] or {}}
+        found = plain({name: value for name, value in vars(self).items() if name != "survey"})
+        return {**found, "findings": found["findings"] or {}}
 
 
 @dataclass(frozen=True)
@@ -253,18 +257,18 @@ class SoundReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as JSON can hold it: None for infinity."""
-        plain: dict[str, Any] = _plain(asdict(self))
-        return plain
+        found: dict[str, Any] = plain(asdict(self))
+        return found
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Return a nested value with dictionaries for dataclasses and None for what JSON has no number for."""
     if hasattr(value, "__dataclass_fields__"):
         value = asdict(value)
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

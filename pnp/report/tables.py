@@ -7,8 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pnp.diagnostics import in_words
+from pnp.report.comparison import Comparison
 from pnp.report.findings import by_step, median_identifiability
-from pnp.report.format import column, label, listed, physical, range_of, scaled, share_of_range, step_of
+from pnp.report.format import (
+    brief,
+    column,
+    label,
+    listed,
+    number,
+    physical,
+    range_of,
+    scaled,
+    share_of_range,
+    step_of,
+)
 from pnp.report.records import CacheReport, Eigenvector, MetricReport, MetricsReport, SoundReport
 
 # Eigenvectors shown where not all are: at least and at most so many of the most audible ones.
@@ -47,6 +59,8 @@ def facts(report: CacheReport) -> dict[str, str]:
         "stored": ", ".join(["metric", *report.stored]),
         "sounds": f"{sounds.ok:,} of {sounds.total:,} with a metric, {sounds.failed:,} failed, "
         f"{sounds.pending:,} pending",
+        **{f"choice {name}": listed(options) for name, options in report.choices.items()},
+        **{f"condition {row.name}": range_of(row) for row in report.conditions},
         "folds": ", ".join(f"{count:,} {name}" for name, count in report.folds.items()),
         "fingerprint": report.fingerprint[:16],
     }
@@ -64,12 +78,13 @@ def parameters(report: CacheReport, most: int | None = None) -> Table:
         rows = [[row.name, range_of(row)] for row in report.parameters[:most]]
         return Table("parameters", ["parameter", "range"], rows, "ll")
     order = by_step(numbers)
+    names = report.names if most is None else brief(report.names)
     rows = []
     for p in order[:most]:
         step, row = numbers.steps[p], report.parameters[p]
         rows.append(
             [
-                row.name,
+                names[p],
                 step_of(step, row.unit),
                 share_of_range(step),
                 f"{median_identifiability(numbers, p):.2f}",
@@ -98,7 +113,11 @@ def settings(report: SoundReport, most: int | None = None) -> Table:
     if numbers is not None:
         order.sort(key=lambda p: numbers.steps[p].scaled)
     shown = [report.parameters[p] for p in order[:most]]
-    rows = [[row.name, physical(row.value, row.unit), f"{row.scaled:+.3f}"] for row in shown]
+    names = report.names if most is None else brief(report.names)
+    rows = [
+        [names[p], physical(row.value, row.unit), f"{row.scaled:+.3f}"]
+        for p, row in zip(order, shown, strict=False)
+    ]
     headings, align = ["parameter", "value", "in the cube"], "lrr"
     if numbers is not None:
         headings, align = [*headings, "step", "of range", "identifiable"], align + "rrr"
@@ -195,8 +214,8 @@ def phrase(eigenvector: Eigenvector, names: Sequence[str], room: int | None = No
     """Return an eigenvector in words, with as many terms as there is room for, and one at least."""
     if room is None:
         return eigenvector.words
-    terms = len(names)
-    while (words := in_words(eigenvector.components, names, most=terms)) and len(words) > room and terms > 1:
+    terms, short = len(names), brief(names)
+    while (words := in_words(eigenvector.components, short, most=terms)) and len(words) > room and terms > 1:
         terms = min(terms - 1, 6)
     return words
 
@@ -234,3 +253,24 @@ def matrix(values: Sequence[Sequence[float]], names: Sequence[str], title: str, 
         for name, row in zip(names, values, strict=True)
     ]
     return Table(title, ["", *names], rows, "l" + "r" * len(names))
+
+
+def compared(comparison: Comparison, most: int | None = None) -> Table:
+    """Return the shared parameters as two caches hear them, those on which they differ most first."""
+    words = {True: "heard", False: "–"}
+    rows = [
+        [
+            row.name,
+            *(words[heard] for heard in row.heard),
+            *(number(level, 2) for level in row.levels),
+            *(f"{part:.2f}" for part in row.identifiability),
+        ]
+        for row in comparison.parameters[:most]
+    ]
+    return Table(
+        "parameters",
+        ["parameter", "A", "B", "dB: A", "B", "identifiable: A", "B"],
+        rows,
+        "lllrrrr",
+        "dB: length of the Jacobian's column beside the longest one. Medians over the sounds.",
+    )

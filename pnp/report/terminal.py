@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 
 from pnp._text import printable
 from pnp.report import tables
+from pnp.report.comparison import Comparison
 from pnp.report.findings import closest_pair
-from pnp.report.format import listed
+from pnp.report.format import brief, listed, number
 from pnp.report.layout import fitted, wrapped
 from pnp.report.records import CacheReport, SoundReport
 from pnp.report.tables import Table
@@ -79,6 +80,8 @@ def _cache_lines(report: CacheReport, width: int, most: int | None) -> Iterator[
     yield ""
     yield from _section(table, width, "spectrum of M, quantiles over the sounds; median step in the cube")
     yield from _more(len(report.names), len(table.rows) - 2, "eigenvalues")
+    if not everything and brief(report.names) != report.names:
+        yield "  … stands for the middle of a long name: --all"
     if everything:
         yield ""
         yield from wrapped(f"trust: {found.trust}", width)
@@ -95,7 +98,10 @@ def _identity(report: CacheReport, width: int, everything: bool) -> Iterator[str
     yield from wrapped(report.cache, width)
     facts = tables.facts(report)
     if not everything:
-        facts = {name: facts[name] for name in ("synthesizer", "features", "sounds")}
+        short = ("synthesizer", "features", "sounds")
+        facts = {
+            name: facts[name] for name in facts if name in short or name.startswith(("choice", "condition"))
+        }
     yield from _fields(facts, width)
     reasons = list(report.failures.items())
     for reason, count in reasons if everything else reasons[:3]:
@@ -153,6 +159,60 @@ def _sound_lines(report: SoundReport, width: int, most: int | None) -> Iterator[
         for values, title, digits in ((numbers.matrix, "M", ""), (numbers.correlation, "cosine", ".2f")):
             yield ""
             yield from _section(tables.matrix(values, report.names, title, digits), width, title)
+
+
+def comparison_as_text(comparison: Comparison, width: int = 80, everything: bool = False) -> str:
+    """Return two caches side by side in lines for a terminal.
+
+    Args:
+        comparison: Result of `compare`.
+        width: Columns of the terminal.
+        everything: Show all parameters, beyond two screens.
+
+    Returns:
+        Text without a final line break.
+    """
+    width = max(width, _NARROWEST)
+    most = None if everything else len(comparison.parameters)
+    lines = list(_comparison_lines(comparison, width, most))
+    if most is not None and len(lines) > _TWO_SCREENS:
+        most = max(_FEWEST, most - (len(lines) + 1 - _TWO_SCREENS))
+        lines = list(_comparison_lines(comparison, width, most))
+    return "\n".join(printable(line.rstrip()) for line in lines)
+
+
+def _comparison_lines(comparison: Comparison, width: int, most: int | None) -> Iterator[str]:
+    for letter, side in zip("AB", comparison.sides, strict=True):
+        yield from wrapped(f"{letter}  {side.cache}", width)
+        yield from wrapped(f"{side.synthesizer}; {side.features}", width, "   ", "   ")
+        summary = (
+            f"{side.sounds:,} sounds; medians: effective rank {number(side.effective_rank)}, condition number "
+            f"{number(side.condition)}"
+        )
+        yield from wrapped(summary, width, "   ", "   ")
+        if side.only:
+            yield from wrapped(
+                f"held fixed, for the other lacks them: {listed(side.only, _WORDS)}", width, "   ", "   "
+            )
+    yield ""
+    for sentence in comparison.differences:
+        yield from wrapped(sentence, width)
+    same = comparison.same_sounds
+    statistic = "median over the same sounds" if same else "between the mean metrics: the sounds differ"
+    angles = ", ".join(f"{angle:.0f}°" for angle in comparison.angles)
+    if comparison.directions == 1:
+        yield from wrapped(f"angle between the most audible directions ({statistic}): {angles}", width)
+    else:
+        yield from wrapped(
+            f"angles between the spans of the {comparison.directions} most audible directions ({statistic}): {angles}",
+            width,
+        )
+    yield ""
+    table = tables.compared(comparison, most)
+    yield from _section(
+        table, width, "shared parameters, the largest differences first; dB: beside the loudest, medians"
+    )
+    yield from _more(len(comparison.parameters), most, "shared parameters")
 
 
 def _section(table: Table, width: int, title: str) -> Iterator[str]:

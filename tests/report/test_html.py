@@ -1,8 +1,10 @@
 """The page of a cache: what can be shown is shown, what cannot is said, and a browser opens it."""
 
 import base64
+import html
 import io
 import math
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 import soundfile
 import torch
+from random_caches import metric_cache
 from torch import Tensor, nn
 from toy import ToyFeatures, ToySynth
 
@@ -120,8 +123,6 @@ def test_a_page_asks_for_nothing_outside_itself(tmp_path: Path) -> None:
 
 
 def test_identifiers_on_a_page_are_unique(tmp_path: Path) -> None:
-    import re
-
     page = write_page(toy_cache(tmp_path / "toy.h5"), tmp_path / "toy.html", synth=ToySynth())
     found = re.findall(r'\bid="([^"]+)"', page.read_text())
     assert len(found) == len(set(found))
@@ -189,6 +190,31 @@ def test_odd_caches_are_shown_as_far_as_they_go(kind: str, tmp_path: Path) -> No
     assert text.count("<audio") == shown * (1 + len(synth.space))
     assert ("Condition number of M" in text) == (len(synth.space) > 1)
     assert ("inaudible by the metric" in text) == (kind == "P = 12")  # 7 coefficients hear no 12 parameters
+
+
+@pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", "{{content}}", "{% raw %}"])
+def test_what_a_file_says_is_text_and_nothing_else(name: str, tmp_path: Path) -> None:
+    units = ["<script>alert(1)</script>", "$\\frac$", "\x1b[31m"]
+    cache = metric_cache(tmp_path / f"{name}.h5", 3, units=units, failed=1, features="<b>features</b>")
+    text = write_page(cache, tmp_path / "page.html").read_text()
+    assert f"<h1>The metric of {html.escape(name)}.h5</h1>" in text
+    assert "<img" not in text
+    assert text.count("<script") == 1
+    assert "<b>" not in text
+    assert html.escape(units[0]) in text
+    assert "$\\frac$" in text
+
+
+@pytest.mark.parametrize("n_parameters", [3, 31, 80])
+def test_the_page_names_every_parameter_and_plays_those_steps_that_matter(
+    n_parameters: int, tmp_path: Path
+) -> None:
+    cache = metric_cache(tmp_path / "cache.h5", n_parameters)
+    text = write_page(cache, tmp_path / "page.html", sounds=1).read_text()
+    for name in cache.space.names:
+        assert re.search(rf'<th scope="row" class=words>{name}</th>', text)
+    assert text.count("<li><div><strong>λ") == (n_parameters if n_parameters <= 12 else 8)
+    assert len(text) < 3e6
 
 
 @pytest.mark.parametrize("state", ["failed", "pending"])
@@ -335,3 +361,46 @@ def test_sounds_can_be_reached_with_the_keyboard(opened) -> None:
         "return [...document.querySelectorAll('audio, button, .scroll')].every((e) => e.tabIndex >= 0)"
     )
     assert reached
+
+
+READABLE = """
+return [...document.querySelectorAll("svg text")].map((text) => {
+  const scale = text.getScreenCTM();
+  return parseFloat(getComputedStyle(text).fontSize) * Math.hypot(scale.a, scale.b);
+})
+"""
+CUT = """
+return [...document.querySelectorAll("main *")].filter((e) => {
+  const style = getComputedStyle(e);
+  return e.scrollWidth > e.clientWidth + 1 && e.clientWidth && ["hidden", "clip"].includes(style.overflowX);
+}).map((e) => e.outerHTML.slice(0, 80))
+"""
+
+
+@pytest.mark.parametrize("width", [380, 800, 1400])
+@pytest.mark.parametrize("n_parameters", [3, 31, 80])
+def test_text_is_readable_and_whole_at_every_width(
+    n_parameters: int, width: int, browser, tmp_path: Path
+) -> None:
+    cache = metric_cache(tmp_path / "cache.h5", n_parameters)
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        browser.get(write_page(cache, tmp_path / "page.html", sounds=1).as_uri())
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        assert min(browser.execute_script(READABLE)) > 8
+        assert browser.execute_script(CUT) == []
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_table_of_parameters_is_searched(browser, tmp_path: Path) -> None:
+    cache = metric_cache(tmp_path / "cache.h5", 31)
+    browser.get(write_page(cache, tmp_path / "page.html", sounds=0).as_uri())
+    browser.find_element("css selector", "input[type=search]").send_keys("p07")
+    shown = browser.execute_script(
+        "return [...document.querySelectorAll('[aria-label=parameters] tbody tr')].filter((r) => r.offsetHeight)"
+        ".map((r) => r.cells[0].textContent)"
+    )
+    assert shown == ["p07_level"]
+    assert browser.find_element("css selector", "[role=status]").text == "1 of 31"

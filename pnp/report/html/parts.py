@@ -14,15 +14,17 @@ from pnp.parameters import ParameterSpace
 from pnp.report.format import number, physical
 from pnp.report.html.audio import data_uris
 from pnp.report.html.steps import Listening, Step
-from pnp.report.tables import Table
+from pnp.report.tables import FEW, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Pixels per point of a figure, so that its smallest text has ten pixels, and the largest enlargement.
-_LEAST_SCALE, _MOST_SCALE = 1.25, 2.0
-# Points from which a figure has a row of its own.
-_WIDE = 520
+# Pixels per point of a figure: at least, so that text stays readable, and at most.
+_LEAST_SCALE, _MOST_SCALE = 1.0, 1.8
+# Width in inches that a phone shows without scrolling, and the width up to which a figure is drawn that small.
+_PHONE, _SMALL = 4.75, 6.5
+# Of many parameters, those named beside a step: they move by this part of the largest move, and are so many at most.
+_LEAST_MOVE, _MOST_MOVES = 0.1, 6
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,13 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Player:
-    """Sound to listen to; without an address there is none."""
+    """Sound to listen to; without an address there is none. Many `values` are folded away."""
 
     title: str
     about: str
     label: str
     address: str | None
+    values: str = ""
 
 
 @dataclass(frozen=True)
@@ -128,14 +131,21 @@ def drawing(figure: Figure, name: str, label: str, caption: str) -> Drawing:
         label: Description for those who do not see it.
         caption: How to read it.
     """
-    points = 72 * float(figure.get_size_inches()[0])
+    width, height = map(float, figure.get_size_inches())
+    wide = width > _SMALL
+    if not wide:
+        # The layout adapts to the size; text keeps its own.
+        width, height = _PHONE, height * max(_PHONE / width, 0.85)
+        figure.set_size_inches(width, height)
+    points = 72 * width
+    least = 1.2 if wide else _LEAST_SCALE
     return Drawing(
         svg=Markup(plots.as_svg(figure, name, label)),
         label=label,
         caption=caption,
-        least_width=round(_LEAST_SCALE * points),
+        least_width=round(least * points),
         most_width=round(_MOST_SCALE * points),
-        wide=points > _WIDE,
+        wide=wide,
     )
 
 
@@ -153,19 +163,34 @@ def setting(listening: Listening, space: ParameterSpace, sample_rate: float, sho
     addresses: Sequence[str | None] = data_uris(heard, sample_rate) if heard else [None] * len(known)
     own, *others = addresses
     name = f"sound {listening.row}"
-    players = [Player("the sound itself", _at(listening, space), name, own)]
+    everything = list(range(len(space)))
+    values = _at(listening, space, everything)
+    few = len(space) <= FEW
+    itself = Player("the sound itself", values if few else "", name, own, "" if few else values)
+    players = [itself]
     for k, step, address in zip(shown, listening.steps, others, strict=True):
         title = f"λ{k + 1}: {step.words}"
-        players.append(Player(title, _about(step, space, listening.distance), f"{name}, {title}", address))
+        players.append(Player(title, _about(step, listening, space), f"{name}, {title}", address))
     return Setting(listening.row, number(listening.distance), players)
 
 
-def _at(listening: Listening | Step, space: ParameterSpace) -> str:
-    values = zip(space, space.from_unit(listening.u).tolist(), strict=True)
-    return ", ".join(f"{p.name} {physical(value, p.unit)}" for p, value in values)
+def _at(place: Listening | Step, space: ParameterSpace, chosen: Sequence[int]) -> str:
+    values = space.from_unit(place.u).tolist()
+    return ", ".join(f"{space[p].name} {physical(values[p], space[p].unit)}" for p in chosen)
 
 
-def _about(step: Step, space: ParameterSpace, distance: float) -> str:
+def _moved(step: Step, listening: Listening) -> list[int]:
+    """Return the parameters that a step moves: all of a few, those that move most of many."""
+    moves = (step.u - listening.u).abs().tolist()
+    if len(moves) <= FEW:
+        return list(range(len(moves)))
+    largest = max(moves)
+    chosen = [p for p, move in enumerate(moves) if move >= _LEAST_MOVE * largest]
+    return sorted(chosen, key=lambda p: -moves[p])[:_MOST_MOVES]
+
+
+def _about(step: Step, listening: Listening, space: ParameterSpace) -> str:
+    distance = listening.distance
     parts = []
     if step.inaudible:
         parts.append("inaudible by the metric; a step to the edge of the cube")
@@ -173,5 +198,5 @@ def _about(step: Step, space: ParameterSpace, distance: float) -> str:
         parts.append(f"cut off at the edge of the cube before the distance of {distance:g}")
     reached = "not known, the features cannot be computed" if step.actual is None else number(step.actual)
     parts.append(f"distance {number(step.predicted)} by the metric, truly {reached}")
-    parts.append(f"{number(step.scaled)} in the cube, to {_at(step, space)}")
+    parts.append(f"{number(step.scaled)} in the cube, to {_at(step, space, _moved(step, listening))}")
     return "; ".join(parts)

@@ -22,14 +22,14 @@ for (const table of document.querySelectorAll("table.sortable")) {
     });
   });
 }
-// Searching: rows whose first cells hold the words stay.
+// Searching: rows whose first cell holds all words stay.
 for (const input of document.querySelectorAll("input[type=search]")) {
   const region = input.closest(".search").nextElementSibling;
   const status = input.closest(".search").querySelector("[role=status]");
   input.addEventListener("input", () => {
     const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
     const rows = [...region.querySelectorAll("tbody tr")];
-    for (const row of rows) row.hidden = !words.every((word) => row.textContent.toLowerCase().includes(word));
+    for (const row of rows) row.hidden = !words.every((word) => row.cells[0].textContent.toLowerCase().includes(word));
     const shown = rows.filter((row) => !row.hidden).length;
     status.textContent = words.length ? `${shown} of ${rows.length}` : "";
   });

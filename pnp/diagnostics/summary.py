@@ -77,7 +77,7 @@ def survey(metric: RiemannianMetric) -> Survey:
     above = torch.triu_indices(n_parameters, n_parameters, 1)
     parts: list[tuple[Tensor, ...]] = []
     means, composition = [], torch.zeros(n_parameters, n_parameters, dtype=torch.float64)
-    with _one_thread():
+    with one_thread():
         size = max(1, _ENTRIES // n_parameters**2)
         for first in range(0, len(metric), size):
             part = metric[first : first + size]
@@ -127,7 +127,7 @@ def _medians(values: Tensor) -> Tensor:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Keep LAPACK to one thread: on matrices this small, threads cost twenty times what they save."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
