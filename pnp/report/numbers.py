@@ -63,6 +63,7 @@ def cache_report(cache: MetricCache, distance: float = 1.0) -> CacheReport:
         failed=len(cache.failures),
         pending=int((cache.status == Status.PENDING).sum()),
     )
+    positions = cache.u[rows][:, : len(cache.space)]
     numbers = None if found is None else _metrics(found, metric, positions, rows, cache.space, distance)
     return CacheReport(
         cache=str(cache.path),
