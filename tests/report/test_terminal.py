@@ -52,7 +52,7 @@ def test_a_file_does_not_steer_the_terminal(tmp_path: Path) -> None:
     for report in (cache_report(cache), sound_report(cache, 0), sound_report(cache, 5)):
         text = as_text(report, 100, everything=True)
         assert all(line.isprintable() for line in text.split("\n"))
-    assert "\\x1b[31mHz" in as_text(cache_report(cache))
+    assert "\\u001b[31mHz" in as_text(cache_report(cache))
 
 
 def test_long_names_are_shortened_in_the_middle_or_shown_whole(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_degenerate_caches_are_described(kind: str, tmp_path: Path) -> None:
         "all inaudible": "nothing is heard: no parameter makes a distance of 1",
         "one sound": "1 of 1 with a metric",
         "one parameter": "p00_level",
-        "some failed": "5 × raised \\x1b[31mValueError (sound 0, 1, 2, 3, 4)",
+        "some failed": "5 × raised \\u001b[31mValueError (sound 0, 1, 2, 3, 4)",
     }[kind]
     assert said in text
 
