@@ -55,6 +55,8 @@ def metric_cache(
         "dtype": "float32",
         "precision": "float32",
         "seed": seed,
+        "size": size,
+        "block": size,
     }
     header = CacheHeader(
         space=space,
@@ -78,6 +80,7 @@ def metric_cache(
             "M": (factor.mT @ factor).numpy(),
             "R": factor.numpy(),
             "sigma": torch.linalg.svdvals(factor).numpy(),
+            "S": torch.randn(size, count, generator=generator).numpy(),
             "status": status,
             "reason": reason,
         }
