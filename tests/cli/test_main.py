@@ -82,7 +82,7 @@ def test_verify_finds_a_flipped_byte(cache: Path, tmp_path, capsys) -> None:
     damaged = tmp_path / "damaged.h5"
     damaged.write_bytes(content)
     assert main(["verify", str(damaged)]) == EXIT_FAILURES
-    assert "problems" in capsys.readouterr().out
+    assert ": 1 problem\n" in capsys.readouterr().out
 
 
 def test_inspect_as_text_and_json_agree(cache: Path, capsys) -> None:
