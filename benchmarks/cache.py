@@ -23,7 +23,6 @@ import torch
 
 import pnp
 from pnp.bench.environment import commit, environment
-from pnp.features.standard import standard_features
 from pnp.offline.precompute import precompute
 from pnp.store import CacheHeader, CacheWriter, cache_bytes
 from pnp.store.opening import open_cache
@@ -122,6 +121,7 @@ def slices(folder: Path) -> Results:
 READ = """
 import json, resource, sys, time
 import torch, pnp
+from published import published_features
 cache = pnp.MetricCache(sys.argv[1])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 generator = torch.Generator().manual_seed(0)
@@ -201,7 +201,7 @@ def made_up(
 def computing(folder: Path, name: str, size: int) -> Results:
     """Two workers beside one, the share of writing, and what types and compression make of the file."""
     synth = pnp.synths.make(name)
-    features = standard_features(synth)
+    features = published_features(synth)
 
     few = 16
 

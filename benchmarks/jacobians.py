@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 
 import torch
+from published import published_features
 from torch import Tensor
 from tqdm import tqdm
 
 from pnp import RiemannianMetric, synths, value_and_jacobian
 from pnp._text import markdown_table
 from pnp.bench.environment import environment
-from pnp.features.standard import standard_features
 
 N_SAMPLES = 4096
 # In unit coordinates. A parameter that is hardly heard takes a long step to rise above rounding; one that moves
@@ -44,7 +44,7 @@ def main() -> None:
 def errors(name: str, n_sounds: int) -> list[list[str]]:
     """For each parameter: norm of the error of its column of J over that column's, median and worst sound."""
     synth = synths.make(name, n_samples=N_SAMPLES)
-    features = standard_features(synth)
+    features = published_features(synth)
     u = 0.99 * synth.space.sample(n_sounds, seed=3)
     rounded = value_and_jacobian(synth, features, u.float())[1].double()
     features = features.double()
@@ -89,7 +89,7 @@ def middle_of_the_drum() -> list[list[str]]:
         synth = synths.make("drum", **membrane)
         for normalization in ("mean", "kymatio"):
             for dtype in (torch.float64, torch.float32):
-                features = standard_features(synth, normalization=normalization).to(dtype)
+                features = published_features(synth, normalization=normalization).to(dtype)
                 u = torch.tensor([[0.0, 0.0, 0.0, 0.0, alpha]], dtype=dtype)
                 J = value_and_jacobian(synth, features, u)[1]
                 eigenvalues = RiemannianMetric.from_jacobian(J).eigenvalues[0].tolist()

@@ -26,13 +26,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from published import published_features
 from torch import Tensor
 
 import pnp
 from pnp.bench.environment import commit, environment
 from pnp.bench.peer import Peer
 from pnp.features.multiscale import MultiscaleSTFT
-from pnp.features.standard import scattering_settings, standard_features
+from pnp.features.standard import scattering_settings
 from pnp.training.encoder import Encoder
 
 Step = Callable[[], Any]
@@ -121,7 +122,7 @@ def measure_cheap(size: int, rounds: int, steps: int) -> dict[str, Any]:
 def measure_all(size: int, rounds: int, peer: str | None) -> dict[str, Any]:
     """All losses."""
     batch = Batch(size)
-    features = standard_features(batch.synth)
+    features = published_features(batch.synth)
     losses: dict[str, Callable[..., Tensor]] = {
         "P": pnp.ParameterLoss(),
         "PNP": pnp.PNPLoss(batch.metric),
@@ -148,7 +149,7 @@ def measure_scrapl(
 
     A path a call, spread over all of them, for what they cost differs.
     """
-    settings = scattering_settings("chirp", batch.synth.n_samples)
+    settings = scattering_settings(batch.synth.n_samples, batch.synth.sample_rate, "mesostructures")
     q1, q2 = settings["Q"]
     options = {name: settings[name] for name in ("J", "J_fr", "Q_fr", "T", "F")}
     options |= {"shape": batch.synth.n_samples, "Q1": q1, "Q2": q2}
@@ -230,7 +231,7 @@ def as_markdown(results: dict[str, Any]) -> str:
         lines.append(f"| {name} | {_range(alone, 1e3, digits)} | {alone['median'] / base:.0f} | {step} |")
     lines += [
         "",
-        "Chirps of 32768 samples; JTFS as in `pnp.features.standard.scattering_settings`; the multiscale STFT has",
+        "Chirps of 32768 samples; JTFS of the preset \"mesostructures\"; the multiscale STFT has",
         "auraloss's resolutions. Losses that synthesize do so for the prediction and, without stored targets, for the",
         "truth.",
     ]

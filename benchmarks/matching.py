@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from published import published_features
 from torch import Tensor
 from tqdm import tqdm
 
 import pnp
 from pnp.bench.environment import environment
 from pnp.features.spectrogram import MultiscaleSpectrogram
-from pnp.features.standard import standard_features
 from pnp.jacobian import value_and_jacobian
 from pnp.landscapes.descent import descend
 
@@ -92,7 +92,7 @@ def tools(name: str, options: argparse.Namespace) -> tuple[Any, Any, pnp.MetricC
     """Synthesizer, features and their cache, which is made or continued if it is not complete."""
     synth_options, changes = (FULL if options.full else REDUCED)[name]
     synth: Any = pnp.synths.make(name, **synth_options)
-    features = standard_features(synth, **changes)
+    features = published_features(synth, **changes)
     path = options.work / f"{name}{'-full' if options.full else ''}.h5"
     pnp.precompute(synth, features, path, size=CACHE_SIZE[name], jobs=1, store=("S",))
     return synth, features, pnp.MetricCache(path)

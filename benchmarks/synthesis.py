@@ -15,9 +15,9 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from published import published_features
 
 import pnp
-from pnp.features.standard import standard_features
 
 
 def main() -> None:
@@ -55,7 +55,7 @@ def main() -> None:
 
 def scattering_time(synth: pnp.synths.Synthesizer, theta: torch.Tensor, repeats: int) -> float:
     """Best time of the scattering of some sounds and of all their tangents, in seconds."""
-    features = standard_features(synth)
+    features = published_features(synth)
     x, tangents = synth.value_and_tangents(theta)
     features.value_and_tangents(x, tangents)  # plans and compiles
     return interleaved([partial(features.value_and_tangents, x, tangents)], repeats)[0]

@@ -391,7 +391,10 @@ class Runner:
 
     def precompute(self, transform: str) -> None:
         """Make a cache, or go on with it."""
-        features = standard_features(self.synth, **self.experiment.transforms[transform])
+        preset = {"chirp": "mesostructures", "drum": "pnp"}[
+            str(self.synth.name)
+        ]  # which the recorded runs had
+        features = standard_features(self.synth, preset, **self.experiment.transforms[transform])
         size: Any = self.experiment.size
         while True:
             try:

@@ -5,11 +5,21 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pnp.cli.arguments import add_jobs, add_seed, key_value, output_file, positive, shard, sizes, support
+from pnp.cli.arguments import (
+    add_jobs,
+    add_seed,
+    key_value,
+    output_file,
+    positive,
+    positive_number,
+    shard,
+    sizes,
+    support,
+)
 from pnp.cli.outcome import EXIT_FAILURES, EXIT_OK, say
 
 SUMMARY = "offline stage: features, Jacobian and metric of every sound of a design, into a cache that resumes"
-_SCATTERING = ("J", "Q", "J_fr", "Q_fr", "T", "F", "pad_mode")
+_SCATTERING = ("J", "Q", "J_fr", "Q_fr", "T", "F", "pad_mode", "scale")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +76,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--retry-failed", action="store_true", help="compute the blocks with failed sounds again"
     )
     scattering = parser.add_argument_group(
-        "scattering transform", "by default, what suits the synthesizer; `pnp inspect` shows it"
+        "scattering transform", "by default the standard of the package; `pnp inspect` shows it"
+    )
+    scattering.add_argument(
+        "--preset",
+        default="standard",
+        choices=("standard", "mesostructures", "pnp"),
+        help="settings to start from: the standard, or published ones by name",
+    )
+    scattering.add_argument(
+        "--scale", type=positive_number, help="factor before the logarithm (that of the preset if not given)"
     )
     scattering.add_argument("--J", type=positive, help="largest scale is 2**J samples")
     scattering.add_argument(
@@ -95,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     summary = precompute(
         synth,
-        standard_features(synth, **changes),
+        standard_features(synth, options.preset, **changes),
         out,
         size=options.size,
         method=options.method,

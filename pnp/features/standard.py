@@ -1,4 +1,4 @@
-"""Representation that suits a synthesizer."""
+"""Representation that suits a synthesizer: one standard for all, and the published ones by name."""
 
 from __future__ import annotations
 
@@ -7,52 +7,105 @@ from typing import Any
 
 from torch import nn
 
+from pnp._protocols import check_synthesizer
+from pnp._text import did_you_mean
 from pnp.features.compression import Features
 from pnp.features.scattering.transform import TimeFrequencyScattering
 
-# Sources: chirp and ripple, Vahidi et al., "Mesostructures", JAES 2023; drum and string, Han et al., ICASSP
-# 2023. A drum's attack must not be reflected into the past, so its signal is padded with zeros.
-_SCATTERING: dict[str, dict[str, Any]] = {
-    "chirp": {"J": 12, "Q": (8, 2), "J_fr": 5, "Q_fr": 2, "T": "global", "F": "global"},
-    "ripple": {"J": 12, "Q": (8, 2), "J_fr": 5, "Q_fr": 2, "T": "global", "F": "global"},
-    "drum": {"J": 13, "Q": (12, 1), "J_fr": 5, "Q_fr": 1, "T": "global", "F": 2, "pad_mode": "zero"},
-    "string": {"J": 13, "Q": (12, 1), "J_fr": 5, "Q_fr": 1, "T": "global", "F": 2, "pad_mode": "zero"},
+__all__ = ["PRESETS", "scattering_settings", "standard_features"]
+
+# Longest scale of the standard, in seconds: slow enough for a modulation of 4 Hz.
+_LONGEST = 0.5
+
+# Settings beside J, and the scale of the compression, chosen as docs/listeners.md says: of what agrees with listeners,
+# the part that is averaged over time and does not change when a sound is delayed.
+_STANDARD: dict[str, Any] = {
+    "Q": (8, 1),
+    "J_fr": 5,
+    "Q_fr": 1,
+    "T": "global",
+    "F": 8,
+    "pad_mode": "zero",
+    "first_order": "average",
 }
+_STANDARD_SCALE = 1e4
+
+# Published settings, with the scale that went with them.
+_PUBLISHED: dict[str, dict[str, Any]] = {
+    # Vahidi, Han, Wang, Lagrange, Fazekas, Lostanlen, "Mesostructures", JAES 2023: chirps of 4 s at 8192 Hz.
+    "mesostructures": {
+        "J": 12,
+        "Q": (8, 2),
+        "J_fr": 5,
+        "Q_fr": 2,
+        "T": "global",
+        "F": "global",
+        "pad_mode": "reflect",
+    },
+    # Han, Lostanlen, Lagrange, "Perceptual-neural-physical sound matching", ICASSP 2023: drums of 3 s at 22 050 Hz;
+    # padded with zeros here, so that an attack is not reflected into the past.
+    "pnp": {"J": 13, "Q": (12, 1), "J_fr": 5, "Q_fr": 1, "T": "global", "F": 2, "pad_mode": "zero"},
+}
+_PUBLISHED_SCALE = 1e3
+
+PRESETS = ("standard", *_PUBLISHED)
 
 
-def scattering_settings(name: str, n_samples: int) -> dict[str, Any]:
-    """Settings of the scattering transform that suit a synthesizer.
+def scattering_settings(n_samples: int, sample_rate: float, preset: str = "standard") -> dict[str, Any]:
+    """Return settings of the scattering transform for sounds of some length and rate.
 
     Args:
-        name: Synthesizer. One that is not known gets the chirp's settings.
-        n_samples: Length of its sounds in samples.
+        n_samples: Length of the sounds in samples.
+        sample_rate: Sampling rate in Hz.
+        preset: "standard"; or published settings by name, "mesostructures" or "pnp".
 
     Returns:
-        Options of `TimeFrequencyScattering`, but for `shape`. The scale 2**J is at most an eighth of the
-        sound.
+        Options of `TimeFrequencyScattering`, but for `shape`. The scale 2**J of the standard is half a second; no
+        preset has a scale above an eighth of the sound.
+
+    Raises:
+        ValueError: If the preset is unknown.
 
     Example:
-        >>> scattering_settings("chirp", 32768)["J"], scattering_settings("chirp", 4096)["J"]
+        >>> scattering_settings(32768, 8192)["J"], scattering_settings(4096, 8192)["J"]
         (12, 9)
+        >>> scattering_settings(65536, 22050, "pnp")["Q"]
+        (12, 1)
     """
-    settings = dict(_SCATTERING.get(name, _SCATTERING["chirp"]))
-    settings["J"] = max(1, min(settings["J"], int(math.log2(n_samples)) - 3))
-    return settings
+    if preset not in PRESETS:
+        raise ValueError(
+            f"preset must be one of {', '.join(map(repr, PRESETS))}, got {preset!r}{did_you_mean(preset, PRESETS)}"
+        )
+    longest = max(1, int(math.log2(n_samples)) - 3)
+    if preset != "standard":
+        settings = dict(_PUBLISHED[preset])
+        return settings | {"J": min(settings["J"], longest)}
+    J = max(1, min(round(math.log2(_LONGEST * sample_rate)), longest))
+    # Along log-frequency, no support is longer than half of the wavelets of a short sound.
+    J_fr = max(1, min(_STANDARD["J_fr"], int(math.log2(_STANDARD["Q"][0] * J)) - 1))
+    return _STANDARD | {"J": J, "J_fr": J_fr, "F": min(_STANDARD["F"], 2**J_fr)}
 
 
-def standard_features(synth: nn.Module, **changes: Any) -> Features:
-    """Compressed scattering transform that suits a synthesizer.
+def standard_features(synth: nn.Module, preset: str = "standard", **changes: Any) -> Features:
+    """Return the compressed scattering transform that suits a synthesizer.
+
+    The standard is the same for every synthesizer. It pads by zeros, so that features do not change when a sound is
+    delayed, and averages over half an octave of log-frequency, so that pitch is heard.
 
     Args:
         synth: Synthesizer.
-        **changes: Options of `TimeFrequencyScattering` to change.
+        preset: "standard"; or published settings by name: "mesostructures" (Vahidi et al. 2023) or "pnp" (Han et
+            al. 2023).
+        **changes: Options of `TimeFrequencyScattering` to change; and `scale`, that of the compression.
 
     Returns:
         Feature map for its sounds.
 
     Raises:
-        ValueError: If an option is out of range.
+        TypeError: If `synth` is not a synthesizer.
+        ValueError: If the preset is unknown or an option is out of range.
     """
-    n_samples: Any = synth.n_samples
-    settings = scattering_settings(getattr(synth, "name", ""), n_samples)
-    return Features(TimeFrequencyScattering(shape=n_samples, **(settings | changes)))
+    synth = check_synthesizer(synth)
+    scale = changes.pop("scale", _STANDARD_SCALE if preset == "standard" else _PUBLISHED_SCALE)
+    settings = scattering_settings(synth.n_samples, float(synth.sample_rate), preset)
+    return Features(TimeFrequencyScattering(shape=synth.n_samples, **(settings | changes)), scale=scale)

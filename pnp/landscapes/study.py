@@ -153,7 +153,7 @@ class _Study:
         self.synth = scene.synth(**self.options)
         self.space: ParameterSpace = self.synth.space
         self.features: dict[str, nn.Module] = {
-            "JTFS": standard_features(make(scene.name, **self.options)),
+            "JTFS": standard_features(make(scene.name, **self.options), "mesostructures"),
             "MSS": MultiscaleSpectrogram(),
         }
         theta = torch.tensor(scene.target, dtype=torch.float64)

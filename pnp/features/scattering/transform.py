@@ -107,7 +107,8 @@ class TimeFrequencyScattering(nn.Module):
             rounding in float64: with its sums a path at stride 2**j weighs 2**-j as much, its filters are rounded to
             float32, for F < 2**J_fr it takes rows of the low-pass path that are not at the places their index n1 says
             (see "position" in `meta`), and for F > 2**J_fr averages along log-frequency wrap around.
-        pad_mode: "reflect", like Kymatio, or "zero", which keeps an attack an attack.
+        pad_mode: "zero", which keeps an attack an attack and averages over the whole sound free of its delay; or
+            "reflect", like Kymatio. Default: "zero", but "reflect" for normalization "kymatio".
         first_order: "joint" filters the averaged scalogram along log-frequency and takes the modulus, like Kymatio.
             "average" keeps the averaged scalogram itself, one row for each first-order wavelet, whatever F; its `n_fr`
             is -1. Format "time" alone has it.
@@ -141,7 +142,7 @@ class TimeFrequencyScattering(nn.Module):
         F: Support = None,
         format: str = "time",
         normalization: str = "mean",
-        pad_mode: str = "reflect",
+        pad_mode: str | None = None,
         first_order: str = "joint",
         padding: str = "power of two",
     ) -> None:
@@ -155,6 +156,8 @@ class TimeFrequencyScattering(nn.Module):
         qs = (_integer("Q", q[0], 1), _integer("Q", q[1] if len(q) == 2 else 1, 1))
         _choice("format", format, ("time", "joint"))
         _choice("normalization", normalization, ("mean", "kymatio"))
+        if pad_mode is None:
+            pad_mode = "reflect" if normalization == "kymatio" else "zero"
         _choice("pad_mode", pad_mode, ("reflect", "zero"))
         _choice("padding", padding, ("power of two", "short"))
         if padding == "short" and (normalization, pad_mode) != ("mean", "zero"):

@@ -1,0 +1,88 @@
+"""The standard representation: the same for all, free of delays, and deaf to no parameter."""
+
+import pytest
+import torch
+
+import pnp
+from pnp.features.standard import PRESETS, scattering_settings, standard_features
+
+# Short, at a low rate, so that a Jacobian in float64 takes a second.
+SHORT = {
+    "chirp": {"n_samples": 8192, "sample_rate": 4096.0},
+    "ripple": {"n_samples": 8192, "sample_rate": 4096.0},
+    "drum": {"n_samples": 8192, "sample_rate": 11025.0},
+    "string": {"n_samples": 8192, "sample_rate": 11025.0},
+}
+
+
+def metric_of(synth: torch.nn.Module, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    S, J = pnp.value_and_jacobian(synth, standard_features(synth), u)
+    return S, J.mT @ J
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_every_parameter_of_every_built_in_synthesizer_is_heard_at_mid_range(name: str) -> None:
+    synth = pnp.synths.make(name, **SHORT[name])
+    # Next to the centre: a drum that is struck in the middle of a side is deaf to its aspect ratio there.
+    _, M = metric_of(synth, torch.full((1, len(synth.space)), 0.05, dtype=torch.float64))
+    heard = M[0].diagonal()
+    assert (heard > 1e-4 * heard.max()).all(), dict(zip(synth.space.names, heard.tolist(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["chirp", "ripple"])
+@pytest.mark.parametrize("shift", [1, 64, 301])
+def test_neither_features_nor_metric_change_with_a_delay(name: str, shift: int) -> None:
+    synth, delayed = (pnp.synths.make(name, **SHORT[name], shift=s) for s in (0, shift))
+    # Away from the ends of the sound, where a delay would cut it.
+    u = torch.tensor([[0.2, -0.1, 0.6][: len(synth.space)]], dtype=torch.float64)
+    (S, M), (S_delayed, M_delayed) = metric_of(synth, u), metric_of(delayed, u)
+    assert (S - S_delayed).norm() <= 1e-3 * S.norm()
+    assert (M - M_delayed).norm() <= 1e-3 * M.norm()
+
+
+def test_published_settings_are_what_was_published() -> None:
+    assert scattering_settings(32768, 8192, "mesostructures") == {
+        "J": 12,
+        "Q": (8, 2),
+        "J_fr": 5,
+        "Q_fr": 2,
+        "T": "global",
+        "F": "global",
+        "pad_mode": "reflect",
+    }
+    assert scattering_settings(65536, 22050, "pnp") == {
+        "J": 13,
+        "Q": (12, 1),
+        "J_fr": 5,
+        "Q_fr": 1,
+        "T": "global",
+        "F": 2,
+        "pad_mode": "zero",
+    }
+    synth = pnp.synths.make("chirp", n_samples=4096)
+    assert standard_features(synth, "mesostructures").scale == 1e3
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("n_samples", [256, 1000, 4096, 22050, 44100])
+@pytest.mark.parametrize("sample_rate", [8000.0, 44100.0])
+def test_settings_serve_sounds_of_any_length_and_rate(
+    preset: str, n_samples: int, sample_rate: float
+) -> None:
+    settings = scattering_settings(n_samples, sample_rate, preset)
+    assert 2 ** settings["J"] <= n_samples / 8
+    if n_samples <= 4096:
+        features = pnp.Features(pnp.TimeFrequencyScattering(shape=n_samples, **settings))
+        assert torch.isfinite(features(torch.randn(2, n_samples))).all()
+
+
+def test_the_transform_pads_by_zeros_unless_it_reproduces_kymatio() -> None:
+    settings = {"shape": 256, "J": 4, "Q": 2, "J_fr": 2}
+    assert pnp.TimeFrequencyScattering(**settings).config()["pad_mode"] == "zero"
+    assert pnp.TimeFrequencyScattering(**settings, normalization="kymatio").config()["pad_mode"] == "reflect"
+    assert pnp.TimeFrequencyScattering(**settings, pad_mode="reflect").config()["pad_mode"] == "reflect"
+
+
+def test_an_unknown_preset_is_named() -> None:
+    with pytest.raises(ValueError, match="'mesostructures', 'pnp', got 'mesostructure'; did you mean"):
+        standard_features(pnp.synths.make("chirp", n_samples=1024), "mesostructure")
