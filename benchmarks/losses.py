@@ -231,7 +231,7 @@ def as_markdown(results: dict[str, Any]) -> str:
         lines.append(f"| {name} | {_range(alone, 1e3, digits)} | {alone['median'] / base:.0f} | {step} |")
     lines += [
         "",
-        "Chirps of 32768 samples; JTFS of the preset \"mesostructures\"; the multiscale STFT has",
+        'Chirps of 32768 samples; JTFS of the preset "mesostructures"; the multiscale STFT has',
         "auraloss's resolutions. Losses that synthesize do so for the prediction and, without stored targets, for the",
         "truth.",
     ]

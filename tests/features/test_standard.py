@@ -9,7 +9,7 @@ from pnp.features.standard import PRESETS, scattering_settings, standard_feature
 # Short, at a low rate, so that a Jacobian in float64 takes a second.
 SHORT = {
     "chirp": {"n_samples": 8192, "sample_rate": 4096.0},
-    "ripple": {"n_samples": 8192, "sample_rate": 4096.0},
+    "ripple": {"n_samples": 8192},
     "drum": {"n_samples": 8192, "sample_rate": 11025.0},
     "string": {"n_samples": 8192, "sample_rate": 11025.0},
 }
@@ -23,21 +23,21 @@ def metric_of(synth: torch.nn.Module, u: torch.Tensor) -> tuple[torch.Tensor, to
 @pytest.mark.parametrize("name", SHORT)
 def test_every_parameter_of_every_built_in_synthesizer_is_heard_at_mid_range(name: str) -> None:
     synth = pnp.synths.make(name, **SHORT[name])
-    # Next to the centre: a drum that is struck in the middle of a side is deaf to its aspect ratio there.
-    _, M = metric_of(synth, torch.full((1, len(synth.space)), 0.05, dtype=torch.float64))
-    heard = M[0].diagonal()
-    assert (heard > 1e-4 * heard.max()).all(), dict(zip(synth.space.names, heard.tolist(), strict=True))
+    S, M = metric_of(synth, torch.full((1, len(synth.space)), 0.05, dtype=torch.float64))
+    # A hundredth of the range moves the features by more than float32 rounds, by far.
+    moved = 0.02 * M[0].diagonal().sqrt()
+    assert (moved > 1e-4 * S.norm()).all(), dict(zip(synth.space.names, moved.tolist(), strict=True))
 
 
-@pytest.mark.parametrize("name", ["chirp", "ripple"])
-@pytest.mark.parametrize("shift", [1, 64, 301])
-def test_neither_features_nor_metric_change_with_a_delay(name: str, shift: int) -> None:
-    synth, delayed = (pnp.synths.make(name, **SHORT[name], shift=s) for s in (0, shift))
-    # Away from the ends of the sound, where a delay would cut it.
-    u = torch.tensor([[0.2, -0.1, 0.6][: len(synth.space)]], dtype=torch.float64)
+@pytest.mark.parametrize("shift", [1, 64, 3001])
+def test_neither_features_nor_metric_change_when_a_chirp_is_delayed(shift: int) -> None:
+    # A ripple has neither beginning nor end: a delay cuts another excerpt out of it.
+    synth, delayed = (pnp.synths.make("chirp", shift=s) for s in (0, shift))
+    u = torch.tensor([[0.2, -0.1, 0.6]], dtype=torch.float64)
     (S, M), (S_delayed, M_delayed) = metric_of(synth, u), metric_of(delayed, u)
-    assert (S - S_delayed).norm() <= 1e-3 * S.norm()
-    assert (M - M_delayed).norm() <= 1e-3 * M.norm()
+    assert (S - S_delayed).norm() <= 1e-4 * S.norm()
+    # What is left is that averages are taken over samples of the envelopes.
+    assert (M - M_delayed).norm() <= 2e-3 * M.norm()
 
 
 def test_published_settings_are_what_was_published() -> None:
