@@ -16,9 +16,7 @@ def chirp():
 def features():
     # By reflection: f_c then moves the features well above the rounding of differences at every point.
     return Features(
-        TimeFrequencyScattering(
-            shape=2048, J=8, Q=(8, 1), J_fr=3, T="global", F="global", pad_mode="reflect"
-        )
+        TimeFrequencyScattering(shape=2048, J=8, Q=(8, 1), J_fr=3, T="global", F="global", pad_mode="reflect")
     )
 
 
