@@ -93,7 +93,7 @@ def check_synthesizer(synth: object, label: str = "") -> SynthesizerModule:
     checked = cast("SynthesizerModule", synth)
     if not 1 <= checked.n_samples <= MOST_SAMPLES:
         raise ValueError(
-            f"{label} must have between 1 and {MOST_SAMPLES:,} samples, got n_samples={checked.n_samples:,}"
+            f"{label} must have between 1 and {MOST_SAMPLES:,} samples, for memory, got n_samples={checked.n_samples:,}"
         )
     return checked
 

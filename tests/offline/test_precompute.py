@@ -387,7 +387,9 @@ def test_what_is_no_whole_number_is_named(tmp_path: Path, name: str, value: Any)
 
 @pytest.mark.parametrize("n_samples", [0, -1, 10**12])
 def test_impossible_lengths_are_named(tmp_path: Path, n_samples: int) -> None:
-    with pytest.raises(ValueError, match=r"must have between 1 and 2,147,483,647 samples, got n_samples="):
+    with pytest.raises(
+        ValueError, match=r"must have between 1 and 2,147,483,647 samples, for memory, got n_samples="
+    ):
         run(tmp_path / "a.h5", ToySynth(n_samples=n_samples))
     assert not list(tmp_path.iterdir())
 
