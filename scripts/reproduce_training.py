@@ -455,6 +455,8 @@ class Runner:
         checkpoint = self.runs / run.name
         with pnp.MetricCache(self.cache_path(transform)) as cache:
             options: dict[str, Any] = dict(condition.options)
+            if condition.loss == "pnp":
+                options["reach"] = None  # unless the condition has one
             if condition.loss == "pnp" and run.damping:
                 options["damping"] = run.damping
             if run.reach:

@@ -9,15 +9,14 @@ ROOT = Path(__file__).parents[1]
 # What makes an example small enough for a test, written as in the examples.
 SMALLER = {
     'make("chirp")': 'make("chirp", n_samples=4096)',
-    "J=12": "J=8",
     "size=4096": "size=24, block=4",
     "jobs=2": "jobs=1, progress=False",
     "batch_size=32": "batch_size=8",
     "size=64": "size=24, block=4",
 }
 PAGES = {
-    "README.md": ('make("chirp")', "J=12", "size=4096", "jobs=2", "batch_size=32"),
-    "docs/offline.md": ('make("chirp")', "J=12", "size=4096", "jobs=2"),
+    "README.md": ('make("chirp")', "size=4096", "jobs=2", "batch_size=32"),
+    "docs/offline.md": ('make("chirp")', "size=4096", "jobs=2"),
     "docs/online.md": ('make("chirp")', "batch_size=32"),
     "docs/inspect.md": (),
     "docs/tutorials/first-cache.md": ("size=64",),

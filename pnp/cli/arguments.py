@@ -41,6 +41,11 @@ def positive_number(text: str) -> float:
     return number
 
 
+def reach(text: str) -> float | str:
+    """Parse a reach: a number above 0, or "none"."""
+    return text if text == "none" else positive_number(text)
+
+
 def nonnegative_number(text: str) -> float:
     """Parse a number that is 0 or above."""
     number = _number(text)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from pnp.cli.arguments import add_seed, nonnegative_number, output_folder, positive, positive_number
+from pnp.cli.arguments import add_seed, nonnegative_number, output_folder, positive, positive_number, reach
 from pnp.cli.outcome import EXIT_OK, say
 
 SUMMARY = "a sound-matching encoder on the sounds of a cache"
@@ -30,10 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--reach",
-        type=positive_number,
+        type=reach,
         metavar="R",
         help="largest parameter error that the metric of the PNP loss, or an expansion of the surrogate, must describe "
-        "(the cube's side is 2); caps large eigenvalues",
+        "(the cube's side is 2); caps large eigenvalues; 10 for the PNP loss and 1 for the surrogate if not given, "
+        "'none' for the plain metric",
     )
     parser.add_argument(
         "--damping-schedule", action="store_true", help="adapt the damping as Levenberg and Marquardt do"
@@ -128,7 +129,7 @@ def _loss_options(options: argparse.Namespace) -> dict[str, Any]:
     if options.damping or (options.damping is not None and options.damping_schedule):
         given["damping"] = options.damping
     if options.reach is not None:
-        given["reach"] = options.reach
+        given["reach"] = None if options.reach == "none" else options.reach
     for name, losses in (("damping", ("pnp",)), ("reach", ("pnp", "surrogate"))):
         if name in given and options.loss not in losses:
             raise ValueError(f"--{name} goes with --loss {' or '.join(losses)}; got --loss {options.loss}.")

@@ -90,7 +90,7 @@ def standard_features(synth: nn.Module, preset: str = "standard", **changes: Any
     """Return the compressed scattering transform that suits a synthesizer.
 
     The standard is the same for every synthesizer. It pads by zeros, so that features do not change when a sound is
-    delayed, and averages over half an octave of log-frequency, so that pitch is heard.
+    delayed, and averages over an octave of log-frequency, so that pitch is heard.
 
     Args:
         synth: Synthesizer.

@@ -14,7 +14,7 @@ from pnp._torch.modes import ordinary
 from pnp.losses import quadratic_form
 from pnp.losses.base import Loss
 from pnp.losses.checks import check_pair, check_rows, select_rows
-from pnp.metric.reach import ceiling_of_reach
+from pnp.metric.reach import DEFAULT_REACH, ceiling_of_reach
 from pnp.metric.riemannian import DAMPING_KINDS, RiemannianMetric
 
 if TYPE_CHECKING:
@@ -159,53 +159,68 @@ class PNPLoss(Loss):
 
     @classmethod
     def from_cache(
-        cls, cache: CacheLike, *, mean_metric: bool = False, reach: float | None = None, **options: Any
+        cls,
+        cache: CacheLike,
+        *,
+        reach: float | None = DEFAULT_REACH,
+        normalize: bool | None = None,
+        mean_metric: bool = False,
+        **options: Any,
     ) -> PNPLoss:
         """Loss over the sounds of a cache; the batch's `index` is the row in the cache.
+
+        By default it is what the evidence recommends: normalized, with a reach. `reach=None` is the plain form, half
+        the squared distance to first order.
 
         Means (for `normalize`, `damping_kind="mean"`, `volume_weighting` and `mean_metric`) are taken over
         the training fold alone.
 
         Args:
             cache: Open metric cache.
+            reach: Size r of parameter error that the loss should describe, in units of the cube. Sets the ceiling
+                κ = d²/r², with d the root mean square distance between the features of two sounds of the training
+                fold: no direction then counts as if an error of r along it changed the sound by more than d. None
+                leaves the metric as it is, which is right for errors that are small enough.
+            normalize: Divide all metrics by their mean eigenvalue, as the class does. By default with a reach or a
+                ceiling, and not without.
             mean_metric: Use the mean metric for every sound: L = μ/2 Δuᵀ (mean M + λD) Δu, which weighs and
                 mixes parameters as the ear does on average, the same everywhere. Not with volume weighting, which
                 tells sounds apart by their own metrics.
-            reach: Size r of the differences Δu for which the loss is to stand for the distance, in units of the
-                cube. Sets the ceiling κ = d²/r², with d the root mean square distance between the features of two
-                sounds of the training fold: no direction then counts as if a difference of r along it changed the
-                sound by more than d. None leaves the metric as it is, which is right for differences that are small
-                enough. Drums wanted 3 to 10, far more than the errors that were left (`docs/evidence.md`).
             **options: Options of the loss.
 
         Returns:
             The loss, on the CPU.
 
         Raises:
-            ValueError: If no sound of the training fold has a metric, or an option is outside its range.
-            CacheError: If `reach` is asked for and the cache keeps no features.
+            ValueError: If no sound of the training fold has a metric, a reach is asked for and there is one training
+                sound or all have the same features, or an option is outside its range.
         """
-        if reach is not None:
-            if options.get("ceiling") is not None:
-                raise ValueError("The reach sets the ceiling; give one of both.")
-            options["ceiling"] = ceiling_of_reach(cache, reach)
         if mean_metric and options.get("volume_weighting"):
             raise ValueError(
                 "Volume weighting tells sounds apart by their own metrics; with mean_metric there is one for all."
             )
         metrics = cache.metrics()
-        ceiling = options.pop("ceiling", None)
-        if ceiling is not None:
-            # Here and not in the loss, for a mean metric is to be the mean of saturated ones.
-            metrics = metrics.saturated(ceiling)
         training = metrics.valid & (cache.fold == 0)
         if not training.any():
             raise ValueError(
                 f"No sound in the training fold of {cache.path} has a metric; of all {len(metrics)} sounds, "
                 f"{int(metrics.valid.sum())} have one. Likely cause: precomputation has not finished."
             )
+        ceiling = options.pop("ceiling", None)
+        if ceiling is not None and reach not in (None, DEFAULT_REACH):
+            raise ValueError("The reach sets the ceiling; give one of both.")
+        if ceiling is None and reach is not None:
+            ceiling = ceiling_of_reach(cache, reach)
+        if ceiling is not None:
+            # Here and not in the loss, for a mean metric is to be the mean of saturated ones.
+            metrics = metrics.saturated(ceiling)
         reference = metrics[training]
-        return cls(reference.mean() if mean_metric else metrics, reference=reference, **options)
+        return cls(
+            reference.mean() if mean_metric else metrics,
+            reference=reference,
+            normalize=ceiling is not None if normalize is None else normalize,
+            **options,
+        )
 
     @property
     def damping(self) -> float:

@@ -11,14 +11,32 @@ from torch import Tensor, nn
 from pnp._protocols import SynthesizerLike
 from pnp.errors import CacheError
 from pnp.losses import ParameterLoss, PNPLoss, SpectralLoss, SurrogateLoss
+from pnp.metric.reach import DEFAULT_REACH
 from pnp.training.damping import LevenbergMarquardt
 
 if TYPE_CHECKING:
     from pnp._protocols import CacheLike
 
-__all__ = ["LOSSES", "make_criterion", "make_schedule"]
+__all__ = ["LOSSES", "make_criterion", "make_schedule", "with_defaults"]
 
 LOSSES = ("pnp", "p", "surrogate", "spectral", "multiscale")
+
+
+def with_defaults(loss: str | nn.Module, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a loss with those that training sets by default.
+
+    They are spelled out, so that a run which was begun with other defaults is not continued with these.
+
+    Args:
+        loss: Name of the loss, or the loss itself.
+        options: Options that were given.
+
+    Returns:
+        All options. PNP loss has a reach.
+    """
+    if loss != "pnp" or options.get("ceiling") is not None:
+        return dict(options)
+    return {"reach": DEFAULT_REACH} | dict(options)
 
 
 def make_criterion(
@@ -48,6 +66,7 @@ def make_criterion(
             raise ValueError("loss_options go with the name of a loss; a module has its options already.")
         return loss, type(loss).__name__
     if loss == "pnp":
+        # Normalized even without a reach, so that one learning rate suits all losses.
         return PNPLoss.from_cache(cache, **({"normalize": True} | dict(options))), loss
     if loss == "p":
         return ParameterLoss(**options), loss

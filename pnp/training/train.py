@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from pnp._protocols import SynthesizerLike
 from pnp._torch.device import usable_device
 from pnp.store.fitting import check_fits
-from pnp.training.criterion import LOSSES, make_criterion, make_schedule
+from pnp.training.criterion import LOSSES, make_criterion, make_schedule, with_defaults
 from pnp.training.encoder import Encoder
 from pnp.training.learning_rate import LearningRate
 from pnp.training.options import DECAYS, TrainOptions
@@ -126,7 +126,8 @@ def train(
     rows["train"] = rows["train"][: options.n_sounds]
     # The multiscale loss has features of its own.
     check_fits(cache, synth, features if loss == "spectral" else None)
-    loss_options = dict(options.loss_options or {})
+    loss_options = with_defaults(loss, options.loss_options or {})
+    options = replace(options, loss_options=loss_options)
     criterion, loss_name = make_criterion(cache, synth, loss, loss_options, features)
     criterion.to(device)
 

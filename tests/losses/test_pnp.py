@@ -14,8 +14,8 @@ from forms import N_PARAMETERS, N_SOUNDS, form, randn
 from task import MemoryCache
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from pnp.errors import CacheError
 from pnp.losses import LARGEST_DAMPING, PNPLoss
+from pnp.metric.reach import ceiling_of_reach
 from pnp.metric.riemannian import RiemannianMetric
 
 
@@ -79,14 +79,51 @@ def test_the_reach_sets_the_ceiling_by_the_distance_between_sounds_for_training(
         by_ceiling = PNPLoss.from_cache(cache, ceiling=ceiling, **options)
         torch.testing.assert_close(by_reach(0.9 * u, u, rows), by_ceiling(0.9 * u, u, rows))
     saturated = cache.metrics()[cache.rows("train")].saturated(ceiling).mean()
-    mean = PNPLoss.from_cache(cache, reach=0.3, mean_metric=True)
+    mean = PNPLoss.from_cache(cache, reach=0.3, normalize=False, mean_metric=True)
     torch.testing.assert_close(mean.factor.double(), saturated.factor, rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match=r"reach r must be finite and positive; got 0\.0"):
         PNPLoss.from_cache(cache, reach=0.0)
     with pytest.raises(ValueError, match="give one of both"):
         PNPLoss.from_cache(cache, reach=0.3, ceiling=1.0)
-    with pytest.raises(CacheError):
-        PNPLoss.from_cache(MemoryCache(keeps_features=False), reach=0.3)
+
+
+def test_by_default_the_loss_is_normalized_and_has_a_reach_and_none_is_the_plain_form():
+    cache = MemoryCache()
+    rows = cache.rows()[:10]
+    u = cache.u[rows].float()
+    default = PNPLoss.from_cache(cache)
+    spelled_out = PNPLoss.from_cache(cache, reach=10.0, normalize=True)
+    assert torch.equal(default.factor, spelled_out.factor)
+    plain = PNPLoss.from_cache(cache, reach=None, dtype=torch.float64)
+    expected = 0.5 * form(cache.metrics().matrix[rows], (0.9 * u - u).double()).mean()
+    torch.testing.assert_close(plain((0.9 * u).double(), u.double(), rows), expected, rtol=1e-6, atol=0)
+    # A ceiling takes the place of the default reach.
+    by_ceiling = PNPLoss.from_cache(cache, ceiling=3.0)
+    saturated = cache.metrics().saturated(3.0)
+    unit = float(saturated[cache.rows("train")].mean().trace) / 2
+    torch.testing.assert_close(
+        by_ceiling.factor[rows].double(), saturated[rows].scaled(1 / unit).factor, rtol=1e-4, atol=1e-6
+    )
+
+
+def test_where_only_metrics_are_kept_the_reach_follows_from_them_and_says_so():
+    cache, bare = MemoryCache(), MemoryCache(keeps_features=False)
+    with pytest.warns(UserWarning, match=r"keeps neither features nor the distance.*Precompute"):
+        estimated = ceiling_of_reach(bare, 1.0)
+    # An order of magnitude for smooth tones, not the true distance.
+    assert 0.1 < estimated / ceiling_of_reach(cache, 1.0) < 10
+
+
+def test_a_reach_needs_two_sounds_that_differ():
+    cache = MemoryCache(keeps_features=False)
+    cache.ok[:] = False
+    cache.ok[0] = True
+    with pytest.raises(ValueError, match=r"needs two training sounds.*has 1"):
+        ceiling_of_reach(cache, 1.0)
+    same = MemoryCache()
+    same._features[:] = 1.0
+    with pytest.raises(ValueError, match="same features, so that no reach can be set"):
+        PNPLoss.from_cache(same)
 
 
 def test_a_ceiling_in_the_loss_is_one_of_the_metric(metric, batch):
@@ -149,9 +186,11 @@ def test_from_cache_takes_its_means_over_sounds_of_the_training_fold_that_did_no
     cache = _cache(metric, failed=[2], fold=fold)
     kept = torch.tensor([i for i in range(12) if i != 2])
     mean = metric.matrix[kept].mean(0)
-    loss = PNPLoss.from_cache(cache, mean_metric=True, reduction="none", dtype=torch.float64)
+    loss = PNPLoss.from_cache(cache, reach=None, mean_metric=True, reduction="none", dtype=torch.float64)
     torch.testing.assert_close(loss(u_hat, u), 0.5 * form(mean, u_hat - u))
-    loss = PNPLoss.from_cache(cache, normalize=True, damping=0.2, damping_kind="mean", dtype=torch.float64)
+    loss = PNPLoss.from_cache(
+        cache, reach=None, normalize=True, damping=0.2, damping_kind="mean", dtype=torch.float64
+    )
     index = torch.tensor([0, 1, 3, 12, 13, 19])
     unit = mean.trace() / N_PARAMETERS
     expected = 0.5 * form((metric.matrix[index] + 0.2 * mean) / unit, u_hat - u).mean()
@@ -161,7 +200,7 @@ def test_from_cache_takes_its_means_over_sounds_of_the_training_fold_that_did_no
 @pytest.mark.usefixtures("without_shape_checks")
 def test_a_failed_sound_raises_on_the_cpu_and_is_nan_in_compiled_code(metric, batch):
     u_hat, u, _ = batch
-    loss = PNPLoss.from_cache(_cache(metric, failed=[2, 5]), reduction="none")
+    loss = PNPLoss.from_cache(_cache(metric, failed=[2, 5]), reach=None, reduction="none")
     index = torch.tensor([0, 2, 3, 5, 4, 1])
     with pytest.raises(IndexError, match=r"without a metric, rows \[2, 5\].*cache\.ok"):
         loss(u_hat, u, index)
@@ -246,7 +285,7 @@ def test_does_not_change_with_the_metric_it_was_built_from(metric, batch):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_agrees_with_cpu(metric, batch):
     u_hat, u, index = batch
-    loss = PNPLoss.from_cache(_cache(metric, failed=[2]), damping=0.1, dtype=torch.float64)
+    loss = PNPLoss.from_cache(_cache(metric, failed=[2]), reach=None, damping=0.1, dtype=torch.float64)
     expected = loss(u_hat, u, index)
     loss = loss.cuda()
     torch.testing.assert_close(loss(u_hat.cuda(), u.cuda(), index.cuda()).cpu(), expected)

@@ -3,6 +3,9 @@
 import pytest
 from task import MemoryCache, train_small
 
+from pnp.metric.reach import DEFAULT_REACH, ceiling_of_reach
+from pnp.training.criterion import with_defaults
+
 
 @pytest.fixture(scope="module")
 def cache():
@@ -29,5 +32,12 @@ def test_a_schedule_begins_at_the_damping_of_the_loss(cache):
 def test_pnp_loss_is_normalized_unless_told_otherwise(cache):
     normalized = train_small(cache, loss="pnp", epochs=1).history[0]["train_loss"]
     raw = train_small(cache, loss="pnp", loss_options={"normalize": False}, epochs=1).history[0]["train_loss"]
-    trained = cache.metrics()[cache.rows("train")]
+    trained = cache.metrics()[cache.rows("train")].saturated(ceiling_of_reach(cache, DEFAULT_REACH))
     assert raw / normalized == pytest.approx(float(trained.trace.mean()) / 2, rel=0.5)
+
+
+def test_the_default_reach_is_spelled_out_so_that_no_run_is_continued_with_another():
+    assert with_defaults("pnp", {}) == {"reach": DEFAULT_REACH}
+    assert with_defaults("pnp", {"reach": None}) == {"reach": None}
+    assert with_defaults("pnp", {"ceiling": 2.0}) == {"ceiling": 2.0}
+    assert with_defaults("p", {}) == {}
