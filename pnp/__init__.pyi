@@ -13,6 +13,7 @@ from .features.compression import Features as Features
 from .features.scattering.transform import TimeFrequencyScattering as TimeFrequencyScattering
 from .features.standard import standard_features as standard_features
 from .jacobian import value_and_jacobian as value_and_jacobian
+from .losses.choice import ChoiceLoss as ChoiceLoss
 from .losses.parameter import ParameterLoss as ParameterLoss
 from .losses.pnp import PNPLoss as PNPLoss
 from .losses.spectral import SpectralLoss as SpectralLoss

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.modes import full_precision
 from pnp._torch.pushforward import along_axes, jvp, pushforward
+from pnp.parameters import ParameterSpace
 
-__all__ = ["value_and_jacobian"]
+__all__ = ["choice_distances", "value_and_jacobian"]
 
 # Step along the diagonal of the cube that tells a dropped gradient from an inaudible parameter.
 _STEP = 1e-3
@@ -25,18 +26,20 @@ def value_and_jacobian(
 
     Forward mode throughout, because features outnumber parameters: P tangents are pushed through the synthesizer, then
     through the feature map. Modules that offer `value_and_tangents` are differentiated by it, others by `torch.func`.
+    For an integer, the difference to the next whole number takes the place of the derivative.
 
     Args:
         synth: Synthesizer: any module with `space`, `sample_rate` and `n_samples`, from θ (B, P) to sounds (B, N).
         features: Feature map: any module from sounds (B, N) to features (B, ...), which are flattened.
-        u: Scaled parameters, shape (B, P), in [-1, 1], float32 or float64; the computation is in that dtype.
+        u: Scaled parameters, shape (B, P), in [-1, 1], float32 or float64; the computation is in that dtype. Where the
+            space has choices or conditions, shape (B, D), with all columns that the synthesizer receives.
 
     Returns:
         Features S, shape (B, C), and Jacobian J, shape (B, C, P). They carry no gradient.
 
     Raises:
         TypeError: If `u` is not a floating-point tensor.
-        ValueError: If `u` is not of shape (B, P) or leaves the cube, if sounds do not have shape (B, N), or if the
+        ValueError: If `u` is not of shape (B, D) or leaves the cube, if sounds do not have shape (B, N), or if the
             synthesizer drops the gradient of a parameter.
 
     Source:
@@ -54,7 +57,7 @@ def sound_and_jacobian(
     Args:
         synth: Synthesizer.
         features: Feature map.
-        u: Scaled parameters, shape (B, P).
+        u: Scaled parameters, shape (B, P), or (B, D).
 
     Returns:
         Sounds x, shape (B, N); features S, shape (B, C); Jacobian J, shape (B, C, P).
@@ -66,30 +69,103 @@ def sound_and_jacobian(
     synth = check_synthesizer(synth)
     space, n_samples = synth.space, synth.n_samples
     space.check_unit(u)
-    if u.ndim != 2:
-        raise ValueError(f"u must have shape (B, {len(space)}), got {tuple(u.shape)}")
+    if u.ndim != 2 or u.shape[1] != len(space.columns):
+        raise ValueError(f"u must have shape (B, {len(space.columns)}), got {tuple(u.shape)}")
+    smooth = [p for p, parameter in enumerate(space) if parameter.kind == "continuous"]
     with full_precision(u):
         # θ_p depends on u_p alone, so one tangent along (1, ..., 1) holds every slope.
         theta, slope = jvp(space.from_unit, u, torch.ones_like(u))
-        x, tangents = along_axes(synth, theta)
-        dx = tangents * slope.unsqueeze(-1)
-        del tangents  # as large as everything else together
+        theta = _whole(space, theta)
+        if smooth:
+            x, tangents = along_axes(synth, theta, smooth)
+            dx = tangents * slope[:, smooth].unsqueeze(-1)
+            del tangents  # as large as everything else together
+        else:
+            x = synth(theta)
+            dx = x.new_empty(len(u), 0, x.shape[-1])
         if x.shape != (len(u), n_samples):
             raise ValueError(
                 f"synthesizer {type(synth).__name__} must map θ of shape {tuple(theta.shape)} to sounds of shape "
                 f"{(len(u), n_samples)}, got {tuple(x.shape)}"
             )
-        _check_gradients(synth, u, x, dx)
+        _check_gradients(synth, u, x, dx, smooth)
 
         own = getattr(features, "value_and_tangents", None)
-        S, dS = pushforward(features, x, dx) if own is None else own(x, dx)
-    return x, S.reshape(len(u), -1), dS.reshape(*u.shape, -1).mT
+        if smooth:
+            S, dS = pushforward(features, x, dx) if own is None else own(x, dx)
+            S, J = S.reshape(len(u), -1), dS.reshape(len(u), len(smooth), -1).mT
+        else:
+            S = features(x).reshape(len(u), -1)
+            J = S.new_empty(*S.shape, 0)
+        if len(smooth) < len(space):
+            columns = dict(zip(smooth, J.unbind(-1), strict=True))
+            J = torch.stack(
+                [
+                    columns[p] if p in columns else _next_whole(synth, features, theta, S, p)
+                    for p in range(len(space))
+                ],
+                -1,
+            )
+    return x, S, J
 
 
-def _check_gradients(synth: SynthesizerModule, u: Tensor, x: Tensor, dx: Tensor) -> None:
+@torch.no_grad()
+def choice_distances(
+    synth: nn.Module, features: nn.Module, u: Tensor, S: Float[Tensor, "B C"]
+) -> dict[str, Float[Tensor, "B options"]]:
+    """Squared feature distances between each sound and the same sound with another option of a choice.
+
+    Args:
+        synth: Synthesizer whose space has choices.
+        features: Feature map.
+        u: Scaled parameters with all columns, shape (B, D).
+        S: Features of the sounds, shape (B, C).
+
+    Returns:
+        From the name of each choice to ‖Φ(g(θ with option k)) − Φ(g(θ))‖², shape (B, options), float64; zero at the
+        true option.
+    """
+    synth = check_synthesizer(synth)
+    space = synth.space
+    theta = _whole(space, space.from_unit(u))
+    found = {}
+    for choice in space.choices:
+        column = space.column(choice.name)
+        true = theta[:, column].long()
+        distances = torch.zeros(len(u), len(choice.choices), dtype=torch.float64, device=S.device)
+        for option in range(len(choice.choices)):
+            others = true != option
+            if others.any():
+                moved = theta[others].clone()
+                moved[:, column] = option
+                difference = features(synth(moved)).reshape(int(others.sum()), -1) - S[others]
+                distances[others, option] = difference.double().square().sum(-1)
+        found[choice.name] = distances
+    return found
+
+
+def _whole(space: ParameterSpace, theta: Tensor) -> Tensor:
+    """Values as a synthesizer receives them: integers and positions of options without rounding errors."""
+    whole = torch.tensor([parameter.is_whole for parameter in space.columns], device=theta.device)
+    return torch.where(whole, theta.round(), theta) if whole.any() else theta
+
+
+def _next_whole(
+    synth: SynthesizerModule, features: nn.Module, theta: Tensor, S: Tensor, p: int
+) -> Float[Tensor, "B C"]:
+    """Difference of the features to the next whole number, per unit of u; at the top, to the one before."""
+    moved = theta.clone()
+    moved[:, p] += torch.where(theta[:, p] + 1 <= synth.space[p].high, 1.0, -1.0).to(theta)
+    step = synth.space.to_unit(moved)[:, p] - synth.space.to_unit(theta)[:, p]
+    difference: Tensor = features(synth(moved)).reshape(S.shape) - S
+    return difference / step.unsqueeze(-1)
+
+
+def _check_gradients(synth: SynthesizerModule, u: Tensor, x: Tensor, dx: Tensor, axes: list[int]) -> None:
     """Refuse a tangent that is zero throughout though the sound changes: the parameter was detached on its way."""
     space = synth.space
-    for p in (~dx.any(-1).any(0)).nonzero().flatten().tolist() if len(u) else []:
+    silent = (~dx.any(-1).any(0)).nonzero().flatten().tolist() if len(u) else []
+    for p in (axes[row] for row in silent):
         step = torch.zeros_like(u)
         step[:, p] = torch.where(u[:, p] > 0, -_STEP, _STEP)
         whole, half = ((synth(space.from_unit(u + part * step)) - x).norm() for part in (1.0, 0.5))

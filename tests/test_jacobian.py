@@ -1,10 +1,12 @@
 import pytest
 import torch
+from discrete import Organ, Spectrum
 from torch import nn
 from torch.func import jacfwd, vmap
 
 import pnp
 from pnp import Features, Parameter, ParameterSpace, TimeFrequencyScattering, value_and_jacobian
+from pnp.jacobian import choice_distances
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +164,74 @@ class TestBadInput:
     def test_not_a_synthesizer(self):
         with pytest.raises(TypeError, match="'Identity' needs an attribute 'space' of type ParameterSpace"):
             value_and_jacobian(nn.Identity(), nn.Identity(), torch.zeros(1, 2))
+
+
+# -- integers, choices and conditions ------------------------------------------------------------------------
+
+
+def organ_point(n: int = 6) -> tuple[Organ, Spectrum, torch.Tensor]:
+    synth = Organ()
+    return synth, Spectrum(), 0.98 * synth.space.sample(n, seed=4)
+
+
+def test_columns_are_derivatives_of_continuous_and_differences_of_integer_parameters() -> None:
+    synth, features, u = organ_point()
+    u = synth.space.snap(u)
+    S, J = value_and_jacobian(synth, features, u)
+    assert J.shape == (6, S.shape[1], 2)
+
+    def at(moved: torch.Tensor) -> torch.Tensor:
+        return features(synth(synth.space.from_unit(moved)))
+
+    h = 1e-6
+    step = torch.zeros_like(u)
+    step[:, 0] = h
+    torch.testing.assert_close(J[..., 0], (at(u + step) - at(u - step)) / (2 * h), rtol=1e-5, atol=1e-6)
+    # One voice more is 2/3 of the cube's side, [1, 4] having three steps; at the top, one voice less.
+    up = torch.where(synth.space.from_unit(u)[:, 1].round() < 4, 1.0, -1.0).double()
+    step = torch.zeros_like(u)
+    step[:, 1] = up * 2 / 3
+    torch.testing.assert_close(J[..., 1], (at(u + step) - S) / (up * 2 / 3)[:, None], rtol=1e-9, atol=1e-9)
+
+
+def test_a_space_of_integers_alone_has_a_jacobian() -> None:
+    whole = Organ()
+    whole.space = ParameterSpace([Parameter("voices", 1, 4, kind="integer")])
+
+    class Fixed(torch.nn.Module):
+        space, sample_rate, n_samples = whole.space, whole.sample_rate, whole.n_samples
+
+        def forward(self, theta: torch.Tensor) -> torch.Tensor:
+            rest = theta.new_tensor([0.0, 50.0, 1.0]).expand(len(theta), -1)
+            return whole(torch.cat([theta.new_full((len(theta), 1), 5.0), theta, rest], -1))
+
+    S, J = value_and_jacobian(Fixed(), Spectrum(), Fixed.space.sample(3))
+    assert J.shape == (3, S.shape[1], 1)
+    assert torch.isfinite(J).all()
+    assert J.any()
+
+
+def test_distances_of_choices_are_those_of_the_features_and_zero_at_the_true_option() -> None:
+    synth, features, u = organ_point(9)
+    u = synth.space.snap(u)
+    S, _ = value_and_jacobian(synth, features, u)
+    found = choice_distances(synth, features, u, S)["wave"]
+    theta = synth.space.from_unit(u)
+    column = synth.space.column("wave")
+    true = theta[:, column].round().long()
+    assert found.shape == (9, 3)
+    assert (found.gather(1, true[:, None]) == 0).all()
+    for option in range(3):
+        moved = theta.clone()
+        moved[:, column] = option
+        expected = (features(synth(moved)) - S).square().sum(-1)
+        torch.testing.assert_close(found[:, option], expected, rtol=1e-9, atol=1e-9)
+    # A square and a softer one sound alike; a sine does not.
+    square = true == 1
+    assert (found[square, 2] < 0.1 * found[square, 0]).all()
+
+
+def test_all_columns_are_needed() -> None:
+    synth, features, u = organ_point()
+    with pytest.raises(ValueError, match=r"u must have shape \(B, 5\), got \(6, 2\)"):
+        value_and_jacobian(synth, features, u[:, :2])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
 import torch
@@ -65,14 +65,15 @@ def pushforward(
 
 
 def along_axes(
-    function: Callable[[Tensor], Tensor], point: Float[Tensor, "B P"]
+    function: Callable[[Tensor], Tensor], point: Float[Tensor, "B D"], axes: Sequence[int] | None = None
 ) -> tuple[Float[Tensor, "B *shape"], Float[Tensor, "B P *shape"]]:
-    """Differentiate a batched function along each axis of its input.
+    """Differentiate a batched function along some axes of its input.
 
     Args:
-        function: Map from (B, P) to (B, *shape), row by row. One that offers `value_and_tangents` is differentiated by
+        function: Map from (B, D) to (B, *shape), row by row. One that offers `value_and_tangents` is differentiated by
             it.
-        point: Where to differentiate, shape (B, P).
+        point: Where to differentiate, shape (B, D).
+        axes: The P axes to differentiate along, at least one; None for all.
 
     Returns:
         `function(point)`, shape (B, *shape), and its partial derivatives, shape (B, P, *shape).
@@ -82,8 +83,12 @@ def along_axes(
         # Its own way may be forward mode. One that only renders says so: it may wait for threads of its own.
         with _FORWARD_MODE if getattr(function, "forward_mode", True) else nullcontext():
             value, partial = own(point)
-        return value, partial
+        # Selected columns are a copy.
+        every = axes is None or len(axes) == partial.shape[1]
+        return value, partial if every else partial[:, list(axes or ())]
     basis = torch.eye(point.shape[-1], dtype=point.dtype, device=point.device)
+    if axes is not None:
+        basis = basis[list(axes)]
     return pushforward(function, point, basis.expand(len(point), -1, -1))
 
 

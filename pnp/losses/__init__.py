@@ -11,9 +11,10 @@ divides by the number of parameters or features, so that PNP loss is the expansi
 order in Δu.
 """
 
+from pnp.losses.choice import ChoiceLoss
 from pnp.losses.parameter import ParameterLoss
 from pnp.losses.pnp import LARGEST_DAMPING, PNPLoss
 from pnp.losses.spectral import SpectralLoss
 from pnp.losses.surrogate import SurrogateLoss
 
-__all__ = ["LARGEST_DAMPING", "PNPLoss", "ParameterLoss", "SpectralLoss", "SurrogateLoss"]
+__all__ = ["LARGEST_DAMPING", "ChoiceLoss", "PNPLoss", "ParameterLoss", "SpectralLoss", "SurrogateLoss"]
