@@ -129,18 +129,19 @@ def choice_distances(
     space = synth.space
     theta = _whole(space, space.from_unit(u))
     found = {}
-    for choice in space.choices:
-        column = space.column(choice.name)
-        true = theta[:, column].long()
-        distances = torch.zeros(len(u), len(choice.choices), dtype=torch.float64, device=S.device)
-        for option in range(len(choice.choices)):
-            others = true != option
-            if others.any():
-                moved = theta[others].clone()
-                moved[:, column] = option
-                difference = features(synth(moved)).reshape(int(others.sum()), -1) - S[others]
-                distances[others, option] = difference.double().square().sum(-1)
-        found[choice.name] = distances
+    with full_precision(u):
+        for choice in space.choices:
+            column = space.column(choice.name)
+            true = theta[:, column].long()
+            distances = torch.zeros(len(u), len(choice.choices), dtype=torch.float64, device=S.device)
+            for option in range(len(choice.choices)):
+                others = true != option
+                if others.any():
+                    moved = theta[others].clone()
+                    moved[:, column] = option
+                    difference = features(synth(moved)).reshape(int(others.sum()), -1) - S[others]
+                    distances[others, option] = difference.double().square().sum(-1)
+            found[choice.name] = distances
     return found
 
 

@@ -35,7 +35,7 @@ class SpectralLoss(Loss):
         reduction: `"mean"` or `"sum"` over the batch, or `"none"`.
 
     Raises:
-        ValueError: If an option is outside its range.
+        ValueError: If an option is outside its range, or the synthesizer has choices or conditions.
     """
 
     targets: Tensor | None
@@ -53,6 +53,12 @@ class SpectralLoss(Loss):
         super().__init__(scale, reduction)
         if power not in (1, 2):
             raise ValueError(f"Power must be 1 or 2; got {power}.")
+        if len(synth.space.columns) > len(synth.space):
+            others = ", ".join(synth.space.column_names[len(synth.space) :])
+            raise ValueError(
+                f"A spectral loss makes sounds from predicted parameters alone; {type(synth).__name__} also needs "
+                f"{others}. Use PNPLoss, whose cache knows them, or a synthesizer without choices and conditions."
+            )
         self.power = power
         self.synth = synth
         self.space = synth.space

@@ -23,10 +23,11 @@ Item = dict[str, Tensor]
 class CacheDataset(Dataset[Item]):
     """Sounds of one fold of a cache that have a metric.
 
-    An item is a dictionary of "u" (scaled parameters, (P,)), "theta" (physical parameters, (P,)), "index"
-    (row in the cache, what `PNPLoss` wants) and, if asked for, "M" (metric, (P, P)) and "x" (sound, (N,)),
-    synthesized when it is needed. Parameters and metrics are held in memory; whole batches are fetched in one
-    go.
+    An item is a dictionary of "u" (scaled parameters, (P,)), "theta" (physical values as the synthesizer receives
+    them, (D,)), "index" (row in the cache, what `PNPLoss` wants) and, if asked for, "M" (metric, (P, P)) and "x"
+    (sound, (N,)), synthesized when it is needed. Where the space has choices or conditions, "choices" are the positions
+    of the true options, (K,), and "conditions" the values to hand to the network, (Q,), scaled to [-1, 1]. Parameters
+    and metrics are held in memory; whole batches are fetched in one go.
 
     Args:
         cache: Cache, or the path of one.
@@ -62,8 +63,18 @@ class CacheDataset(Dataset[Item]):
         with ordinary():
             self.index = self.cache.rows(fold)
             self._u = self.cache.u[self.index].to(dtype)
-            self._theta = self.cache.theta[self.index].to(dtype)
+            theta = self.cache.theta[self.index]
+            self._theta = theta.to(dtype)
+            self._choices, self._conditions = self._discrete(theta, dtype)
             self._metric = self.cache.metric(self.index).matrix.to(dtype) if metric else None
+
+    def _discrete(self, theta: Tensor, dtype: torch.dtype) -> tuple[Tensor | None, Tensor | None]:
+        """Positions of options (n, K), and scaled conditions (n, Q), of physical values with all columns."""
+        space = self.cache.space
+        first, last = len(space), len(space) + len(space.choices)
+        choices = theta[:, first:last].round().long() if space.choices else None
+        conditions = space.to_unit(theta)[:, last:].to(dtype) if space.conditions else None
+        return choices, conditions
 
     def __len__(self) -> int:
         return len(self.index)
@@ -116,10 +127,15 @@ class CacheDataset(Dataset[Item]):
             items: Positions in this fold, (B,).
 
         Returns:
-            "u" (B, P), "theta" (B, P), "index" (B,) and, as chosen, "M" (B, P, P) and "x" (B, N).
+            "u" (B, P), "theta" (B, D), "index" (B,) and, as chosen, "M" (B, P, P) and "x" (B, N); "choices" (B, K)
+            and "conditions" (B, Q) where there are any.
         """
         chosen = torch.as_tensor(items)
         columns = {"u": self._u[chosen], "theta": self._theta[chosen], "index": self.index[chosen]}
+        if self._choices is not None:
+            columns["choices"] = self._choices[chosen]
+        if self._conditions is not None:
+            columns["conditions"] = self._conditions[chosen]
         if self._metric is not None:
             columns["M"] = self._metric[chosen]
         if self.synth is not None:

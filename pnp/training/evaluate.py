@@ -146,10 +146,12 @@ def evaluate(
     distances = relative = centre = None
     if features is not None:
         target = _target_features(cache, synth, features, rows, device, progress)
-        middle = cache.space.from_unit(torch.zeros(1, len(cache.space)))
+        # Where conditions vary, so does the sound of the centre.
+        several = rows if len(cache.space.columns) > len(cache.space) else rows[:1]
+        middle = _completed(cache, torch.zeros(len(several), len(cache.space)), several)
         one = _analyse(synth, features, middle, device, progress=False)
         centre = float(torch.linalg.vector_norm(one - target, dim=-1).mean())
-        matched = _analyse(synth, features, cache.space.from_unit(u_hat), device, progress)
+        matched = _analyse(synth, features, _completed(cache, u_hat, rows), device, progress)
         distances = torch.linalg.vector_norm(matched - target, dim=-1)
         relative = float((distances / torch.linalg.vector_norm(target, dim=-1)).mean())
     return Evaluation(
@@ -188,6 +190,16 @@ def _answers(
             )
         answers.append(at_least_single(answer).cpu())
     return torch.cat(answers)
+
+
+def _completed(cache: CacheLike, u_hat: Tensor, rows: Tensor) -> Tensor:
+    """Physical values with which predictions are made into sounds, shape (n, D).
+
+    Integers are rounded. Choices and conditions are the true ones: the parameters are what is evaluated here.
+    """
+    space = cache.space
+    u_hat = space.snap(u_hat)
+    return torch.cat([space.from_unit(u_hat), cache.theta[rows][:, len(space) :].to(u_hat)], dim=-1)
 
 
 def _target_features(
