@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.modes import full_precision
 from pnp._torch.pushforward import along_axes, jvp, pushforward
-from pnp.parameters import ParameterSpace
+from pnp.parameters.rounding import rounded
 
 __all__ = ["choice_distances", "value_and_jacobian"]
 
@@ -75,7 +75,7 @@ def sound_and_jacobian(
     with full_precision(u):
         # θ_p depends on u_p alone, so one tangent along (1, ..., 1) holds every slope.
         theta, slope = jvp(space.from_unit, u, torch.ones_like(u))
-        theta = _whole(space, theta)
+        theta = rounded(space, theta)
         if smooth:
             x, tangents = along_axes(synth, theta, smooth)
             dx = tangents * slope[:, smooth].unsqueeze(-1)
@@ -127,7 +127,7 @@ def choice_distances(
     """
     synth = check_synthesizer(synth)
     space = synth.space
-    theta = _whole(space, space.from_unit(u))
+    theta = rounded(space, space.from_unit(u))
     found = {}
     with full_precision(u):
         for choice in space.choices:
@@ -143,12 +143,6 @@ def choice_distances(
                     distances[others, option] = difference.double().square().sum(-1)
             found[choice.name] = distances
     return found
-
-
-def _whole(space: ParameterSpace, theta: Tensor) -> Tensor:
-    """Values as a synthesizer receives them: integers and positions of options without rounding errors."""
-    whole = torch.tensor([parameter.is_whole for parameter in space.columns], device=theta.device)
-    return torch.where(whole, theta.round(), theta) if whole.any() else theta
 
 
 def _next_whole(

@@ -40,10 +40,11 @@ def check_fits(cache: CacheLike, synth: SynthesizerLike, features: FeatureMap | 
     Raises:
         ValueError: If parameters, length, sampling rate, settings or sound differ; says which.
     """
-    if synth.space != cache.space:
+    expected = getattr(cache, "synth_space", cache.space)
+    if synth.space != expected:
         raise ValueError(
             "Synthesizer and cache have different parameter spaces: "
-            f"{type(synth).__name__} has {synth.space}; {cache.path} has {cache.space}."
+            f"{type(synth).__name__} has {synth.space}; {cache.path} has {expected}."
         )
     recorded = cache.config.get("synthesizer", {})
     name = type(synth).__name__

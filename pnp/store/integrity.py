@@ -149,6 +149,7 @@ def _relation_problems(header: CacheHeader, columns: dict[str, np.ndarray]) -> I
         yield "u leaves [-1, 1]"
     elif not torch.allclose(theta, expected_theta, rtol=EXACT, atol=0):
         yield "theta is not the physical value of u"
+    yield from _discrete_problems(header, columns)
     if not np.isin(columns["fold"], range(len(FOLDS))).all():
         yield "fold is none of 0, 1, 2"
     if not np.isin(columns["status"], [status for status in Status if status != Status.PENDING]).all():
@@ -158,11 +159,29 @@ def _relation_problems(header: CacheHeader, columns: dict[str, np.ndarray]) -> I
         yield "a row that failed lacks a reason, or one that did not has one"
     if len(columns.get("moments", ())):
         yield from _moment_problems(header, columns)
-    numbers = [name for name in ("S", "J", "M", "R", "sigma") if name in columns]
+    numbers = [name for name in ("S", "J", "M", "R", "sigma", "choice_distances") if name in columns]
     if any(not np.isfinite(columns[name][ok]).all() for name in numbers):
         yield "a row that is ok has a number that is not finite"
     elif ok.any():
         yield from _metric_problems(header, {name: torch.from_numpy(columns[name][ok]) for name in numbers})
+
+
+def _discrete_problems(header: CacheHeader, columns: dict[str, np.ndarray]) -> Iterator[str]:
+    """Problems of choices and conditions, each told by the range of its parameter."""
+    ok, column = columns["status"] == Status.OK, 0
+    for place, choice in enumerate(header.space.choices):
+        options, true = len(choice.choices), columns["choices"][:, place]
+        distances = columns["choice_distances"][ok, column : column + options]
+        column += options
+        if not np.isin(true, range(options)).all():
+            yield f"choice {choice.name!r} is none of its {options} options"
+        elif (distances < 0).any() or distances[np.arange(len(distances)), true[ok]].any():
+            yield f"distances of choice {choice.name!r} are not zero at the true option and positive elsewhere"
+    for place, condition in enumerate(header.space.conditions):
+        values = columns["conditions"][:, place]
+        slack = EXACT * max(abs(condition.low), abs(condition.high))
+        if not ((values >= condition.low - slack) & (values <= condition.high + slack)).all():
+            yield f"condition {condition.name!r} leaves its range"
 
 
 def _moment_problems(header: CacheHeader, columns: dict[str, np.ndarray]) -> Iterator[str]:

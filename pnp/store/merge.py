@@ -130,7 +130,7 @@ def _copy(shards: Sequence[_Shard], header: CacheHeader, out: Path) -> None:
     parts, packed = list[dict[str, np.ndarray]](), True
     for path, _ in shards:
         with open_cache(path) as file:
-            parts.append({name: file[name][...] for name in ("id", "fold", "theta", "u")})
+            parts.append({column.name: file[column.name][...] for column in header.known})
             packed = packed and is_compressed(file)
     known = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     compression = "gzip" if packed else "none"

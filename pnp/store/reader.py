@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -109,7 +109,12 @@ class MetricCache:
 
     @property
     def space(self) -> ParameterSpace:
-        """Parameter space of the synthesizer."""
+        """Parameters that are predicted, and conditions."""
+        return self._header.space
+
+    @property
+    def synth_space(self) -> ParameterSpace:
+        """Parameter space of the synthesizer, with all columns of `theta`; `select` leaves out some in `space`."""
         return self._header.space
 
     @property
@@ -150,9 +155,73 @@ class MetricCache:
 
     @cached_property
     @ordinary()
-    def theta(self) -> Float[Tensor, "N P"]:
-        """Physical parameters, (N, P), float64."""
-        return self._column("theta")
+    def theta(self) -> Float[Tensor, "N D"]:
+        """Physical values as the synthesizer receives them, (N, D), float64: parameters, choices, conditions."""
+        space, parameters = self._header.space, self._column("theta")
+        names = [name for name in ("choices", "conditions") if getattr(space, name)]
+        if not names:
+            return parameters
+        return torch.cat([parameters, *(self._column(name).double() for name in names)], dim=1)
+
+    @cached_property
+    @ordinary()
+    def design(self) -> Float[Tensor, "N D"]:
+        """All columns of `theta`, scaled to [-1, 1], (N, D), float64."""
+        space, u = self._header.space, self._column("u")
+        if len(space.columns) == len(space):
+            return u
+        return torch.cat([u, space.to_unit(self.theta)[:, len(space) :]], dim=1)
+
+    @cached_property
+    @ordinary()
+    def choices(self) -> Int[Tensor, "N K"]:
+        """Positions of the true options, (N, K)."""
+        if not self._header.space.choices:
+            return torch.empty(len(self), 0, dtype=torch.long)
+        return self._column("choices")
+
+    @cached_property
+    @ordinary()
+    def conditions(self) -> Float[Tensor, "N Q"]:
+        """Physical values of the conditions, (N, Q), float64."""
+        if not self._header.space.conditions:
+            return torch.empty(len(self), 0, dtype=torch.float64)
+        return self._column("conditions")
+
+    @cached_property
+    @ordinary()
+    def choice_distances(self) -> dict[str, Float[Tensor, "N options"]]:
+        """Squared feature distances to each option, by the name of the choice, (N, options), float64.
+
+        Zero at the true option; NaN in rows without a metric.
+        """
+        return self._distances()
+
+    def _distances(self) -> dict[str, Tensor]:
+        choices = self._header.space.choices
+        if not choices:
+            return {}
+        stored = self._column("choice_distances").masked_fill_(~self.ok[:, None], torch.nan)
+        parts = stored.split([len(choice.choices) for choice in choices], dim=1)
+        return {choice.name: part for choice, part in zip(choices, parts, strict=True)}
+
+    def select(self, names: Iterable[str]) -> MetricCache:
+        """Return a view of the cache with fewer predicted parameters and choices, for training.
+
+        Sounds stay as they are, and so does `theta`. What is left out varies in them and is not predicted.
+
+        Args:
+            names: Names of the parameters and choices to keep; they keep their order in this space.
+
+        Returns:
+            A cache whose `space`, `u`, metrics, Jacobians and choices are about those alone.
+
+        Raises:
+            ValueError: If a name is unknown or a condition, or no parameter with a metric is left.
+        """
+        from pnp.store.selection import SelectedCache
+
+        return SelectedCache(self._path, self.space.select(names))
 
     @cached_property
     @ordinary()

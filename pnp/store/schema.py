@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -13,12 +13,13 @@ import h5py
 import numpy as np
 
 from pnp.errors import CacheConfigMismatch
-from pnp.parameters import ParameterSpace
+from pnp.parameters import Parameter, ParameterSpace
 from pnp.store.moments import has_moments
 from pnp.store.provenance import canonical_json, differences, fingerprint
 
 SCHEMA_NAME = "pnp-metric-cache"
-# 2: S and J may be float16, and a finished file may be compressed. 3: moments of the features.
+# 2: S and J may be float16, and a finished file may be compressed. 3: moments of the features, and whatever a space with
+# choices or conditions needs.
 SCHEMA_VERSION = 3
 _WITH_MOMENTS = 3
 FOLDS = ("train", "validation", "test")
@@ -34,6 +35,9 @@ STORE_LEVELS: dict[str, tuple[str, ...]] = {"metric": (), "features": ("S",), "j
 
 # What h5py raises when HDF5 finds its metadata damaged, depending on where it does.
 DAMAGE = (KeyError, OSError, RuntimeError, ValueError, TypeError, AttributeError)
+
+# Datasets whose numbers follow from the design.
+_KNOWN = ("id", "fold", "theta", "u", "choices", "conditions")
 
 _CHUNK_BYTES = 65536
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -120,22 +124,42 @@ class CacheHeader:
     @property
     def columns(self) -> tuple[Column, ...]:
         """Datasets with a row for each sound, in the order of the checksums."""
-        p, c = len(self.space), self.n_features
+        p, c, space = len(self.space), self.n_features, self.space
         sample = DTYPES[self.dtype]
         described = [
             Column("id", "<i8", (), "1", "row of the whole design"),
             Column("fold", "|i1", (), "1", "0 train, 1 validation, 2 test"),
             Column("theta", "<f8", (p,), "see parameter_units", "physical parameters"),
             Column("u", "<f8", (p,), "1", "parameters scaled to [-1, 1]"),
+            Column("choices", "<i8", (len(space.choices),), "1", "positions of the true options"),
+            Column(
+                "conditions", "<f8", (len(space.conditions),), "see condition_units", "physical conditions"
+            ),
             Column("S", sample, (c,), "1", "features of the sound"),
             Column("J", sample, (c, p), "1", "Jacobian dS/du"),
             Column("M", "<f8", (p, p), "1", "metric J^T J"),
             Column("R", "<f8", (p, p), "1", "upper-triangular factor of the metric, M = R^T R"),
             Column("sigma", "<f8", (p,), "1", "singular values of J, descending"),
+            Column("choice_distances", "<f8", (self.n_options,), "1", "||S' - S||^2 with each option"),
             Column("status", "|i1", (), "1", ", ".join(f"{s.value} {s.name.lower()}" for s in Status)),
             Column("reason", f"|S{REASON_BYTES}", (), "", "why the sound failed, UTF-8, empty if it did not"),
         ]
-        return tuple(c for c in described if c.name not in ("S", "J") or c.name in self.store)
+        absent = {"S", "J"} - set(self.store)
+        if not space.choices:
+            absent |= {"choices", "choice_distances"}
+        if not space.conditions:
+            absent.add("conditions")
+        return tuple(column for column in described if column.name not in absent)
+
+    @property
+    def known(self) -> tuple[Column, ...]:
+        """Datasets that are known before the first sound: they follow from the design."""
+        return tuple(column for column in self.columns if column.name in _KNOWN)
+
+    @property
+    def n_options(self) -> int:
+        """Number of options of all choices together."""
+        return sum(len(choice.choices) for choice in self.space.choices)
 
     @property
     def summaries(self) -> tuple[Column, ...]:
@@ -219,18 +243,14 @@ class CacheHeader:
 
     def attributes(self) -> dict[str, Any]:
         """Attributes of the file's root group."""
-        return {
+        attributes: dict[str, Any] = {
             "schema": SCHEMA_NAME,
             "schema_version": self.schema_version,
             "fingerprint": self.fingerprint,
             "config": canonical_json(self.config),
             "synthesizer": canonical_json(self.config["synthesizer"]),
             "features": canonical_json(self.config["features"]),
-            "parameter_names": [p.name for p in self.space],
-            "parameter_units": [p.unit for p in self.space],
-            "parameter_scales": [p.scale for p in self.space],
-            "parameter_lows": [p.low for p in self.space],
-            "parameter_highs": [p.high for p in self.space],
+            **_described("parameter", self.space),
             "seed": int(self.config["seed"]),
             "block": self.block,
             "first_row": self.first_row,
@@ -238,6 +258,15 @@ class CacheHeader:
             "versions": canonical_json(self.versions),
             "date": self.date,
         }
+        if self.space.choices:
+            # In the order of the columns of "choice_distances".
+            attributes["choice_names"] = [choice.name for choice in self.space.choices]
+            attributes["choice_options"] = [
+                f"{choice.name}: {option}" for choice in self.space.choices for option in choice.choices
+            ]
+        if self.space.conditions:
+            attributes |= _described("condition", self.space.conditions)
+        return attributes
 
     def check_same(self, stored: CacheHeader, path: str) -> None:
         """Refuse to continue a file that another configuration began.
@@ -256,6 +285,12 @@ class CacheHeader:
                 f"{path} was made with another configuration ({'; '.join(found)}); "
                 "choose another file, or delete this one to start over."
             )
+
+
+def _described(prefix: str, parameters: Iterable[Parameter]) -> dict[str, list[Any]]:
+    """Attributes that describe parameters, a list of values each."""
+    fields = ("name", "unit", "scale", "low", "high")
+    return {f"{prefix}_{field}s": [getattr(p, field) for p in parameters] for field in fields}
 
 
 def digest_rows(rows: np.ndarray) -> np.ndarray:

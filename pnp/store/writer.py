@@ -56,7 +56,7 @@ class CacheWriter:
     Args:
         path: The cache.
         header: What the file is to be.
-        known: Columns that are known from the start: "id", "fold", "theta" and "u", (n_rows, ...) each.
+        known: Columns that are known from the start, those of `header.known`, (n_rows, ...) each.
         compression: "none", or "gzip" for a disk on which `compress` is to be possible.
 
     Raises:
@@ -79,7 +79,7 @@ class CacheWriter:
         self.header = header
         self.compression = compression
         self._known = {
-            column.name: _as_column(column, known[column.name]) for column in _known_columns(header)
+            column.name: _as_column(column, known[column.name]) for column in header.known
         }
         # A draft must take the place of the file itself, not that of a symbolic link to it.
         self._place = Path(os.path.realpath(self.path))
@@ -325,10 +325,6 @@ class CacheWriter:
     def _flush(self) -> None:
         assert self._stream is not None
         os.fsync(self._stream.fileno())
-
-
-def _known_columns(header: CacheHeader) -> tuple[Column, ...]:
-    return tuple(column for column in header.columns if column.name in ("id", "fold", "theta", "u"))
 
 
 def _given(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:

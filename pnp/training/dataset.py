@@ -63,18 +63,12 @@ class CacheDataset(Dataset[Item]):
         with ordinary():
             self.index = self.cache.rows(fold)
             self._u = self.cache.u[self.index].to(dtype)
-            theta = self.cache.theta[self.index]
-            self._theta = theta.to(dtype)
-            self._choices, self._conditions = self._discrete(theta, dtype)
+            self._theta = self.cache.theta[self.index].to(dtype)
+            space = self.cache.space
+            self._choices = self.cache.choices[self.index] if space.choices else None
+            scaled = self.cache.design[self.index, self.cache.theta.shape[1] - len(space.conditions) :]
+            self._conditions = scaled.to(dtype) if space.conditions else None
             self._metric = self.cache.metric(self.index).matrix.to(dtype) if metric else None
-
-    def _discrete(self, theta: Tensor, dtype: torch.dtype) -> tuple[Tensor | None, Tensor | None]:
-        """Positions of options (n, K), and scaled conditions (n, Q), of physical values with all columns."""
-        space = self.cache.space
-        first, last = len(space), len(space) + len(space.choices)
-        choices = theta[:, first:last].round().long() if space.choices else None
-        conditions = space.to_unit(theta)[:, last:].to(dtype) if space.conditions else None
-        return choices, conditions
 
     def __len__(self) -> int:
         return len(self.index)

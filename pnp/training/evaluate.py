@@ -15,6 +15,7 @@ from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp._torch.device import usable_device
 from pnp._torch.modes import at_least_single, full_precision
 from pnp.errors import CacheError
+from pnp.parameters.rounding import rounded
 from pnp.store.fitting import check_fits
 from pnp.training.encoder import Encoder
 from pnp.training.spectrograms import Spectrograms
@@ -147,7 +148,7 @@ def evaluate(
     if features is not None:
         target = _target_features(cache, synth, features, rows, device, progress)
         # Where conditions vary, so does the sound of the centre.
-        several = rows if len(cache.space.columns) > len(cache.space) else rows[:1]
+        several = rows if cache.theta.shape[1] > len(cache.space) else rows[:1]
         middle = _completed(cache, torch.zeros(len(several), len(cache.space)), several)
         one = _analyse(synth, features, middle, device, progress=False)
         centre = float(torch.linalg.vector_norm(one - target, dim=-1).mean())
@@ -195,11 +196,14 @@ def _answers(
 def _completed(cache: CacheLike, u_hat: Tensor, rows: Tensor) -> Tensor:
     """Physical values with which predictions are made into sounds, shape (n, D).
 
-    Integers are rounded. Choices and conditions are the true ones: the parameters are what is evaluated here.
+    Integers are rounded. Choices, conditions and what `select` left out are the true ones: the parameters are what is
+    evaluated here.
     """
     space = cache.space
-    u_hat = space.snap(u_hat)
-    return torch.cat([space.from_unit(u_hat), cache.theta[rows][:, len(space) :].to(u_hat)], dim=-1)
+    full = getattr(cache, "synth_space", space)
+    theta = cache.theta[rows].to(u_hat)
+    theta[:, [full.column(name) for name in space.names]] = rounded(space, space.from_unit(space.snap(u_hat)))
+    return theta
 
 
 def _target_features(
