@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.modes import full_precision
 from pnp._torch.pushforward import along_axes, jvp, pushforward
-from pnp.parameters.rounding import rounded
+from pnp.parameters.values import rounded
 
 __all__ = ["choice_distances", "value_and_jacobian"]
 
@@ -126,23 +126,57 @@ def choice_distances(
         true option.
     """
     synth = check_synthesizer(synth)
-    space = synth.space
-    theta = rounded(space, space.from_unit(u))
     found = {}
-    with full_precision(u):
-        for choice in space.choices:
-            column = space.column(choice.name)
-            true = theta[:, column].long()
-            distances = torch.zeros(len(u), len(choice.choices), dtype=torch.float64, device=S.device)
-            for option in range(len(choice.choices)):
-                others = true != option
-                if others.any():
-                    moved = theta[others].clone()
-                    moved[:, column] = option
-                    difference = features(synth(moved)).reshape(int(others.sum()), -1) - S[others]
-                    distances[others, option] = difference.double().square().sum(-1)
-            found[choice.name] = distances
+    for choice in synth.space.choices:
+        true = true_options(synth.space, u, choice.name)
+        distances = torch.zeros(len(u), len(choice.choices), dtype=torch.float64, device=S.device)
+        for option in range(len(choice.choices)):
+            others = true != option
+            if others.any():
+                distances[others, option] = option_distance(
+                    synth, features, u[others], S[others], choice.name, option
+                )
+        found[choice.name] = distances
     return found
+
+
+def true_options(space: ParameterSpace, u: Tensor, name: str) -> Tensor:
+    """Positions of the options that sounds have, shape (B,).
+
+    Args:
+        space: Space with the choice.
+        u: Scaled parameters with all columns, shape (B, D).
+        name: The choice.
+
+    Returns:
+        Positions, from 0.
+    """
+    return rounded(space, space.from_unit(u))[:, space.column(name)].long()
+
+
+@torch.no_grad()
+def option_distance(
+    synth: nn.Module, features: nn.Module, u: Tensor, S: Float[Tensor, "B C"], name: str, option: int
+) -> Float[Tensor, " B"]:
+    """Squared feature distances between each sound and the same sound with one option of a choice.
+
+    Args:
+        synth: Synthesizer.
+        features: Feature map.
+        u: Scaled parameters with all columns, shape (B, D).
+        S: Features of the sounds, shape (B, C).
+        name: The choice.
+        option: Position of the option.
+
+    Returns:
+        Squared distances, shape (B,), float64.
+    """
+    space = check_synthesizer(synth).space
+    with full_precision(u):
+        theta = rounded(space, space.from_unit(u))
+        theta[:, space.column(name)] = option
+        difference = features(synth(theta)).reshape(S.shape) - S
+    return difference.double().square().sum(-1)
 
 
 def _next_whole(

@@ -5,19 +5,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pnp._protocols import check_synthesizer
 from pnp._torch.environment import environment_fault
-from pnp.jacobian import sound_and_jacobian
+from pnp.jacobian import option_distance, sound_and_jacobian, true_options
 from pnp.metric.riemannian import RiemannianMetric
+from pnp.parameters import Parameter
 from pnp.store.schema import REASON_BYTES, Status
 
-# Sounds, features and Jacobians.
-_Results = tuple[Tensor, Tensor, Tensor]
-_Evaluate = Callable[[Tensor], _Results]
+# What happens to a row that fails: its number, status and reason.
+_Fail = Callable[[int, Status, str], None]
+
+_Results = TypeVar("_Results")
 
 
 def compute_block(
@@ -31,12 +35,12 @@ def compute_block(
 ) -> dict[str, np.ndarray]:
     """Compute the columns "S", "J", "M", "R", "sigma", "status" and "reason" of one block.
 
-    Rows that fail are NaN and carry a status and a reason.
+    Where the space has choices, also "choice_distances". Rows that fail are NaN and carry a status and a reason.
 
     Args:
         synth: Synthesizer with P parameters.
         features: Map from sounds (B, N) to (B, C).
-        u: Scaled parameters, (B, P), float64.
+        u: Scaled parameters with all columns that the synthesizer receives, (B, D), float64.
         n_features: C.
         dtype: Type of u that the synthesizer is given.
         device: Where `synth` and `features` are.
@@ -46,7 +50,8 @@ def compute_block(
         Columns by name; floating-point ones in float64.
     """
     points = torch.from_numpy(u).to(device=device, dtype=dtype)
-    n, p = u.shape
+    space = check_synthesizer(synth).space
+    n, p = len(u), len(space)
     S = torch.full((n, n_features), torch.nan, dtype=torch.float64)
     J = torch.full((n, n_features, p), torch.nan, dtype=torch.float64)
     status = np.full(n, Status.OK, np.int8)
@@ -56,8 +61,8 @@ def compute_block(
         status[row], reason[row] = kind, _cut(why)
         S[row] = J[row] = torch.nan
 
-    def evaluate(some: Tensor) -> _Results:
-        sound, value, jacobian = sound_and_jacobian(synth, features, some)
+    def evaluate(some: slice) -> tuple[Tensor, Tensor, Tensor]:
+        sound, value, jacobian = sound_and_jacobian(synth, features, points[some])
         if value.shape[1:] != (n_features,):
             raise ValueError(
                 f"features returned {tuple(value.shape[1:])} coefficients, first sound had {n_features}"
@@ -65,7 +70,7 @@ def compute_block(
         return sound.cpu(), value.to("cpu", torch.float64), jacobian.to("cpu", torch.float64)
 
     with single_thread():
-        for rows, outcome in _attempts(evaluate, points):
+        for rows, outcome in _attempts(evaluate, n):
             if isinstance(outcome, Exception):
                 fail(rows.start, Status.EXCEPTION, _reason(outcome))
             else:
@@ -74,6 +79,7 @@ def compute_block(
                     problem = _problem(x, S[row], J[row], storage)
                     if problem is not None:
                         fail(row, *problem)
+        distances = _choice_distances(synth, features, points, S, status, fail) if space.choices else None
         ok = torch.from_numpy(status == Status.OK)
         R = torch.full((n, p, p), torch.nan, dtype=torch.float64)
         sigma = torch.full((n, p), torch.nan, dtype=torch.float64)
@@ -82,6 +88,9 @@ def compute_block(
             metric = RiemannianMetric.from_jacobian(J[ok])
             R[ok], M[ok], sigma[ok] = metric.factor, metric.matrix, metric.singular_values
     floating = {"S": S, "J": J, "M": M, "R": R, "sigma": sigma}
+    if distances is not None:
+        distances[~ok] = torch.nan
+        floating["choice_distances"] = distances
     return {name: tensor.numpy() for name, tensor in floating.items()} | {"status": status, "reason": reason}
 
 
@@ -114,20 +123,56 @@ def single_thread() -> Iterator[None]:
                 torch.set_num_threads(_SingleThread.before)
 
 
-def _attempts(evaluate: _Evaluate, points: Tensor) -> Iterator[tuple[slice, _Results | Exception]]:
-    """Evaluate all points at once or, if that raises, one by one: a sound must not take others along."""
+def _choice_distances(
+    synth: nn.Module, features: nn.Module, points: Tensor, S: Tensor, status: np.ndarray, fail: _Fail
+) -> Tensor:
+    """Squared distances to every option of every choice, (B, options); a sound whose option fails, fails."""
+    space, found = check_synthesizer(synth).space, []
+    for choice in space.choices:
+        true = true_options(space, points, choice.name).cpu()
+        for option, name in enumerate(choice.choices):
+            column = torch.zeros(len(points), dtype=torch.float64)
+            # Those that have failed since are passed over.
+            others = ((true != option) & torch.from_numpy(status == Status.OK)).nonzero().flatten()
+
+            def distance(
+                part: slice, others: Tensor = others, choice: Parameter = choice, option: int = option
+            ) -> Tensor:
+                rows = others[part]
+                value = S[rows].to(points)
+                return option_distance(synth, features, points[rows], value, choice.name, option).cpu()
+
+            for part, outcome in _attempts(distance, len(others)):
+                if not isinstance(outcome, Exception):
+                    column[others[part]] = outcome
+                    continue
+                fail(
+                    int(others[part.start]),
+                    Status.EXCEPTION,
+                    f"with {choice.name} = {name!r}: {_reason(outcome)}",
+                )
+            for row in others[~column[others].isfinite()].tolist():
+                fail(row, Status.NOT_FINITE, f"with {choice.name} = {name!r}: features are NaN or infinite")
+            found.append(column)
+    return torch.stack(found, dim=1)
+
+
+def _attempts(evaluate: Callable[[slice], _Results], n: int) -> Iterator[tuple[slice, _Results | Exception]]:
+    """Evaluate all rows at once or, if that raises, one by one: a sound must not take others along."""
+    if not n:
+        return
     try:
-        yield slice(0, len(points)), evaluate(points)
+        yield slice(0, n), evaluate(slice(0, n))
         return
     except Exception as error:  # noqa: BLE001  (whatever a user's synthesizer raises is a property of the sound)
-        _let_the_environment_pass(error, alone=len(points) == 1)
-        if len(points) == 1:
+        _let_the_environment_pass(error, alone=n == 1)
+        if n == 1:
             yield slice(0, 1), error
             return
-    for row in range(len(points)):
+    for row in range(n):
         rows = slice(row, row + 1)
         try:
-            outcome: _Results | Exception = evaluate(points[rows])
+            outcome: _Results | Exception = evaluate(rows)
         except Exception as error:  # noqa: BLE001
             _let_the_environment_pass(error, alone=True)
             outcome = error

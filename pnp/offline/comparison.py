@@ -79,7 +79,7 @@ def check_same_numbers(
         S, J = trial.features, trial.jacobian
         if row != trial.row:
             with single_thread():
-                u = cache.u[row : row + 1].to(device=device, dtype=dtype)
+                u = cache.design[row : row + 1].to(device=device, dtype=dtype)
                 S, J = sound_and_jacobian(synth, features, u)[1:]
         J = J[0].to("cpu", torch.float64)
         new = {"M": (J.mT @ J).numpy(), "S": S[0].to("cpu", torch.float64).numpy()}

@@ -25,12 +25,12 @@ def design_points(
     Args:
         space: Parameters and their ranges.
         size: Number of points; for method "grid" also the points along each parameter.
-        u: The design itself in place of `size`, shape (size, P).
+        u: The design itself in place of `size`, shape (size, D): all columns that the synthesizer receives.
         method: "sobol", "uniform", "lhs" or "grid".
         seed: Seed of the design.
 
     Returns:
-        Scaled parameters, shape (size, P), float64, on the CPU.
+        Scaled parameters, shape (size, D), float64, on the CPU; integers and choices are whole.
 
     Raises:
         ValueError: If neither size nor design is given, they contradict each other, or the design leaves the cube.
@@ -40,16 +40,18 @@ def design_points(
             raise ValueError("precompute needs `size`, the number of sounds, or `u`, the design itself")
         return space.sample(size, method=method, seed=seed).contiguous()
     design = torch.as_tensor(u).detach().to("cpu", torch.float64).contiguous()
-    if design.ndim != 2 or not len(design):
+    columns = len(space.columns)
+    if design.ndim != 2 or design.shape[1] != columns or not len(design):
         raise ValueError(
-            f"u must have shape (size, {len(space)}) with at least one row, got {tuple(design.shape)}"
+            f"u must have shape (size, {columns}) with at least one row, one column for each of "
+            f"{', '.join(space.column_names)}; got {tuple(design.shape)}"
         )
     if size is not None and size != len(design):
         raise ValueError(
             f"size must be the number of rows of u or not be given, got {size} for {len(design)} rows"
         )
     space.check_unit(design)
-    return design
+    return space.snap(design)
 
 
 def shard_rows(n: int, block: int, shard: tuple[int, int]) -> slice:

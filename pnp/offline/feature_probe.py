@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule
 from pnp.offline.trial import Trial
+from pnp.parameters import ParameterSpace
+from pnp.parameters.values import rounded
 
 __all__ = ["probe_derivative", "probe_features"]
 
@@ -81,13 +83,18 @@ def probe_derivative(features: nn.Module, synth: SynthesizerModule, trial: Trial
     """
     label = _label(features)
     u, S, J = trial.u, trial.features, trial.jacobian
-    # Along the diagonal of the cube, with a sign for each axis that leads inside.
-    direction = torch.where(u > 0, -1.0, 1.0).to(u)
-    pushed = (J * direction[:, None]).sum(-1).double()
+    # Along the diagonal of the cube, with a sign for each axis that leads inside. All but continuous parameters stay.
+    columns = synth.space.columns
+    moves = torch.tensor([parameter.kind == "continuous" for parameter in columns], device=u.device)
+    moves[len(synth.space) :] = False
+    if not moves.any():
+        return
+    direction = torch.where(u > 0, -1.0, 1.0).to(u) * moves
+    pushed = (J * direction[:, None, : len(synth.space)]).sum(-1).double()
 
     def difference(step: float) -> Tensor:
         ends = [
-            features(synth(synth.space.from_unit(u + part * step * direction))).reshape(1, -1).double()
+            features(synth(_physical(synth.space, u + part * step * direction))).reshape(1, -1).double()
             for part in (0.0, 1.0, 2.0)
         ]
         slope: Tensor = (4.0 * ends[1] - 3.0 * ends[0] - ends[2]) / (2.0 * step)
@@ -112,6 +119,10 @@ def probe_derivative(features: nn.Module, synth: SynthesizerModule, trial: Trial
             f"{label} have a wrong derivative: along the diagonal of the cube it is {gap:.0%} off finite differences; "
             "likely .detach(), .item() or torch.no_grad() on part of the way"
         )
+
+
+def _physical(space: ParameterSpace, u: Tensor) -> Tensor:
+    return rounded(space, space.from_unit(u))
 
 
 def _label(features: nn.Module) -> str:

@@ -23,9 +23,11 @@ from pnp.offline.comparison import check_same_numbers
 from pnp.offline.design import design_points, draw_folds, shard_rows
 from pnp.offline.feature_probe import probe_derivative, probe_features
 from pnp.offline.placement import placed
+from pnp.offline.presets import read_presets
 from pnp.offline.summary import PrecomputeSummary, summarize
 from pnp.offline.trial import first_sound, probe_where_it_sounds
 from pnp.offline.workers import Task, check_backend, computed_blocks
+from pnp.parameters.values import rounded
 from pnp.store import CacheHeader, CacheWriter, MetricCache, Status
 from pnp.store.provenance import describe, library_versions
 from pnp.store.schema import DTYPES, stored_columns
@@ -44,6 +46,7 @@ def precompute(
     *,
     size: int | Sequence[int] | None = None,
     u: Tensor | np.ndarray | None = None,
+    theta: Tensor | np.ndarray | str | os.PathLike[str] | None = None,
     method: str = "sobol",
     seed: SupportsIndex = 0,
     split: Sequence[float] = (0.8, 0.1, 0.1),
@@ -71,7 +74,10 @@ def precompute(
         features: Map from sounds (B, N) to (B, C).
         out: File to write, usually "….h5".
         size: Number of sounds of the design; for method "grid" also the points along each parameter.
-        u: The design itself in place of `size`: scaled parameters in [-1, 1], shape (size, P).
+        u: The design itself in place of `size`: scaled parameters in [-1, 1], shape (size, P), or (size, D) where the
+            space has choices or conditions. Integers and choices are moved to the nearest whole value.
+        theta: The design in physical units: an array of shape (size, D), or a CSV file whose first line names the
+            columns. A column `fold` (train, validation or test) takes the place of `split`.
         method: Design: "sobol", "uniform", "lhs" or "grid".
         seed: Seed of the design and of the folds.
         split: Shares of the train, validation and test folds; they sum to 1.
@@ -118,6 +124,10 @@ def precompute(
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed must be at least 0 and below 2⁶³, got {seed}")
     space = synth.space
+    if theta is not None and u is not None:
+        raise ValueError("theta and u are the same design in other units; give one of both")
+    presets = None if theta is None else read_presets(space, theta)
+    u = u if presets is None else presets.u
     design = design_points(space, size, u, method, seed)
     _check_arguments(jobs, backend, block, dtype, device, shard)
     rows = shard_rows(len(design), block, shard)
@@ -157,6 +167,9 @@ def precompute(
             "precision": str(working).removeprefix("torch."),
             "device": torch.device(device).type,
         }
+        folds = None if presets is None else presets.folds
+        if folds is not None:
+            config["fold_sha256"] = hashlib.sha256(folds.tobytes()).hexdigest()
         header = CacheHeader(
             space=space,
             n_rows=len(part),
@@ -170,11 +183,15 @@ def precompute(
             first_row=rows.start,
             shard=(int(shard[0]), int(shard[1])),
         )
+        physical = rounded(space, space.from_unit(part))
+        first, last = len(space), len(space) + len(space.choices)
         known = {
             "id": np.arange(rows.start, rows.stop),
-            "fold": draw_folds(len(design), split, seed)[rows],
-            "theta": space.from_unit(part).numpy(),
-            "u": part.numpy(),
+            "fold": (draw_folds(len(design), split, seed) if folds is None else folds)[rows],
+            "theta": physical[:, :first].numpy(),
+            "u": part[:, :first].numpy(),
+            "choices": physical[:, first:last].long().numpy(),
+            "conditions": physical[:, last:].numpy(),
         }
         # What is not stored may be of any size.
         storage = getattr(torch, dtype) if header.store else torch.float64

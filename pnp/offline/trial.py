@@ -13,6 +13,7 @@ from pnp._torch.environment import environment_fault
 from pnp.errors import SynthesisError
 from pnp.jacobian import sound_and_jacobian
 from pnp.offline.block import single_thread
+from pnp.parameters.values import rounded
 from pnp.synths.probe import probe as probe_synthesizer
 
 __all__ = ["Trial", "first_sound", "probe_where_it_sounds"]
@@ -105,7 +106,7 @@ def probe_where_it_sounds(synth: SynthesizerModule, design: Tensor, device: str)
         ValueError: If the synthesizer fails the probe.
     """
     points, sounds = list[Tensor](), list[Tensor]()
-    for theta in synth.space.from_unit(design[:_MOST_TRIED].to(device)):
+    for theta in rounded(synth.space, synth.space.from_unit(design[:_MOST_TRIED].to(device))):
         try:
             with torch.no_grad():
                 x = synth(theta[None])

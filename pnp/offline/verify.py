@@ -68,10 +68,18 @@ def _deviations(cache: MetricCache, synth: nn.Module, features: nn.Module, rows:
     synth, features = synth.to(dtype).eval(), features.to(dtype).eval()
     block = cache.header.block
     for part in rows.split(block):
-        new = compute_block(synth, features, cache.u[part].numpy(), cache.header.n_features, dtype, "cpu")
+        new = compute_block(
+            synth, features, cache.design[part].numpy(), cache.header.n_features, dtype, "cpu"
+        )
         stored = {"M": cache.metric(part).matrix.numpy()}
         if "S" in cache.stored:
             stored["S"] = cache.features(part).double().numpy()
+        if cache.choice_distances:
+            squared = torch.cat(list(cache.choice_distances.values()), 1)[part].numpy()
+            # Rounding of a distance is relative to the features whose difference it is.
+            size = np.linalg.norm(new["S"], axis=1, keepdims=True)
+            stored["choice_distances"] = np.hstack([np.sqrt(squared), size])
+            new["choice_distances"] = np.hstack([np.sqrt(new["choice_distances"]), size])
         for place, row in enumerate(part.tolist()):
             if new["status"][place] != Status.OK:
                 yield f"row {row} fails when it is computed again: {new['reason'][place].decode()}"

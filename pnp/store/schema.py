@@ -18,7 +18,7 @@ from pnp.store.moments import has_moments
 from pnp.store.provenance import canonical_json, differences, fingerprint
 
 SCHEMA_NAME = "pnp-metric-cache"
-# 2: S and J may be float16, and a finished file may be compressed. 3: moments of the features, and whatever a space with
+# 2: S and J may be float16, and a finished file may be compressed. 3: moments of the features, and what a space with
 # choices or conditions needs.
 SCHEMA_VERSION = 3
 _WITH_MOMENTS = 3

@@ -125,7 +125,9 @@ class Synthesizer(nn.Module, ABC):
         """
         self._check(theta)
         if theta.ndim != 2:
-            raise ValueError(f"theta must have shape (B, {len(self.space)}), got {tuple(theta.shape)}")
+            raise ValueError(
+                f"theta must have shape (B, {len(self.space.columns)}), got {tuple(theta.shape)}"
+            )
         return normalize_with_tangents(*self.synthesize_with_tangents(theta), self.normalization)
 
     def config(self) -> dict[str, Any]:
@@ -135,10 +137,16 @@ class Synthesizer(nn.Module, ABC):
 
     def extra_repr(self) -> str:
         """Timing and parameters, for `print(synth)`."""
-        parameters = ", ".join(str(parameter) for parameter in self.space)
+        parameters = ", ".join(str(parameter) for parameter in self.space.columns)
         return f"{self.n_samples} samples at {self.sample_rate:g} Hz; {parameters}"
 
     def _check(self, theta: Tensor) -> None:
         self.space.check_physical(theta)
+        columns = self.space.column_names
+        if theta.shape[-1] != len(columns):
+            raise ValueError(
+                f"theta must have shape (..., {len(columns)}), one column for each of {', '.join(columns)}, got "
+                f"{tuple(theta.shape)}"
+            )
         if theta.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"theta must be float32 or float64 to hold a pitch, got {theta.dtype}")

@@ -21,6 +21,7 @@ from pnp._torch.concrete import is_concrete
 from pnp._torch.pushforward import jvp
 from pnp.errors import SynthesisError
 from pnp.parameters import ParameterSpace
+from pnp.parameters.values import described_values, named_values
 from pnp.store.plain_values import captured_values
 from pnp.synths.base import Synthesizer
 from pnp.synths.clipping import is_clipped
@@ -77,10 +78,10 @@ class BlackBox(Synthesizer):
     than they did while the step was measured.
 
     Args:
-        program: A function called with one float for each parameter, by name, that returns N samples; or a
-            command line, a list of strings with a placeholder `{name}` for each parameter and `{output}` for
-            the WAV file that it writes, e.g. `["csound", "-o", "{output}", "--omacro:F={f0}", "bell.csd"]`.
-        space: Parameters of the program.
+        program: A function called with each parameter by name (a float, an int for an integer, a str for a choice) that
+            returns N samples; or a command line, a list of strings with a placeholder `{name}` for each parameter and
+            `{output}` for the WAV file that it writes: `["csound", "-o", "{output}", "--omacro:F={f0}", "a.csd"]`.
+        space: Parameters, choices and conditions of the program.
         sample_rate: Sampling rate in Hz.
         n_samples: Number of samples N.
         jobs: Sounds made at the same time, in threads. Defaults to the number of cores for a command line and
@@ -147,15 +148,16 @@ class BlackBox(Synthesizer):
         self.version = version
         self.steps = dict(steps or {})
         for name, step in self.steps.items():
-            if name not in space.names:
-                raise ValueError(f"unknown parameter {name!r} in steps, expected {', '.join(space.names)}")
+            if name not in space.names or space[name].is_whole:
+                expected = ", ".join(parameter.name for parameter in space if not parameter.is_whole)
+                raise ValueError(f"unknown parameter {name!r} in steps, expected {expected}")
             if not 0 < step <= 1:
                 raise ValueError(f"the step of {name!r} must be in (0, 1] in unit coordinates, got {step}")
         self.program: Program
         if callable(program):
             self.program, self.jobs = program, jobs or 1
         else:
-            self.program = CommandLine(program, space.names, sample_rate, self.timeout)
+            self.program = CommandLine(program, space.column_names, sample_rate, self.timeout)
             self.jobs = jobs or os.cpu_count() or 1
         self._calibrated: dict[str, Step] | None = None
 
@@ -178,7 +180,7 @@ class BlackBox(Synthesizer):
                 "a BlackBox cannot be differentiated or transformed by PyTorch; "
                 "take the derivatives of value_and_tangents"
             )
-        rows = self._run(theta.reshape(-1, len(self.space)).double())
+        rows = self._run(theta.reshape(-1, theta.shape[-1]).double())
         return rows.reshape(*theta.shape[:-1], self.n_samples).to(theta)
 
     def calibrate(self) -> dict[str, float]:
@@ -194,7 +196,7 @@ class BlackBox(Synthesizer):
         pilots = self._pilots()
         self._calibrated = {
             name: Step(self.steps[name]) if name in self.steps else self._measure(column, name, pilots)
-            for column, name in enumerate(self.space.names)
+            for column, name in self._smooth
         }
         sizes = {name: step.size for name, step in self._calibrated.items()}
         _log.info("steps of %s: %s", self._label, sizes)
@@ -216,6 +218,11 @@ class BlackBox(Synthesizer):
         return settings | ({"captured": captured} if captured else {})
 
     @property
+    def _smooth(self) -> list[tuple[int, str]]:
+        """Columns and names of the continuous parameters."""
+        return [(column, p.name) for column, p in enumerate(self.space) if not p.is_whole]
+
+    @property
     def _label(self) -> str:
         program = self.program
         named = program.arguments[0] if isinstance(program, CommandLine) else None
@@ -225,13 +232,14 @@ class BlackBox(Synthesizer):
     def synthesize_with_tangents(
         self, theta: Float[Tensor, "B P"]
     ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
-        """Sound before normalization and its tangents, by finite differences.
+        """Sound before normalization and its tangents, by finite differences along continuous parameters.
 
         Args:
-            theta: Physical parameters, shape (B, P).
+            theta: Physical parameters, shape (B, P), or (B, D).
 
         Returns:
-            Sounds, shape (B, N), and tangents, shape (B, P, N).
+            Sounds, shape (B, N), and tangents, shape (B, P, N), or (B, D, N); those of integers, choices and
+            conditions are not rendered, and 0.
 
         Raises:
             ValueError: If the program is not deterministic, or a parameter has no derivative.
@@ -240,18 +248,21 @@ class BlackBox(Synthesizer):
         steps = self._steps()
         exact = theta.detach().double().cpu()
         u = self.space.to_unit(exact)
-        step = torch.tensor([steps[name].size for name in self.space.names], dtype=torch.float64)
+        smooth = torch.tensor([column for column, _ in self._smooth], dtype=torch.long)
+        step = torch.full(u.shape[1:], _INAUDIBLE.size, dtype=torch.float64)
+        for column, name in self._smooth:
+            step[column] = steps[name].size
         centre = torch.minimum(torch.maximum(u, step - 1.0), 1.0 - step)
         # Where along its axis each difference is taken: (B, P, 4).
         along = centre[..., None] + step[:, None] * torch.tensor(NODES, dtype=torch.float64)
         weights = derivative_weights(along - u[..., None])
         slope = jvp(self.space.from_unit, u, torch.ones_like(u))[1]
         x = self._run(exact)
-        tangents = torch.empty(*u.shape, self.n_samples, dtype=theta.dtype, device=theta.device)
+        tangents = torch.zeros(*u.shape, self.n_samples, dtype=theta.dtype, device=theta.device)
         # All sounds around all rows would take 4 P times the memory of the sounds.
         several = max(1, _MOST_SAMPLES // (4 * self.n_samples), self.jobs)
         for row in range(len(u)):
-            for columns in torch.arange(len(self.space)).split(several):
+            for columns in smooth.split(several) if len(smooth) else ():
                 points = u[row].repeat(len(columns), 4, 1)
                 points[torch.arange(len(columns)), :, columns] = along[row, columns]
                 around = self._run(self.space.from_unit(points).flatten(0, 1)).unflatten(0, (-1, 4))
@@ -275,7 +286,7 @@ class BlackBox(Synthesizer):
         problem = contradiction(x, around, step, _ROW * self.tolerance, centred=centred)
         if problem is not None:
             reason = f"parameter {name!r} of {self._label} has no derivative here: {problem}"
-            raise SynthesisError(reason, self._where(theta.tolist()))
+            raise SynthesisError(reason, described_values(self.space, theta.tolist()))
 
     def _steps(self) -> dict[str, Step]:
         if self._calibrated is None:
@@ -283,14 +294,10 @@ class BlackBox(Synthesizer):
         assert self._calibrated is not None
         return self._calibrated
 
-    def _where(self, row: list[float]) -> str:
-        """Parameters, for messages."""
-        return ", ".join(f"{name} = {value:g}" for name, value in zip(self.space.names, row, strict=True))
-
     def _pilots(self) -> list[Tensor]:
         """Points in unit coordinates where the program sounds, and the same twice."""
         found, failure = list[Tensor](), None
-        for u in _PILOT_REACH * self.space.sample(_MOST_TRIED):
+        for u in self.space.snap(_PILOT_REACH * self.space.sample(_MOST_TRIED)):
             theta = self.space.from_unit(u)[None]
             try:
                 first, second = self._run(theta), self._run(theta)
@@ -315,7 +322,7 @@ class BlackBox(Synthesizer):
     def _check_memory(self, theta: Tensor, x: Tensor) -> None:
         """Refuse a program whose sound depends on the sounds before it: it is played again after distant ones."""
         for corner in (-_PILOT_REACH, _PILOT_REACH):
-            distant = self.space.from_unit(torch.full((1, len(self.space)), corner, dtype=torch.float64))
+            distant = self.space.from_unit(torch.full_like(theta, corner))
             # What matters is that it was played, not that it was well.
             with contextlib.suppress(SynthesisError):
                 self._run(distant)
@@ -395,7 +402,7 @@ class BlackBox(Synthesizer):
         points = pilot.expand(len(ladder), 2, -1).clone()
         points[..., column] += ladder[:, None] * torch.tensor([1.0, -1.0], dtype=torch.float64)
         middle = self._run(self.space.from_unit(pilot)[None])
-        sounds = self._run(self.space.from_unit(points).reshape(-1, len(self.space)))
+        sounds = self._run(self.space.from_unit(points).reshape(-1, points.shape[-1]))
         above, below = sounds.reshape(len(ladder), 2, -1).unbind(1)
         return (above - below) / (2.0 * ladder[:, None]), above + below - 2.0 * middle
 
@@ -413,8 +420,8 @@ class BlackBox(Synthesizer):
                 raise
 
     def _run_once(self, row: list[float]) -> Tensor:
-        parameters = dict(zip(self.space.names, row, strict=True))
-        where = self._where(row)
+        parameters = named_values(self.space, row)
+        where = described_values(self.space, row)
         try:
             with nullcontext() if isinstance(self.program, CommandLine) or self.jobs > 1 else _ONE_AT_A_TIME:
                 samples = np.asarray(self.program(**parameters))

@@ -53,7 +53,7 @@ class CommandLine:
                 f"{', '.join('{' + known + '}' for known in (*names, self._file))}"
             )
 
-    def __call__(self, **parameters: float) -> np.ndarray:
+    def __call__(self, **parameters: float | str) -> np.ndarray:
         """Run the program once.
 
         Args:
@@ -69,7 +69,10 @@ class CommandLine:
         with tempfile.TemporaryDirectory(prefix="pnp-") as folder:
             output = Path(folder) / "sound.wav"
             # Every digit of a float64, so that steps of finite differences arrive.
-            values = {name: repr(float(value)) for name, value in parameters.items()}
+            values = {
+                name: repr(float(value)) if isinstance(value, float) else str(value)
+                for name, value in parameters.items()
+            }
             values[self._file] = str(output)
             self._run([argument.format_map(values) for argument in self.arguments])
             if not output.exists():

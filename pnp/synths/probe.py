@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.pushforward import along_axes, jvp
 from pnp.parameters import ParameterSpace
+from pnp.parameters.values import rounded
 from pnp.synths.black_box import BlackBox
 
 __all__ = ["probe"]
@@ -39,7 +40,7 @@ def probe(synth: nn.Module, theta: Tensor | None = None) -> None:
 
     Args:
         synth: Any `nn.Module` with `space`, `sample_rate` and `n_samples`.
-        theta: A few points in physical units, shape (B, P). Defaults to two points of a Sobol design, in
+        theta: A few points in physical units, shape (B, P), or (B, D). Defaults to two points of a Sobol design, in
             float64, where derivatives are told from rounding best.
 
     Raises:
@@ -54,10 +55,10 @@ def probe(synth: nn.Module, theta: Tensor | None = None) -> None:
     synth = check_synthesizer(synth, label)
     space, n_samples = synth.space, synth.n_samples
     if theta is None:
-        theta = space.from_unit(space.sample(2))
+        theta = rounded(space, space.from_unit(space.sample(2)))
     space.check_physical(theta)
     if theta.ndim != 2:
-        raise ValueError(f"theta must have shape (B, {len(space)}), got {tuple(theta.shape)}")
+        raise ValueError(f"theta must have shape (B, {len(space.columns)}), got {tuple(theta.shape)}")
     with torch.no_grad():
         x = synth(theta)
         _check_sound(x, theta, n_samples, label)
@@ -126,10 +127,14 @@ def _cause_of_mixing(synth: nn.Module, theta: Tensor, alone: Tensor, tolerance: 
 
 def _check_tangents(synth: SynthesizerModule, space: ParameterSpace, theta: Tensor, label: str) -> None:
     """Compare every derivative, in unit coordinates, with finite differences where these can be trusted."""
-    u = space.to_unit(theta.double()).clamp(-1.0 + _MARGIN, 1.0 - _MARGIN)
-    theta = space.from_unit(u).to(theta.dtype)
+    smooth = [column for column, parameter in enumerate(space) if parameter.kind == "continuous"]
+    if not smooth:
+        return
+    u = space.to_unit(theta.double())
+    u[:, smooth] = u[:, smooth].clamp(-1.0 + _MARGIN, 1.0 - _MARGIN)
+    theta = rounded(space, space.from_unit(u)).to(theta.dtype)
     try:
-        tangents = along_axes(synth, theta)[1]
+        tangents = along_axes(synth, theta, smooth)[1]
     except (RuntimeError, NotImplementedError) as error:
         raise ValueError(
             f"{label} cannot be differentiated in forward mode ({error}); use PyTorch operations that "
@@ -137,8 +142,8 @@ def _check_tangents(synth: SynthesizerModule, space: ParameterSpace, theta: Tens
         ) from error
     # theta_p depends on u_p alone: one jvp along (1, ..., 1) gives every slope.
     slope = jvp(space.from_unit, u, torch.ones_like(u))[1]
-    for column, name in enumerate(space.names):
-        tangent = tangents[:, column].detach().double()
+    for place, column in enumerate(smooth):
+        name, tangent = space.names[column], tangents[:, place].detach().double()
         if not bool(torch.isfinite(tangent).all()):
             raise ValueError(f"{label} has a NaN or infinite derivative with respect to {name!r}")
         tangent = tangent * slope[:, column, None]
@@ -167,7 +172,7 @@ def _central(
     """Central difference of the sound along one axis of the cube."""
     offset = torch.zeros_like(u)
     offset[:, column] = step
-    above, below = (space.from_unit(v).to(dtype) for v in (u + offset, u - offset))
+    above, below = (rounded(space, space.from_unit(v)).to(dtype) for v in (u + offset, u - offset))
     # The step that is left after theta has been rounded to its dtype.
     taken = (space.to_unit(above.double()) - space.to_unit(below.double()))[:, column, None]
     difference: Tensor = (synth(above).double() - synth(below).double()) / taken

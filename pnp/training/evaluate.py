@@ -15,7 +15,7 @@ from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp._torch.device import usable_device
 from pnp._torch.modes import at_least_single, full_precision
 from pnp.errors import CacheError
-from pnp.parameters.rounding import rounded
+from pnp.parameters.values import rounded
 from pnp.store.fitting import check_fits
 from pnp.training.encoder import Encoder
 from pnp.training.spectrograms import Spectrograms
