@@ -155,3 +155,14 @@ class CacheLike(Protocol):
     def jacobian(self, rows: Any) -> Tensor:
         """Return stored Jacobians, shape (B, C, P)."""
         ...
+
+
+class ChoiceCacheLike(CacheLike, Protocol):
+    """Cache of a space with choices.
+
+    Attributes:
+        choice_distances: Squared feature distances of all sounds to each option, shape (n, options), by choice.
+    """
+
+    @property
+    def choice_distances(self) -> dict[str, Tensor]: ...

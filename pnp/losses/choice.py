@@ -12,9 +12,11 @@ from torch import Tensor
 from pnp._torch.concrete import is_concrete
 from pnp.losses.base import Loss
 from pnp.losses.checks import check_rows, select_rows
+from pnp.losses.pnp import normalization
+from pnp.metric.reach import DEFAULT_REACH
 
 if TYPE_CHECKING:
-    from pnp._protocols import CacheLike
+    from pnp._protocols import ChoiceCacheLike
 
 __all__ = ["ChoiceLoss"]
 
@@ -68,13 +70,20 @@ class ChoiceLoss(Loss):
             self.register_buffer(f"distance_{name}", stored.float())
 
     @classmethod
-    def from_cache(cls, cache: CacheLike, *, normalize: bool = True, **options: Any) -> ChoiceLoss:
-        """Loss over the choices of a cache.
+    def from_cache(
+        cls,
+        cache: ChoiceCacheLike,
+        *,
+        reach: float | None = DEFAULT_REACH,
+        normalize: bool | None = None,
+        **options: Any,
+    ) -> ChoiceLoss:
+        """Loss over the choices of a cache, in the unit of `PNPLoss.from_cache` with the same arguments.
 
         Args:
             cache: Open metric cache whose space has choices.
-            normalize: Divide by the same number as `PNPLoss.from_cache` does by default, so that the two losses add.
-                False where PNP loss is not normalized, as with `reach=None`.
+            reach: Reach of that PNP loss, on which its unit depends.
+            normalize: Divide by the same number as that PNP loss. By default with a reach, and not without.
             **options: Options of the loss.
 
         Returns:
@@ -88,10 +97,8 @@ class ChoiceLoss(Loss):
                 f"The space of {cache.path} has no choices, {', '.join(cache.space.column_names)}; a choice is "
                 "Parameter(name, choices=(…))."
             )
-        if normalize:
-            from pnp.losses.pnp import normalization
-
-            options["scale"] = options.get("scale", 1.0) / normalization(cache)
+        if normalize or (normalize is None and reach is not None):
+            options["scale"] = options.get("scale", 1.0) / normalization(cache, reach)
         return cls(dict(cache.choice_distances), **options)
 
     def forward(self, probabilities: Mapping[str, Tensor], index: Tensor) -> Float[Tensor, "*batch"]:

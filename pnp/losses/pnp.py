@@ -20,11 +20,31 @@ from pnp.metric.riemannian import DAMPING_KINDS, RiemannianMetric
 if TYPE_CHECKING:
     from pnp._protocols import CacheLike
 
-__all__ = ["LARGEST_DAMPING", "PNPLoss"]
+__all__ = ["LARGEST_DAMPING", "PNPLoss", "normalization"]
 
 # Of λ: a loss in float32, with a sum over a large batch and a diagonal D, has room for it. A float32 number itself, for
 # λ is kept as one and may be set again to what it is.
 LARGEST_DAMPING = 2.0**100
+
+
+def normalization(cache: CacheLike, reach: float | None = DEFAULT_REACH) -> float:
+    """Return the number by which a normalized loss is divided: the mean eigenvalue of the training fold's metrics.
+
+    Args:
+        cache: Open metric cache.
+        reach: Reach r of the loss, which limits eigenvalues; None for metrics as they are.
+
+    Returns:
+        The mean eigenvalue, in units of squared feature distance.
+
+    Raises:
+        ValueError: If no sound of the training fold has a metric, or all metrics are zero.
+    """
+    metrics = cache.metrics()
+    metrics = metrics[_training(cache, metrics)]
+    if reach is not None:
+        metrics = metrics.saturated(ceiling_of_reach(cache, reach))
+    return _mean_eigenvalue(metrics)
 
 
 class PNPLoss(Loss):
@@ -137,10 +157,8 @@ class PNPLoss(Loss):
                 metric = metric.saturated(ceiling)
                 reference = None if reference is None else reference.saturated(ceiling)
             reference = metric if reference is None else reference
-            normalization = float(reference.mean().trace) / metric.n_parameters if normalize else 1.0
-            if normalization == 0:
-                raise ValueError("The metric cannot be normalized: it is zero at every sound.")
-            scaled = metric.scaled(1 / normalization).factor
+            unit = _mean_eigenvalue(reference) if normalize else 1.0
+            scaled = metric.scaled(1 / unit).factor
             factor = scaled.to(dtype, copy=True).contiguous()
             if factor.isinf().any():
                 raise ValueError(
@@ -148,7 +166,7 @@ class PNPLoss(Loss):
                     f"{dtype}; use another dtype, or normalize=True."
                 )
             if damping_kind == "mean":
-                mean_factor = reference.mean().scaled(1 / normalization).factor.to(dtype).contiguous()
+                mean_factor = reference.mean().scaled(1 / unit).factor.to(dtype).contiguous()
             if volume_weighting:
                 weight = _volume_weights(metric, reference, volume_weighting).to(dtype)
         self.register_buffer("factor", factor)
@@ -200,12 +218,7 @@ class PNPLoss(Loss):
                 "Volume weighting tells sounds apart by their own metrics; with mean_metric there is one for all."
             )
         metrics = cache.metrics()
-        training = metrics.valid & (cache.fold == 0)
-        if not training.any():
-            raise ValueError(
-                f"No sound in the training fold of {cache.path} has a metric; of all {len(metrics)} sounds, "
-                f"{int(metrics.valid.sum())} have one. Likely cause: precomputation has not finished."
-            )
+        training = _training(cache, metrics)
         ceiling = options.pop("ceiling", None)
         if ceiling is not None and reach not in (None, DEFAULT_REACH):
             raise ValueError("The reach sets the ceiling; give one of both.")
@@ -347,6 +360,24 @@ class PNPLoss(Loss):
             f"factor={shape}, damping={self.damping:g}, damping_kind={self.damping_kind!r}, "
             + super().extra_repr()
         )
+
+
+def _training(cache: CacheLike, metrics: RiemannianMetric) -> Tensor:
+    """Mask of the sounds of the training fold that have a metric, at least one."""
+    training: Tensor = metrics.valid & (cache.fold == 0)
+    if not training.any():
+        raise ValueError(
+            f"No sound in the training fold of {cache.path} has a metric; of all {len(metrics)} sounds, "
+            f"{int(metrics.valid.sum())} have one. Likely cause: precomputation has not finished."
+        )
+    return training
+
+
+def _mean_eigenvalue(metrics: RiemannianMetric) -> float:
+    mean = float(metrics.mean().trace) / metrics.n_parameters
+    if mean == 0:
+        raise ValueError("The metric cannot be normalized: it is zero at every sound.")
+    return mean
 
 
 def _volume_weights(metric: RiemannianMetric, reference: RiemannianMetric, exponent: float) -> Tensor:

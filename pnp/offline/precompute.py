@@ -46,7 +46,7 @@ def precompute(
     *,
     size: int | Sequence[int] | None = None,
     u: Tensor | np.ndarray | None = None,
-    theta: Tensor | np.ndarray | str | os.PathLike[str] | None = None,
+    theta: Tensor | np.ndarray | Sequence[Sequence[float]] | str | os.PathLike[str] | None = None,
     method: str = "sobol",
     seed: SupportsIndex = 0,
     split: Sequence[float] = (0.8, 0.1, 0.1),
