@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.modes import full_precision
 from pnp._torch.pushforward import along_axes, jvp, pushforward
+from pnp.parameters import ParameterSpace
 from pnp.parameters.values import rounded
 
 __all__ = ["choice_distances", "value_and_jacobian"]
@@ -175,7 +176,7 @@ def option_distance(
     with full_precision(u):
         theta = rounded(space, space.from_unit(u))
         theta[:, space.column(name)] = option
-        difference = features(synth(theta)).reshape(S.shape) - S
+        difference: Tensor = features(synth(theta)).reshape(S.shape) - S
     return difference.double().square().sum(-1)
 
 

@@ -21,6 +21,7 @@ PAGES = {
     "docs/inspect.md": (),
     "docs/tutorials/first-cache.md": ("size=64",),
     "docs/tutorials/training.md": ("size=64",),
+    "docs/tutorials/choices.md": ("size=64",),
 }
 
 

@@ -33,12 +33,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="option of the synthesizer, such as n_samples=8192; may be given several times",
     )
-    parser.add_argument(
+    design = parser.add_mutually_exclusive_group(required=True)
+    design.add_argument(
         "--size",
-        required=True,
         type=sizes,
         metavar="N[,N...]",
         help="number of sounds; for --method grid also the points along each parameter",
+    )
+    design.add_argument(
+        "--presets",
+        type=Path,
+        metavar="FILE",
+        help="the sounds themselves, a CSV file in physical units: a column for each parameter, and 'fold' if there is one",
     )
     parser.add_argument(
         "--out", type=output_file, metavar="FILE", help="cache to write (cache/NAME.h5 if not given)"
@@ -117,6 +123,7 @@ def run(options: argparse.Namespace) -> int:
         standard_features(synth, options.preset, **changes),
         out,
         size=options.size,
+        theta=options.presets,
         method=options.method,
         seed=options.seed,
         jobs=options.jobs,

@@ -103,7 +103,7 @@ def sound_report(cache: MetricCache, row: int, distance: float = 1.0) -> SoundRe
     """
     _check_distance(distance)
     check_row(cache, row)
-    theta, u = cache.theta[row], cache.u[row]
+    columns, theta, u = cache.synth_space.columns, cache.theta[row], cache.design[row]
     return SoundReport(
         cache=str(cache.path),
         sound=row,
@@ -112,7 +112,7 @@ def sound_report(cache: MetricCache, row: int, distance: float = 1.0) -> SoundRe
         failure=cache.failures.get(row),
         parameters=[
             SettingRow(**_range(parameter), value=float(value), scaled=float(position))
-            for parameter, value, position in zip(cache.space, theta, u, strict=True)
+            for parameter, value, position in zip(columns, theta, u, strict=True)
         ],
         metric=_metric(cache.metric(row), cache.space, distance) if bool(cache.ok[row]) else None,
     )

@@ -78,9 +78,7 @@ class CacheWriter:
         self.path = Path(path)
         self.header = header
         self.compression = compression
-        self._known = {
-            column.name: _as_column(column, known[column.name]) for column in header.known
-        }
+        self._known = {column.name: _as_column(column, known[column.name]) for column in header.known}
         # A draft must take the place of the file itself, not that of a symbolic link to it.
         self._place = Path(os.path.realpath(self.path))
         self._lock = WriterLock(self.path)

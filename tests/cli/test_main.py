@@ -190,6 +190,12 @@ def test_defaults_are_those_of_the_library(verb: str) -> None:
         ([], "VERB"),
         (["inspct"], "unknown verb 'inspct', expected one of demo, .*; did you mean 'inspect'?"),
         (["precompute", "--size", "4"], "--synth"),
+        (["precompute", "--synth", "chirp"], "one of the arguments --size --presets is required"),
+        (
+            ["precompute", "--synth", "chirp", "--size", "4", "--presets", "a.csv"],
+            "not allowed with argument",
+        ),
+        (["precompute", "--synth", "chirp", "--presets", "none.csv"], "no file of presets at none.csv"),
         (["precompute", "--synth", "chirp", "--size", "0"], "whole number of at least 1, got '0'"),
         (["precompute", "--synth", "chrip", "--size", "4"], "unknown synthesizer 'chrip', .*'chirp'"),
         (["precompute", "--synth", "chirp", "--size", "4", "--shard", "4/4"], "I/N .*, got '4/4'"),
