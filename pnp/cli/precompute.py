@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--presets",
         type=Path,
         metavar="FILE",
-        help="the sounds themselves, a CSV file in physical units: a column for each parameter, and 'fold' if there is one",
+        help="the sounds themselves, a CSV file in physical units with a column for each parameter",
     )
     parser.add_argument(
         "--out", type=output_file, metavar="FILE", help="cache to write (cache/NAME.h5 if not given)"
