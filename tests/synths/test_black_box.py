@@ -376,3 +376,49 @@ def test_a_program_that_does_not_exist_is_named():
 def test_a_command_must_mention_every_parameter_and_no_other(arguments, message):
     with pytest.raises(ValueError, match=message):
         BlackBox(arguments, SPACE, 8000, 2000)
+
+
+def test_a_program_receives_int_and_str_and_is_rendered_along_continuous_parameters_alone():
+    calls = []
+
+    def organ(decay, voices, wave, note):
+        calls.append((decay, voices, wave, note))
+        t = np.arange(64) / 1000
+        x = sum(np.sin(2 * np.pi * (k + 1) * note * t) for k in range(voices))
+        return np.exp(-decay * t) * (np.tanh(3 * x) if wave == "square" else x)
+
+    space = ParameterSpace(
+        [
+            Parameter("voices", 1, 4, kind="integer"),
+            Parameter("wave", choices=("sine", "square")),
+            Parameter("decay", 1.0, 20.0, "log"),
+        ],
+        conditions=[Parameter("note", 50, 70, kind="integer")],
+    )
+    synth = BlackBox(organ, space, sample_rate=1000, n_samples=64)
+    theta = torch.tensor([[2.9999999, 5.0, 1.0, 60.0]], dtype=torch.float64)
+    assert torch.equal(synth(theta)[0], torch.from_numpy(organ(5.0, 3, "square", 60)))
+    assert [type(value) for value in calls[0]] == [float, int, str, int]
+    assert calls[0] == (5.0, 3, "square", 60)
+    assert set(synth.calibrate()) == {"decay"}
+    calls.clear()
+    tangents = synth.value_and_tangents(theta)[1]
+    assert len(calls) == 5
+    assert {(voices, wave, note) for _, voices, wave, note in calls} == {(3, "square", 60)}
+    expected = -torch.arange(64) / 1000 * synth(theta)[0]
+    torch.testing.assert_close(tangents[0, 1], expected, rtol=1e-6, atol=1e-9)
+    assert not tangents[0, [0, 2, 3]].any()
+    with pytest.raises(ValueError, match="unknown parameter 'voices' in steps, expected decay"):
+        BlackBox(organ, space, sample_rate=1000, n_samples=64, steps={"voices": 0.1})
+    with pytest.raises(ValueError, match=r"shape \(\.\.\., 4\), one column for each of voices, decay, wave, note"):
+        synth(theta[:, :2])
+
+
+def test_a_failing_sound_names_whole_numbers_and_options():
+    def fails(decay, wave):
+        raise RuntimeError("no such wave")
+
+    space = ParameterSpace([Parameter("decay", 1.0, 20.0), Parameter("wave", choices=("sine", "square"))])
+    synth = BlackBox(fails, space, sample_rate=1000, n_samples=64)
+    with pytest.raises(SynthesisError, match=r"decay = 2.5, wave = square"):
+        synth(torch.tensor([[2.5, 1.0]]))
