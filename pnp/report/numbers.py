@@ -14,6 +14,7 @@ from pnp import diagnostics
 from pnp.diagnostics import Survey
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import Parameter, ParameterSpace
+from pnp.parameters.values import named_values
 from pnp.report.findings import findings, warnings
 from pnp.report.records import (
     AxisStep,
@@ -103,7 +104,7 @@ def sound_report(cache: MetricCache, row: int, distance: float = 1.0) -> SoundRe
     """
     _check_distance(distance)
     check_row(cache, row)
-    columns, theta, u = cache.synth_space.columns, cache.theta[row], cache.design[row]
+    values = named_values(cache.synth_space, cache.theta[row].tolist())
     return SoundReport(
         cache=str(cache.path),
         sound=row,
@@ -111,9 +112,10 @@ def sound_report(cache: MetricCache, row: int, distance: float = 1.0) -> SoundRe
         status=Status(int(cache.status[row])).name.lower(),
         failure=cache.failures.get(row),
         parameters=[
-            SettingRow(**_range(parameter), value=float(value), scaled=float(position))
-            for parameter, value, position in zip(columns, theta, u, strict=True)
+            SettingRow(**_range(parameter), value=float(values[parameter.name]), scaled=float(position))
+            for parameter, position in zip(cache.space, cache.u[row], strict=True)
         ],
+        others={name: value for name, value in values.items() if name not in cache.space.names},
         metric=_metric(cache.metric(row), cache.space, distance) if bool(cache.ok[row]) else None,
     )
 

@@ -239,6 +239,7 @@ class SoundReport:
         status: State of the sound.
         failure: Reason of failure, or None.
         parameters: Ranges and values of the parameters.
+        others: Options of the choices and values of the conditions, by name.
         metric: Numbers about the metric; None if the sound has none.
     """
 
@@ -248,6 +249,7 @@ class SoundReport:
     status: str
     failure: str | None
     parameters: list[SettingRow]
+    others: dict[str, float | int | str]
     metric: MetricReport | None
 
     @property

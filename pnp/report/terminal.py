@@ -141,7 +141,10 @@ def _alike(report: CacheReport, width: int, everything: bool) -> Iterator[str]:
 def _sound_lines(report: SoundReport, width: int, most: int | None) -> Iterator[str]:
     everything, numbers = most is None, report.metric
     yield from wrapped(f"{report.cache}, sound {report.sound}", width)
-    yield from _fields({"fold": report.fold, "status": report.status}, width)
+    others = {
+        name: value if isinstance(value, str) else f"{value:g}" for name, value in report.others.items()
+    }
+    yield from _fields({"fold": report.fold, "status": report.status} | others, width)
     if report.failure:
         yield from wrapped(report.failure, width, "  ")
     rows = tables.settings(report, most)
