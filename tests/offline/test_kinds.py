@@ -176,7 +176,7 @@ def test_a_network_is_trained_and_evaluated(cache):
     torch.testing.assert_close(batch["conditions"], cache.design[rows, 3:].float())
     assert torch.equal(batch["choices"], cache.choices[rows])
     network, choice_loss = Network(), ChoiceLoss.from_cache(cache)
-    pnp_loss = PNPLoss.from_cache(cache, normalize=True, reach=10.0)
+    pnp_loss = PNPLoss.from_cache(cache)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     losses = []
     for _ in range(5):
@@ -209,6 +209,10 @@ def test_the_two_losses_have_one_unit(cache):
             ChoiceLoss.from_cache(cache, normalize=on, reach=reach)(wave, row) for on in (False, True)
         )
         torch.testing.assert_close(choice / normalized_choice, plain / normalized)
+    defaults = [kind.from_cache(cache).scale for kind in (PNPLoss, ChoiceLoss)]
+    assert defaults[0] == 1
+    assert defaults[1] == ChoiceLoss.from_cache(cache, normalize=True, reach=10.0).scale
+    assert ChoiceLoss.from_cache(cache, reach=None).scale == 1
     distance = cache.choice_distances["wave"][row, (cache.choices[row, 0] + 1) % 3]
     torch.testing.assert_close(choice, 0.5 * distance[0].float())
 

@@ -410,7 +410,9 @@ def test_a_program_receives_int_and_str_and_is_rendered_along_continuous_paramet
     assert not tangents[0, [0, 2, 3]].any()
     with pytest.raises(ValueError, match="unknown parameter 'voices' in steps, expected decay"):
         BlackBox(organ, space, sample_rate=1000, n_samples=64, steps={"voices": 0.1})
-    with pytest.raises(ValueError, match=r"shape \(\.\.\., 4\), one column for each of voices, decay, wave, note"):
+    with pytest.raises(
+        ValueError, match=r"shape \(\.\.\., 4\), one column for each of voices, decay, wave, note"
+    ):
         synth(theta[:, :2])
 
 
