@@ -292,3 +292,14 @@ def test_the_header_says_in_plain_attributes_what_the_columns_are(path):
         assert json.loads(file.attrs["config"])["space"]["conditions"][0]["name"] == "note"
         assert file["choices"].dtype == np.int64
         assert isinstance(Path(file.filename), Path)
+
+
+def test_a_report_about_one_sound_says_options_and_conditions(cache):
+    from pnp.report.numbers import sound_report
+    from pnp.report.terminal import as_text
+
+    report = sound_report(cache, 3)
+    assert report.names == ["decay", "voices"]
+    assert report.others["wave"] == ("sine", "square", "soft_square")[cache.choices[3, 0]]
+    assert report.others["note"] == int(cache.conditions[3, 0])
+    assert f"wave      {report.others['wave']}" in as_text(report)
