@@ -7,7 +7,6 @@ from typing import Any
 
 from torch import nn
 
-from pnp._protocols import check_synthesizer
 from pnp._text import did_you_mean
 from pnp.features.compression import Features
 from pnp.features.scattering.transform import TimeFrequencyScattering
@@ -105,7 +104,12 @@ def standard_features(synth: nn.Module, preset: str = "standard", **changes: Any
         TypeError: If `synth` is not a synthesizer.
         ValueError: If the preset is unknown or an option is out of range.
     """
-    synth = check_synthesizer(synth)
+    n_samples: Any = getattr(synth, "n_samples", None)
+    sample_rate: Any = getattr(synth, "sample_rate", None)
+    if n_samples is None or sample_rate is None:
+        raise TypeError(
+            f"a synthesizer has n_samples and sample_rate; {type(synth).__name__} lacks one of them"
+        )
     scale = changes.pop("scale", _STANDARD_SCALE if preset == "standard" else _PUBLISHED_SCALE)
-    settings = scattering_settings(synth.n_samples, float(synth.sample_rate), preset)
-    return Features(TimeFrequencyScattering(shape=synth.n_samples, **(settings | changes)), scale=scale)
+    settings = scattering_settings(n_samples, float(sample_rate), preset)
+    return Features(TimeFrequencyScattering(shape=n_samples, **(settings | changes)), scale=scale)
