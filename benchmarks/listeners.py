@@ -156,7 +156,7 @@ def _code(settings: dict[str, Any], scale: float) -> str:
     )
     return (
         f"features = pnp.Features(\n    pnp.TimeFrequencyScattering(\n        shape={N_SAMPLES},  # at {RATE} Hz\n"
-        f"{options}\n    ),\n    scale={scale:.0e},\n)"
+        f"{options}\n    ),\n    scale={_literal(scale)},\n)"
     )
 
 
