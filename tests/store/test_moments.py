@@ -10,7 +10,6 @@ from caches import BLOCK, make, shards, wipe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pnp.errors import CacheError
 from pnp.metric.reach import ceiling_of_reach
 from pnp.store import MetricCache, merge
 from pnp.store.moments import MOST_BLOCKS, has_moments, mean_squared_distance, moments_of
@@ -76,7 +75,7 @@ def test_one_training_sound_has_no_distance(tmp_path: Path) -> None:
     path = make(tmp_path / "toy.h5", size=2, block=2, split=(0.5, 0.5, 0.0), store="metric")
     with MetricCache(path) as cache:
         assert cache.mean_squared_distance is None
-        with pytest.raises(CacheError, match=r"toy\.h5 does not say how far its sounds lie apart"):
+        with pytest.raises(ValueError, match=r"needs two training sounds.*toy\.h5 has 1"):
             ceiling_of_reach(cache, 1.0)
 
 
@@ -125,5 +124,5 @@ def test_a_file_of_version_2_with_features_computes_it() -> None:
         assert cache.mean_squared_distance == pytest.approx(expected, rel=1e-6)
     with MetricCache(folder / "version-2-chirp.h5") as cache:
         assert cache.mean_squared_distance is None
-        with pytest.raises(CacheError, match=r"made by an earlier version without features"):
-            ceiling_of_reach(cache, 1.0)
+        with pytest.warns(UserWarning, match=r"version-2-chirp\.h5 keeps neither features nor the distance"):
+            assert ceiling_of_reach(cache, 1.0) > 0
