@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -94,7 +96,8 @@ def sound_and_jacobian(
         own = getattr(features, "value_and_tangents", None)
         if smooth:
             S, dS = pushforward(features, x, dx) if own is None else own(x, dx)
-            S, J = S.reshape(len(u), -1), dS.reshape(len(u), len(smooth), -1).mT
+            n_features = math.prod(S.shape[1:])
+            S, J = S.reshape(len(u), n_features), dS.reshape(len(u), len(smooth), n_features).mT
         else:
             S = features(x).reshape(len(u), -1)
             J = S.new_empty(*S.shape, 0)

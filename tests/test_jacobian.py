@@ -235,3 +235,9 @@ def test_all_columns_are_needed() -> None:
     synth, features, u = organ_point()
     with pytest.raises(ValueError, match=r"u must have shape \(B, 5\), got \(6, 2\)"):
         value_and_jacobian(synth, features, u[:, :2])
+
+
+def test_an_empty_batch_has_an_empty_jacobian(chirp, features) -> None:
+    S, J = value_and_jacobian(chirp, features, torch.zeros(0, 3))
+    assert S.shape[0] == J.shape[0] == 0
+    assert J.shape[1:] == (S.shape[1], 3)

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._protocols import check_cache
 from pnp._torch.concrete import is_concrete
 from pnp._torch.modes import ordinary
 from pnp.losses import quadratic_form
@@ -151,6 +152,8 @@ class PNPLoss(Loss):
                 f"The metric of a loss must have batch shape (n,) or (); got {tuple(metric.batch_shape)}."
             )
         self.damping_kind = damping_kind
+        # For `repr`: the metrics that are kept have been through it.
+        self.settings = "" if metric is None else f"normalize={normalize}, ceiling={_brief(ceiling)}, "
         factor = mean_factor = weight = None
         if metric is not None:
             if ceiling is not None:
@@ -213,6 +216,7 @@ class PNPLoss(Loss):
             ValueError: If no sound of the training fold has a metric, a reach is asked for and there is one training
                 sound or all have the same features, or an option is outside its range.
         """
+        check_cache(cache)
         if mean_metric and options.get("volume_weighting"):
             raise ValueError(
                 "Volume weighting tells sounds apart by their own metrics; with mean_metric there is one for all."
@@ -228,12 +232,16 @@ class PNPLoss(Loss):
             # Here and not in the loss, for a mean metric is to be the mean of saturated ones.
             metrics = metrics.saturated(ceiling)
         reference = metrics[training]
-        return cls(
+        if normalize is None:
+            normalize = ceiling is not None
+        loss = cls(
             reference.mean() if mean_metric else metrics,
             reference=reference,
-            normalize=ceiling is not None if normalize is None else normalize,
+            normalize=normalize,
             **options,
         )
+        loss.settings = f"normalize={normalize}, reach={_brief(reach)}, ceiling={_brief(ceiling)}, "
+        return loss
 
     @property
     def damping(self) -> float:
@@ -252,6 +260,7 @@ class PNPLoss(Loss):
     def undamped(self) -> PNPLoss:
         """The same loss with λ = 0, sharing its buffers: what to validate with while λ changes."""
         twin = type(self)(scale=self.scale, reduction=self.reduction)
+        twin.settings = self.settings
         twin.factor, twin.weight = self.factor, self.weight
         with ordinary():
             twin.damping_lambda = torch.zeros_like(self.damping_lambda)
@@ -357,9 +366,13 @@ class PNPLoss(Loss):
         """Options, as `repr` shows them."""
         shape = None if self.factor is None else tuple(self.factor.shape)
         return (
-            f"factor={shape}, damping={self.damping:g}, damping_kind={self.damping_kind!r}, "
+            f"factor={shape}, {self.settings}damping={self.damping:g}, damping_kind={self.damping_kind!r}, "
             + super().extra_repr()
         )
+
+
+def _brief(value: float | None) -> str:
+    return "None" if value is None else f"{value:.3g}"
 
 
 def _training(cache: CacheLike, metrics: RiemannianMetric) -> Tensor:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._protocols import check_cache
 from pnp.losses.base import Loss
 from pnp.losses.checks import check_pair
 from pnp.losses.quadratic_form import squared_norm
@@ -65,6 +66,7 @@ class SurrogateLoss(Loss):
             CacheError: If the cache does not keep features and Jacobians.
             ValueError: If there are too few sounds, or an option is outside its range.
         """
+        check_cache(cache)
         surrogate = DistanceSurrogate.from_cache(cache, rank=rank, neighbours=neighbours, reach=reach)
         if normalize:
             metrics = cache.metrics()[cache.rows("train")]

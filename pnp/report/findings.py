@@ -149,7 +149,7 @@ def warnings(sounds: SoundCounts, names: Sequence[str], numbers: MetricsReport |
         shown = number(condition, 2) if math.isfinite(condition) else "infinite"
         found.append(
             f"ill-conditioned: the median condition number is {shown}; a loss with the plain metric follows few "
-            "sounds and directions, so give it a reach (`reach=10`)"
+            "sounds and directions, so keep the reach that a loss has by default"
         )
     matrix = numbers.mean.matrix
     trace = sum(matrix[p][p] for p in range(len(names)))

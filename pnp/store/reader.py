@@ -358,9 +358,9 @@ class MetricCache:
 
     def _stored_rows(self, name: str, rows: Rows) -> Tensor:
         if name not in self.stored:
-            kept = " and ".join(self.stored) or "neither S nor J"
+            kept = f"metrics and {' and '.join(self.stored)}" if self.stored else "metrics alone"
             raise CacheError(
-                f"{self._path} keeps {kept}, not {name!r}; precompute it again with "
+                f"{self._path} keeps {kept}, and {name} is asked for; precompute it again with "
                 f"store={'features' if name == 'S' else 'jacobian'!r}."
             )
         wanted = self._checked(rows).numpy()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pnp._protocols import FeatureMap, SynthesizerLike
+from pnp._protocols import FeatureMap, SynthesizerLike, check_cache
 from pnp._torch.device import usable_device
 from pnp._torch.modes import at_least_single, full_precision
 from pnp.errors import CacheError
@@ -115,6 +115,7 @@ def evaluate(
     if n_sounds is not None and n_sounds < 1:
         raise ValueError(f"n_sounds must be positive or None; got {n_sounds}.")
     device = usable_device(device)
+    check_cache(cache)
     rows = cache.rows(fold)[:n_sounds]
     if not len(rows):
         raise ValueError(f"The {fold} fold of {cache.path} has no sound with a metric to evaluate on.")

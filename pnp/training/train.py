@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from pnp._protocols import SynthesizerLike
+from pnp._protocols import SynthesizerLike, check_cache
 from pnp._torch.device import usable_device
 from pnp.store.fitting import check_fits
 from pnp.training.criterion import LOSSES, make_criterion, make_schedule, with_defaults
@@ -121,6 +121,7 @@ def train(
         # Before anything is overwritten.
         summary_writer()
     device = usable_device(options.device)
+    check_cache(cache)
     rows = _rows(cache)
     identity = cache_identity(cache, rows)
     rows["train"] = rows["train"][: options.n_sounds]

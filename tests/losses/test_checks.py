@@ -1,6 +1,7 @@
 """Bad options and bad batches are named."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -128,3 +129,19 @@ def test_a_reach_that_leaves_no_finite_ceiling_is_named():
     for reach in (1e-200, 1e-320):
         with pytest.raises(ValueError, match=r"reach r is too small for float64: .* got 1e-"):
             PNPLoss.from_cache(MemoryCache(), reach=reach)
+
+
+@pytest.mark.parametrize("path", ["cache/tones.h5", Path("cache/tones.h5")])
+def test_the_path_of_a_cache_is_answered_by_what_to_pass(path):
+    for call in (PNPLoss.from_cache, SurrogateLoss.from_cache):
+        with pytest.raises(TypeError, match=r"got the path 'cache/tones\.h5'; pass pnp\.MetricCache"):
+            call(path)
+    with pytest.raises(TypeError, match=r"a pnp\.MetricCache, got int"):
+        PNPLoss.from_cache(3)
+
+
+def test_a_loss_says_what_its_metrics_have_been_through():
+    cache = MemoryCache()
+    assert "normalize=True, reach=10, ceiling=" in repr(PNPLoss.from_cache(cache))
+    assert "normalize=False, reach=None, ceiling=None" in repr(PNPLoss.from_cache(cache, reach=None))
+    assert "normalize=True, reach=10" in repr(PNPLoss.from_cache(cache).undamped())

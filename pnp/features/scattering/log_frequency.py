@@ -64,6 +64,11 @@ class LogFrequencyAxis:
         # Kymatio pads for F up to 2**J_fr. Above that its averages wrap around, and its values include that.
         support = min(self.F, 2**J_fr) if normalization == "kymatio" else self.F
         self.n_padded = padded_length_fr(J, Q, J_fr, support)
+        if 2**J_fr > 2 * self.n_padded:
+            raise ValueError(
+                f"J_fr={J_fr} makes filters along log-frequency of 2**{J_fr} bins, far longer than the {n_wavelets} "
+                f"first-order wavelets of J={J}, Q={Q}; choose a J_fr of at most {max(1, n_wavelets.bit_length())}."
+            )
         if self.n_padded < n_wavelets:
             raise ValueError(
                 f"J_fr={J_fr} and F={self.F:g} leave {self.n_padded} bins along log-frequency, fewer than the "
