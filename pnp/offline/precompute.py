@@ -152,6 +152,11 @@ def precompute(
         trial = first_sound(synth, features, part, working, device)
         if trying:
             probe_derivative(features, synth, trial)
+        if jobs > 1:
+            # Hooks such as those of weight_norm leave tensors of the last call in the module, which travels to workers:
+            # after a derivative these cannot be pickled, after a plain call they can.
+            with torch.no_grad():
+                features(trial.sound)
         config = {
             **described,
             "space": space.to_dict(),

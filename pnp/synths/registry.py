@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from typing import Any
 
 from torch import nn
@@ -94,5 +94,5 @@ def _own_name(synth: nn.Module) -> str | None:
     return name
 
 
-def _announced() -> dict[str, EntryPoint]:
+def _announced() -> dict[str, Any]:  # entry points, of the standard library or of its backport
     return {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}

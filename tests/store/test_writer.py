@@ -128,7 +128,7 @@ def test_ctrl_c_ends_with_one_line_and_a_resumable_file(path: Path, tmp_path: Pa
     os.killpg(process.pid, signal.SIGINT)
     message = finish(process)
     assert process.returncode != 0
-    assert re.search(r"interrupted: .* has \d+ of 70 sounds; the same command goes on", message)
+    assert re.search(r"interrupted: .* has \d+ of 70 sounds; run the same command again to continue", message)
     assert "toy.h5.lock" not in {file.name for file in tmp_path.iterdir()}
     make(target)
     assert target.read_bytes() == path.read_bytes()

@@ -86,7 +86,8 @@ class AverageTables:
     def from_plan(cls, average: TimeAverage, dtype: torch.dtype, device: torch.device) -> AverageTables:
         """Copy the arrays of the plan to a dtype and a device."""
         weight = float(average.weights[0, 0])
-        whole = average.source.size == 1 and bool((average.weights == weight).all())
+        # One sample a block is no average: it may be the one frame that is kept of several.
+        whole = average.source.size == 1 and average.size > 1 and bool((average.weights == weight).all())
         return cls(
             weights=torch.as_tensor(average.weights).to(device, dtype).contiguous(),
             source=torch.as_tensor(average.source).to(device),

@@ -69,7 +69,8 @@ def assert_paths_agree(settings: dict) -> None:
         torch.testing.assert_close((g * dx[:, p]).sum(), (v * tangent).sum(), rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("seed", range(16))
+# The others: one frame is left of two.
+@pytest.mark.parametrize("seed", [*range(16), 22, 25, 57, 72])
 def test_any_length_and_support(seed):
     assert_paths_agree(any_settings(seed))
 
