@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from pnp._torch.modes import kept, ordinary
 from pnp.errors import CacheError
 from pnp.losses import ParameterLoss
 from pnp.metric.riemannian import RiemannianMetric
@@ -67,9 +68,11 @@ class MemoryCache:
         self.ok[list(failed)] = False
         features = Energies()
         self._features = features(self.synth(self.theta))
-        jacobian = torch.func.vmap(
-            torch.func.jacfwd(lambda u: features(self.synth(self.space.from_unit(u))))
-        )(self.u)
+        # Outside of the caller's mode: torch 2.4 knows no forward mode in inference mode.
+        with ordinary():
+            jacobian = torch.func.vmap(
+                torch.func.jacfwd(lambda u: features(self.synth(self.space.from_unit(u))))
+            )(kept(self.u))
         self._jacobian = jacobian
         factor = RiemannianMetric.from_jacobian(jacobian).factor
         self._metrics = RiemannianMetric.from_factor(factor.masked_fill(~self.ok[:, None, None], torch.nan))

@@ -271,8 +271,9 @@ def _check_arguments(
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(map(repr, DTYPES))}, got {dtype!r}")
     check_backend(backend)
-    if usable_device(device).type != "cpu" and jobs > 1:
+    if not str(device).startswith("cpu") and jobs > 1:
         raise ValueError(f"on device {device!r} use jobs=1, got {jobs}: processes would compete for it")
+    usable_device(device)
     if not 0 <= shard[0] < shard[1]:
         raise ValueError(f"shard must be (i, n) with 0 <= i < n, got {tuple(shard)}")
 

@@ -47,7 +47,9 @@ def test_what_is_kept_is_chosen(tmp_path: Path, store: Any, kept: tuple[str, ...
         assert cache.stored == kept
         assert cache.metric(0).valid
         if "S" not in kept:
-            with pytest.raises(CacheError, match=r"not 'S'; precompute it again with store='features'"):
+            with pytest.raises(
+                CacheError, match=r"and S is asked for; precompute it again with store='features'"
+            ):
                 cache.features(0)
 
 
