@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 from pnp.errors import CacheCorrupt, CacheError
 from pnp.store.schema import DAMAGE, SCHEMA_NAME, SCHEMA_VERSION
@@ -103,7 +104,8 @@ def _check_shards(file: h5py.File, path: Path) -> None:
 def _check_schema(file: h5py.File, path: Path) -> None:
     try:
         name = file.attrs.get("schema", b"")
-        version = int(file.attrs.get("schema_version", 0))
+        # A single number, alone or in an array: NumPy turns longer arrays into errors, or into warnings before that.
+        version = int(np.asarray(file.attrs.get("schema_version", 0)).item())
     except (*DAMAGE, OverflowError) as error:
         raise CacheCorrupt(f"{path}: its attributes cannot be read; it is damaged ({error}).") from error
     name = name.decode(errors="replace") if isinstance(name, bytes) else str(name)

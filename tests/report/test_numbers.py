@@ -86,7 +86,7 @@ def test_a_reach_is_advised_where_the_metric_is_ill_conditioned(tmp_path: Path, 
     pnp.precompute(ToySynth(), features, tmp_path / "toy.h5", size=8, progress=False)
     with pnp.MetricCache(tmp_path / "toy.h5") as cache:
         median = float(cache.metrics().condition.median())
-        advised = [warning for warning in cache_report(cache).warnings if "reach=10" in warning]
+        advised = [warning for warning in cache_report(cache).warnings if "keep the reach" in warning]
     assert len(advised) == (n_features == 1)
     assert (median > 1e6) == (n_features == 1)
 
