@@ -32,7 +32,9 @@ Results = dict[str, Any]
 
 ROWS = 100_000
 BATCH = 256
-COMMAND = "python benchmarks/cache.py --json benchmarks/results/cache.json --docs docs/cache-benchmarks.md"
+COMMAND = (
+    "python benchmarks/cache.py --json benchmarks/results/cache.json --docs docs/evidence/cache-speed.md"
+)
 
 
 def main() -> None:

@@ -144,7 +144,7 @@ def as_markdown(results: dict[str, Any]) -> str:
         "differences of that size can change (`PNPLoss.from_cache`, `DistanceSurrogate.from_cache`). P-loss, and PNP",
         "with a reach, whose size is that of no distance, are given the one factor that suits them best.",
         "",
-        "![Rank correlation and relative error against distance](assets/held-out.png)",
+        "![Rank correlation and relative error against distance](images/held-out.png)",
         "",
     ]
     for name, one in results["caches"].items():
@@ -167,7 +167,7 @@ def as_markdown(results: dict[str, Any]) -> str:
         "The surrogate, `pnp.DistanceSurrogate`, blends first-order expansions around the nearest sounds of the cache",
         "at both ends, by default with a reach of 1, which costs nothing where slopes are gentle. `pnp.SurrogateLoss`",
         "trains with it: `pnp train CACHE --loss surrogate`. What that is worth in training, where being right about",
-        "distances is not all, is in [Evidence](evidence.md).",
+        "distances is not all, is in [Evidence](training.md).",
     ]
     return "\n".join(lines) + "\n"
 
@@ -216,7 +216,7 @@ def main() -> None:
     parser.add_argument("caches", nargs="*", type=Path, help="caches with features and Jacobians")
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     parser.add_argument("--results", type=Path, help="measure nothing, read these numbers")
-    parser.add_argument("--docs", type=Path, help="where to write beyond-the-cache.md and its figure")
+    parser.add_argument("--docs", type=Path, help="folder for beyond-the-cache.md and its figure")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.results:
@@ -240,7 +240,7 @@ def main() -> None:
     sys.stdout.write(page)
     if options.docs:
         (options.docs / "beyond-the-cache.md").write_text(page)
-        draw(results, options.docs / "assets" / "held-out.png")
+        draw(results, options.docs / "images" / "held-out.png")
 
 
 if __name__ == "__main__":

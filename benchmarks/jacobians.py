@@ -1,6 +1,6 @@
 """Errors of the Jacobians of every synthesizer, over its whole range, and the middle of the drum.
 
-    python benchmarks/jacobians.py [--sounds 8] [--docs docs/jacobians.md]
+    python benchmarks/jacobians.py [--sounds 8] [--docs docs/evidence/jacobians.md]
 
 Sounds have 4096 samples here, for central differences in float64 to be affordable.
 """
@@ -115,7 +115,7 @@ def report(rows: list[list[str]], middle: list[list[str]], n_sounds: int) -> str
     in_the_middle = markdown_table(columns, middle)
     return f"""# Accuracy of Jacobians
 
-Made by `python benchmarks/jacobians.py --docs docs/jacobians.md`; do not edit, run it again.
+Made by `python benchmarks/jacobians.py --docs docs/evidence/jacobians.md`; do not edit, run it again.
 
 ## Over the whole range
 

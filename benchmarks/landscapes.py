@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The page docs/landscapes.md: `pnp figures`, and then its numbers and pictures in the documentation.
+"""The page docs/evidence/landscapes.md: `pnp figures`, and then its numbers and pictures in the documentation.
 
     python benchmarks/landscapes.py [--out figures] [--docs docs] [--jobs N]
 
@@ -34,7 +34,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("figures"), help="numbers and pictures")
-    parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of the documentation")
+    parser.add_argument("--docs", type=Path, default=Path("docs/evidence"), help="folder of the page")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="worker processes")
     options = parser.parse_args()
     for paragraph in run_figures(options.out, jobs=options.jobs, dpi=_DPI):

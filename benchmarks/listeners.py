@@ -80,7 +80,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="results file, read first if it exists")
     parser.add_argument("--scratch", type=Path, help="folder to keep coefficients in between runs")
     parser.add_argument("--results", type=Path, help="measure nothing, read this results file")
-    parser.add_argument("--docs", type=Path, help="where to write listeners.md")
+    parser.add_argument("--docs", type=Path, help="folder for listeners.md, such as docs/evidence")
     parser.add_argument("--threads", type=int, default=1, help="PyTorch threads")
     options = parser.parse_args()
     if (options.data is None) == (options.results is None):
@@ -112,7 +112,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
     if not options.only_map:
         _measure_published(representations, studies, results)
     results.content |= {
-        "command": "python benchmarks/listeners.py --data DIR --docs docs",
+        "command": "python benchmarks/listeners.py --data DIR --docs docs/evidence",
         "commit": commit(),
         "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
         "environment": environment(),

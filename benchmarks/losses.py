@@ -295,7 +295,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where to write the numbers")
     parser.add_argument("--results", type=Path, help="measure nothing, read these numbers")
     parser.add_argument("--keep", type=Path, help="earlier numbers, for the losses that synthesize")
-    parser.add_argument("--docs", type=Path, help="where to write losses-cost.md")
+    parser.add_argument("--docs", type=Path, help="folder for losses-cost.md, such as docs/evidence")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.results:

@@ -35,7 +35,7 @@ from pnp.jacobian import value_and_jacobian
 from pnp.landscapes.descent import descend
 
 RESULTS = Path(__file__).parent / "results"
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parent.parent / "docs" / "evidence"
 
 # The chirp two octaves lower and for 2 s, at a rate to match; the drum's first 0.37 s at half its rate. Zeros beyond
 # the ends: reflections of a chirp meet in the middle of its mirror image and break the invariance to time shifts.
@@ -396,7 +396,7 @@ def synthetic_part(summary: dict[str, Any]) -> str:
     """Tables of one synthesizer."""
     names = summary["parameters"]
     lines = [
-        f"### {summary['targets']} {summary['synth']}s{' of full size' if summary['full'] else ''}",
+        f"## {summary['targets']} {summary['synth']}s{' of full size' if summary['full'] else ''}",
         "",
         described(summary),
         "",
@@ -438,7 +438,7 @@ def recordings_part(summary: dict[str, Any]) -> str:
     used = [key for key in titles if relative[key]]
     medians = ", ".join(f"{titles[key]} {np.median(relative[key]):.1f} %" for key in used)
     lines = [
-        f"### {len(rows)} recordings of percussion{', full size' if summary['full'] else ''}",
+        f"## {len(rows)} recordings of percussion{', full size' if summary['full'] else ''}",
         "",
         described(summary),
         "",

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The page docs/benchmarks.md, from what `pnp bench --json FILE` measured in one run or several.
+"""The page docs/evidence/scattering-speed.md, from what `pnp bench --json FILE` measured in one run or several.
 
 python benchmarks/scattering.py benchmarks/results/A.json benchmarks/results/B.json ... [--docs docs]
 """
@@ -14,7 +14,7 @@ from pnp import plots
 from pnp._files import write_atomically
 from pnp.bench import as_markdown, load_results
 
-_FIGURE = Path("assets") / "benchmark-cost.png"
+_FIGURE = Path("images") / "benchmark-cost.png"
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("results", nargs="+", type=Path, metavar="FILE", help="JSON that `pnp bench` wrote")
-    parser.add_argument("--docs", type=Path, default=Path("docs"), help="folder of the documentation")
+    parser.add_argument("--docs", type=Path, default=Path("docs/evidence"), help="folder of the page")
     options = parser.parse_args()
     write_page(load_results(options.results), options.docs)
 
@@ -33,7 +33,7 @@ def write_page(results: dict[str, Any], docs: Path) -> None:
 
     Args:
         results: What `run_benchmark` returned.
-        docs: Folder of the documentation.
+        docs: Folder of the page.
     """
     lines = ["# Benchmarks", "", "Made by these commands; do not edit, run them again.", ""]
     lines += [f"- `{run['command']}` at commit {run['commit'] or 'unknown'}" for run in results["runs"]]
@@ -42,7 +42,7 @@ def write_page(results: dict[str, Any], docs: Path) -> None:
         (docs / _FIGURE).parent.mkdir(parents=True, exist_ok=True)
         plots.costs(results["cost"]).savefig(docs / _FIGURE, dpi=120)
         lines += ["", f"![Time of S and J against N, P and Q]({_FIGURE.as_posix()})"]
-    write_atomically(docs / "benchmarks.md", "\n".join(lines) + "\n")
+    write_atomically(docs / "scattering-speed.md", "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""docs/evidence.md and its figures from benchmarks/results/training-*.json: what reproduce_training.py found."""
+"""Writer of docs/evidence/training.md and its figures, from the results of reproduce_training.py."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def section(results: dict[str, Any]) -> list[str]:
         "and both together with the reach found without damping.",
         "",
         *table(groups, results),
-        f"![Error against compute](assets/evidence-{experiment['name']}.png)",
+        f"![Error against compute](images/evidence-{experiment['name']}.png)",
         "",
         *answer(groups, transforms),
     ]
@@ -414,7 +414,7 @@ def main() -> None:
     """Write the page and its figures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results"))
-    parser.add_argument("--docs", type=Path, default=Path("docs"))
+    parser.add_argument("--docs", type=Path, default=Path("docs/evidence"))
     options = parser.parse_args()
     lines = [
         "# Evidence",
@@ -428,11 +428,11 @@ def main() -> None:
     for path in sorted(options.results.glob("training-*.json")):
         results = json.loads(path.read_text())
         lines += section(results)
-        draw(results, options.docs / "assets" / f"evidence-{results['experiment']['name']}.png")
+        draw(results, options.docs / "images" / f"evidence-{results['experiment']['name']}.png")
     note = Path(__file__).with_name("evidence_notes.md")
     if note.exists():
         lines += [note.read_text().strip(), ""]
-    (options.docs / "evidence.md").write_text("\n".join(lines).rstrip() + "\n")
+    (options.docs / "training.md").write_text("\n".join(lines).rstrip() + "\n")
 
 
 if __name__ == "__main__":

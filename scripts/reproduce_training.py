@@ -10,8 +10,8 @@
 
 Every cache, tuning run and final run is kept in --work, and what is there is not done again: interrupt it, or give it
 --time-limit, and the same command goes on. Results go to benchmarks/results/training-EXPERIMENT.json, from which
-scripts/evidence_page.py writes docs/evidence.md. --extend takes the runs that are in that file for done, so that an
-experiment can be added to where its runs are no longer at hand.
+scripts/evidence_page.py writes docs/evidence/training.md. --extend takes the runs that are in that file for done, so
+that an experiment can be added to where its runs are no longer at hand.
 
 One encoder, one set of sounds and folds, one budget of time for all losses, on one thread, in seconds of the process,
 which are those of the wall clock where nothing else runs; synthesis, transforms and gradients of a loss count, the

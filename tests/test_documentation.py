@@ -16,9 +16,9 @@ SMALLER = {
 }
 PAGES = {
     "README.md": ('make("chirp")', "size=4096", "jobs=2", "batch_size=32"),
-    "docs/offline.md": ('make("chirp")', "size=4096", "jobs=2"),
-    "docs/online.md": ('make("chirp")', "batch_size=32"),
-    "docs/inspect.md": (),
+    "docs/how-to/compute.md": ('make("chirp")', "size=4096", "jobs=2"),
+    "docs/how-to/losses.md": ('make("chirp")', "batch_size=32"),
+    "docs/how-to/inspect.md": (),
     "docs/tutorials/first-cache.md": ("size=64",),
     "docs/tutorials/training.md": ("size=64",),
     "docs/tutorials/choices.md": ("size=64",),
@@ -73,5 +73,7 @@ def test_the_command_line_page_lists_the_verbs_that_exist() -> None:
     from pnp.cli.main import build_parser
 
     (verbs,) = (action for action in build_parser()._actions if action.dest == "verb")
-    listed = re.findall(r"^\| `pnp (\w+)`", (ROOT / "docs/command-line.md").read_text(), re.MULTILINE)
+    listed = re.findall(
+        r"^\| `pnp (\w+)`", (ROOT / "docs/reference/command-line.md").read_text(), re.MULTILINE
+    )
     assert set(listed) == set(verbs.choices)

@@ -16,8 +16,8 @@ __all__ = ["PRESETS", "scattering_settings", "standard_features"]
 # Longest scale of the standard, in seconds: slow enough for a modulation of 4 Hz.
 _LONGEST = 0.5
 
-# Settings beside J, and the scale of the compression, chosen as docs/listeners.md says: of what agrees with listeners,
-# the part that is averaged over time and does not change when a sound is delayed.
+# Settings beside J, and the scale of the compression. docs/evidence/listeners.md says how they were chosen: of what
+# agrees with listeners, the part that is averaged over time and does not change when a sound is delayed.
 _STANDARD: dict[str, Any] = {
     "Q": (8, 1),
     "J_fr": 5,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 # Of drums, whose slopes are steep, the one that serves training best; it costs smooth synthesizers nothing that could
-# be measured (docs/evidence.md).
+# be measured (docs/evidence/training.md).
 DEFAULT_REACH = 10.0
 
 # Pairs of sounds from which a distance is estimated where only metrics are kept.

@@ -129,7 +129,7 @@ class DistanceSurrogate(KeepingModule):
             rank: As for the class.
             neighbours: As for the class.
             reach: Size r of the differences for which the expansions are to stand, in units of the cube: about the
-                distance between neighbours (`docs/beyond-the-cache.md`). Singular values σ of every J become
+                distance between neighbours (`docs/evidence/beyond-the-cache.md`). Singular values σ of every J become
                 σ√(κ/(κ + σ²)), whose squares are the eigenvalues of `RiemannianMetric.saturated`, with κ as in
                 `ceiling_of_reach`. None leaves them as they are.
 

@@ -14,7 +14,7 @@ from pnp.report.records import Findings, MetricsReport, SoundCounts
 # others in any unweighted loss; one whose column is explained to this part by others cannot be estimated.
 _DOMINANT, HARDLY_IDENTIFIABLE = 0.99, 0.1
 # Median condition number from which the plain metric is warned of. That of drums, 6e7, taught an encoder less than
-# parameter loss did until it was saturated; that of chirps, 2e2, did no harm (docs/evidence.md).
+# parameter loss did until it was saturated; that of chirps, 2e2, did no harm (docs/evidence/training.md).
 _ILL_CONDITIONED = 1e6
 # Step, in units of the shortest one, from which a parameter has no effect but rounding.
 _SILENT = 1e7

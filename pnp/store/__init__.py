@@ -1,6 +1,6 @@
 """The cache file: HDF5 schema, crash-safe writing, reading, merging and verification.
 
-This package is the only one that imports h5py. The format is described in docs/cache-format.md.
+This package is the only one that imports h5py. The format is described in docs/reference/cache-file.md.
 """
 
 from pnp.store.integrity import IntegrityReport, check_integrity

@@ -274,6 +274,6 @@ def test_scattering_maps_are_those_of_the_package():
 
 def test_the_page_is_that_of_the_kept_results():
     content = json.loads((ROOT / "benchmarks" / "results" / "listeners.json").read_text("utf-8"))
-    page = (ROOT / "docs" / "listeners.md").read_text("utf-8")
+    page = (ROOT / "docs" / "evidence" / "listeners.md").read_text("utf-8")
     assert as_markdown(content) == page
     assert "{{" not in page

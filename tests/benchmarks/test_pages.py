@@ -19,8 +19,10 @@ def script(name: str) -> dict:
 
 def test_the_page_of_benchmarks_is_what_its_results_make(tmp_path: Path) -> None:
     script("scattering.py")["write_page"](load_results(RESULTS), tmp_path)
-    assert (tmp_path / "benchmarks.md").read_text() == (ROOT / "docs" / "benchmarks.md").read_text()
-    assert (tmp_path / "assets" / "benchmark-cost.png").stat().st_size > 0
+    assert (tmp_path / "scattering-speed.md").read_text() == (
+        ROOT / "docs/evidence/scattering-speed.md"
+    ).read_text()
+    assert (tmp_path / "images" / "benchmark-cost.png").stat().st_size > 0
 
 
 @pytest.mark.slow
@@ -32,7 +34,7 @@ def test_the_page_of_evidence_is_what_its_results_make(
         "sys.argv", ["", "--results", str(ROOT / "benchmarks/results"), "--docs", str(tmp_path)]
     )
     evidence["main"]()
-    assert (tmp_path / "evidence.md").read_text() == (ROOT / "docs" / "evidence.md").read_text()
+    assert (tmp_path / "training.md").read_text() == (ROOT / "docs/evidence/training.md").read_text()
 
 
 def test_the_page_of_landscapes_has_every_number_and_picture(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_the_sizes_that_the_documentation_gives_are_those_of_the_file(name: str,
     for store, dtype in columns:
         header = CacheHeader(space, 100_000, C, 16, STORE_LEVELS[store], dtype, {"size": 100_000}, {}, "")
         sizes.append(f"{cache_bytes(header) / 1e6:.0f} MB")
-    page = (Path(__file__).parents[2] / "docs" / "cache-format.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[2] / "docs/reference/cache-file.md").read_text(encoding="utf-8")
     assert f"| {name}, P = {P}, C = {C} | {' | '.join(sizes)} |" in page
 
 

@@ -13,7 +13,7 @@ import torch
 import pnp
 from pnp.cli.main import EXIT_OK, main
 
-PAGE = Path(__file__).parents[2] / "docs" / "bring-your-own-synthesizer.md"
+PAGE = Path(__file__).parents[2] / "docs/tutorials/own-synthesizer.md"
 NEEDS = {
     "faust": importlib.util.find_spec("dawdreamer"),
     "csound": shutil.which("csound"),

@@ -7,7 +7,7 @@ import pytest
 
 from pnp.synths import registry
 
-PAGE = Path(__file__).parents[2] / "docs" / "bring-your-own-synthesizer.md"
+PAGE = Path(__file__).parents[2] / "docs/tutorials/own-synthesizer.md"
 
 
 @pytest.mark.slow
