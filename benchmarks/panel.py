@@ -1,0 +1,53 @@
+#!/usr/bin/env python
+"""PNP loss against P-loss on eight synthesizers, with the defaults of the package and no tuning.
+
+    pip install pnp-metric[train] dawdreamer
+    python benchmarks/panel.py --work DIR --seeds 5 --docs docs
+
+Caches are kept in DIR, and each run in the results file as soon as it is there: run the same command again and it goes
+on. `--only-page` measures nothing and writes the page from the results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import torch
+from panelists.experiment import CONDITIONS, Experiment
+from panelists.members import PANEL
+
+RESULTS = Path(__file__).parent / "results" / "panel.json"
+
+
+def main() -> int:
+    """Measure what is due, and write the page."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, help="folder of the caches")
+    parser.add_argument("--members", nargs="+", choices=list(PANEL), default=list(PANEL), metavar="NAME")
+    parser.add_argument("--conditions", nargs="+", choices=list(CONDITIONS), default=["P", "PNP", "multiscale"])
+    parser.add_argument("--seeds", type=int, default=5, help="seeds of each condition")
+    parser.add_argument("--until", help="time of day, HH:MM, after which nothing new is begun")
+    parser.add_argument("--json", type=Path, default=RESULTS, help="results file, read first if it exists")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    logging.getLogger("panelists").setLevel(logging.INFO)
+    torch.set_num_threads(1)
+    if options.work is None:
+        parser.error("give --work, the folder of the caches")
+    deadline = float("inf")
+    if options.until:
+        hour, minute = map(int, options.until.split(":"))
+        deadline = datetime.now().replace(hour=hour, minute=minute, second=0).timestamp()
+    experiment = Experiment(options.work, options.json, deadline)
+    experiment.train(options.members, options.conditions, range(options.seeds))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

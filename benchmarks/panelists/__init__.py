@@ -1,0 +1,1 @@
+"""Eight synthesizers, and one experiment over all of them."""

@@ -1,0 +1,213 @@
+"""Caches, training runs and their judgement, each kept as soon as it is there."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import pnp
+from pnp._files import write_atomically
+from pnp.features.standard import standard_features
+from pnp.training.encoder import Encoder
+from pnp.training.spectrograms import Spectrograms
+
+from .judges import judges_of
+from .members import PANEL, Member
+
+__all__ = ["CONDITIONS", "Condition", "Experiment"]
+
+_log = logging.getLogger(__name__)
+
+# Sounds that encoders are judged on, drawn beside those of the caches.
+HELD_OUT, HELD_OUT_SEED = 128, 1
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A way of training.
+
+    Args:
+        loss: Loss as `pnp.train` names it.
+        options: Options of the loss.
+        derivatives: What the metric is made of: options of `precompute`.
+        listens: Whether the loss makes sounds, so that it needs PyTorch's derivatives and a budget of time.
+    """
+
+    loss: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    derivatives: Mapping[str, Any] = field(default_factory=dict)
+    listens: bool = False
+
+
+_STEP = {"derivatives": "difference"}
+CONDITIONS: Mapping[str, Condition] = {
+    "P": Condition("p"),
+    "PNP": Condition("pnp"),
+    "multiscale": Condition("multiscale", listens=True),
+    "PNP, no reach": Condition("pnp", {"reach": None}),
+    "PNP, reach 3": Condition("pnp", {"reach": 3.0}),
+    "PNP, reach 30": Condition("pnp", {"reach": 30.0}),
+    "PNP, step 0.1": Condition("pnp", derivatives={**_STEP, "step": 0.1}),
+    "PNP, step 0.1, no reach": Condition("pnp", {"reach": None}, {**_STEP, "step": 0.1}),
+    "PNP, step 0.3": Condition("pnp", derivatives={**_STEP, "step": 0.3}),
+    "PNP, step 0.3, no reach": Condition("pnp", {"reach": None}, {**_STEP, "step": 0.3}),
+}
+
+
+class Experiment:
+    """The panel in a folder, and its results in a file.
+
+    Args:
+        work: Folder of the caches.
+        results: JSON file, read first if it is there.
+        deadline: Time of the clock, in seconds since the epoch, after which nothing new is begun.
+    """
+
+    def __init__(self, work: Path, results: Path, deadline: float) -> None:
+        self.work, self.path, self.deadline = work, results, deadline
+        work.mkdir(parents=True, exist_ok=True)
+        empty: dict[str, Any] = {"members": {}, "runs": []}
+        self.content = json.loads(results.read_text("utf-8")) if results.exists() else empty
+
+    def over(self) -> bool:
+        """Whether the deadline has passed."""
+        return time.time() > self.deadline
+
+    def save(self) -> None:
+        """Write the results, whole or not at all."""
+        write_atomically(self.path, (json.dumps(self.content, indent=1) + "\n").encode())
+
+    # -- caches ---------------------------------------------------------------------------------------------
+
+    def cache(self, name: str, derivatives: Mapping[str, Any]) -> pnp.MetricCache:
+        """Cache of a member, made or completed first."""
+        member, synth = PANEL[name], PANEL[name].make()
+        label = "-".join([name, *(str(value) for value in derivatives.values())])
+        path = self.work / f"{label}.h5"
+        record = self.content["members"].setdefault(name, _described(member, synth))
+        if label not in record["seconds"]:
+            began = time.process_time()
+            summary = pnp.precompute(
+                synth,
+                standard_features(synth),
+                path,
+                size=member.size,
+                store="metric",
+                progress=False,
+                **derivatives,
+            )
+            record["seconds"][label] = round(time.process_time() - began, 1)
+            record["failed"][label] = summary.n_failed
+            self.save()
+            _log.info("%s: cache in %.0f s, %d failed", label, record["seconds"][label], summary.n_failed)
+        return pnp.MetricCache(path)
+
+    # -- runs -----------------------------------------------------------------------------------------------
+
+    def due(self, names: list[str], conditions: list[str], seeds: range) -> Iterator[tuple[str, int, list[str]]]:
+        """Members, seeds and conditions that are not yet run; seeds in the outer loop."""
+        done = {(run["member"], run["condition"], run["seed"]) for run in self.content["runs"]}
+        for seed in seeds:
+            for name in names:
+                missing = [
+                    condition
+                    for condition in conditions
+                    if (name, condition, seed) not in done
+                    and (PANEL[name].differentiable or not CONDITIONS[condition].listens)
+                ]
+                if missing:
+                    yield name, seed, missing
+
+    def train(self, names: list[str], conditions: list[str], seeds: range) -> None:
+        """Train and judge all that is due until the deadline."""
+        for name, seed, missing in self.due(names, conditions, seeds):
+            sounds: _Sounds | None = None
+            for condition in missing:
+                if self.over():
+                    return
+                cache = self.cache(name, CONDITIONS[condition].derivatives)
+                sounds = sounds or _Sounds(cache, PANEL[name].make())
+                run = {"member": name, "condition": condition, "seed": seed}
+                run |= self._run(CONDITIONS[condition], cache, sounds, seed, self._budget(name, seed))
+                self.content["runs"].append(run)
+                self.save()
+                _log.info("%s, %s, seed %d: %s", name, condition, seed, run["distance"])
+
+    def _budget(self, name: str, seed: int) -> float | None:
+        """Seconds that P-loss trained."""
+        for run in self.content["runs"]:
+            if (run["member"], run["condition"], run["seed"]) == (name, "P", seed):
+                return float(run["seconds"])
+        return None
+
+    def _run(
+        self, condition: Condition, cache: pnp.MetricCache, sounds: _Sounds, seed: int, budget: float | None
+    ) -> dict[str, Any]:
+        result = pnp.train(
+            cache,
+            sounds.synth,
+            loss=condition.loss,
+            loss_options=dict(condition.options),
+            seed=seed,
+            spectrograms=sounds.spectrograms,
+            time_budget=budget if condition.listens else None,
+            clock=time.process_time,
+            progress=False,
+        )
+        return {
+            "epochs": len(result.history),
+            "best_epoch": result.best_epoch,
+            "seconds": round(result.seconds, 2),
+            **sounds.judge(result.encoder),
+        }
+
+
+class _Sounds:
+    """Sounds of a member: what its encoders hear, and what they are judged by."""
+
+    def __init__(self, cache: pnp.MetricCache, synth: nn.Module) -> None:
+        self.cache, self.synth = cache, synth
+        front_end = Encoder(cache.space, float(cache.config["synthesizer"]["sample_rate"])).front_end
+        self.spectrograms = Spectrograms(front_end, synth, cache.theta, cache.rows(), torch.device("cpu"))
+        self.judges = judges_of(synth)
+        self.u = cache.space.sample(HELD_OUT, seed=HELD_OUT_SEED)
+        self.true = self._play(self.u)
+        with torch.no_grad():
+            self.heard = torch.cat([front_end(x) for x in self.true.split(16)])
+
+    def _play(self, u: Tensor) -> Tensor:
+        with torch.no_grad():
+            chunks = self.cache.space.from_unit(u.double().clamp(-1, 1)).float().split(16)
+            return torch.cat([self.synth(chunk) for chunk in chunks])
+
+    def judge(self, encoder: Encoder) -> dict[str, Any]:
+        """Distances and errors of an encoder over sounds that no cache has."""
+        with torch.no_grad():
+            u_hat = torch.cat([encoder.body(x) for x in self.heard.split(16)])
+        sounds = self._play(u_hat)
+        return {
+            "distance": {
+                name: round(float(distance(sounds, self.true).mean()), 6) for name, distance in self.judges.items()
+            },
+            "error": [round(value, 5) for value in (u_hat - self.u).abs().mean(0).tolist()],
+        }
+
+
+def _described(member: Member, synth: Any) -> dict[str, Any]:
+    return {
+        "title": member.title,
+        "parameters": list(synth.space.names),
+        "rate": float(synth.sample_rate),
+        "n_samples": int(synth.n_samples),
+        "size": member.size,
+        "seconds": {},
+        "failed": {},
+    }
