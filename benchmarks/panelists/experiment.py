@@ -19,7 +19,7 @@ from pnp.features.standard import standard_features
 from pnp.training.encoder import Encoder
 from pnp.training.spectrograms import Spectrograms
 
-from .judges import judges_of
+from .judges import Judges
 from .members import PANEL, Member
 
 __all__ = ["CONDITIONS", "Condition", "Experiment"]
@@ -112,7 +112,9 @@ class Experiment:
 
     # -- runs -----------------------------------------------------------------------------------------------
 
-    def due(self, names: list[str], conditions: list[str], seeds: range) -> Iterator[tuple[str, int, list[str]]]:
+    def due(
+        self, names: list[str], conditions: list[str], seeds: range
+    ) -> Iterator[tuple[str, int, list[str]]]:
         """Members, seeds and conditions that are not yet run; seeds in the outer loop."""
         done = {(run["member"], run["condition"], run["seed"]) for run in self.content["runs"]}
         for seed in seeds:
@@ -177,11 +179,11 @@ class _Sounds:
         self.cache, self.synth = cache, synth
         front_end = Encoder(cache.space, float(cache.config["synthesizer"]["sample_rate"])).front_end
         self.spectrograms = Spectrograms(front_end, synth, cache.theta, cache.rows(), torch.device("cpu"))
-        self.judges = judges_of(synth)
         self.u = cache.space.sample(HELD_OUT, seed=HELD_OUT_SEED)
-        self.true = self._play(self.u)
+        true = self._play(self.u)
+        self.judges = Judges(synth, true)
         with torch.no_grad():
-            self.heard = torch.cat([front_end(x) for x in self.true.split(16)])
+            self.heard = torch.cat([front_end(some) for some in true.split(16)])
 
     def _play(self, u: Tensor) -> Tensor:
         with torch.no_grad():
@@ -192,11 +194,8 @@ class _Sounds:
         """Distances and errors of an encoder over sounds that no cache has."""
         with torch.no_grad():
             u_hat = torch.cat([encoder.body(x) for x in self.heard.split(16)])
-        sounds = self._play(u_hat)
         return {
-            "distance": {
-                name: round(float(distance(sounds, self.true).mean()), 6) for name, distance in self.judges.items()
-            },
+            "distance": self.judges(self._play(u_hat)),
             "error": [round(value, 5) for value in (u_hat - self.u).abs().mean(0).tolist()],
         }
 

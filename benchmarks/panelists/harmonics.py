@@ -69,7 +69,9 @@ class HarmonicsAndNoise(pnp.synths.Synthesizer):
         tone = (_amplitude(harmonics)[..., None] * tones).sum(-2)
         breath = _amplitude(bands) @ self.noise.double()
         rise = 1.0 - torch.exp(-t / attack)
-        return (rise * (torch.exp(-t / decay) * tone / 4 + torch.exp(-t / noise_decay) * breath)).to(theta.dtype)
+        return (rise * (torch.exp(-t / decay) * tone / 4 + torch.exp(-t / noise_decay) * breath)).to(
+            theta.dtype
+        )
 
 
 def _amplitude(level: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,10 @@ from torch import Tensor, nn
 from pnp.features.multiscale import MultiscaleSTFT
 from pnp.features.standard import standard_features
 
-__all__ = ["JUDGES", "LogMel", "judges_of"]
+__all__ = ["JUDGES", "Judges", "LogMel"]
+
+FeatureMap = Callable[[Tensor], Tensor]
+Distance = Callable[[Tensor, Tensor], Tensor]
 
 _CHUNK = 16
 _FLOOR = 1e-8  # of power: 80 dB below full scale
@@ -49,28 +53,34 @@ class LogMel(nn.Module):
         return 10.0 * torch.log10(power.clamp(min=_FLOOR))
 
 
-def judges_of(synth: nn.Module) -> Mapping[str, Callable[[Tensor, Tensor], Tensor]]:
-    """Distances from sounds (B, N) and sounds (B, N) to (B,), by name.
+class Judges:
+    """Distances from true sounds to others, whose features are computed once.
 
-    JTFS: Euclidean distance of the standard features, which PNP loss is made of. Multiscale: mean absolute difference of
-    log-magnitudes, what the multiscale loss is made of. Log-mel: mean absolute difference in dB.
+    JTFS: Euclidean distance of the standard features, which PNP loss is made of. Multiscale: mean absolute difference
+    of log-magnitudes, which the multiscale loss is made of. Log-mel: mean absolute difference in dB.
 
     Args:
         synth: Synthesizer, for rate and length.
+        sounds: True sounds, shape (n, N).
     """
-    features, multiscale = standard_features(synth), MultiscaleSTFT()
-    mel = LogMel(float(synth.sample_rate))  # type: ignore[arg-type]
 
-    def chunked(distance: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
-        def function(x: Tensor, y: Tensor) -> Tensor:
-            pairs = zip(x.split(_CHUNK), y.split(_CHUNK), strict=True)
-            with torch.no_grad():
-                return torch.cat([distance(a, b) for a, b in pairs])
+    def __init__(self, synth: nn.Module, sounds: Tensor) -> None:
+        rate: Any = synth.sample_rate
+        multiscale = MultiscaleSTFT()
+        self._maps: dict[str, tuple[FeatureMap, Distance]] = {
+            "jtfs": (standard_features(synth), lambda a, b: torch.linalg.vector_norm(a - b, dim=-1)),
+            "multiscale": (multiscale, lambda a, b: (a - b).abs().sum(-1)),
+            "logmel": (LogMel(rate), lambda a, b: (a - b).abs().mean((-2, -1))),
+        }
+        self._true = {name: self._features(name, sounds) for name in self._maps}
 
-        return function
+    def __call__(self, sounds: Tensor) -> dict[str, float]:
+        """Mean distances of sounds (n, N) from the true ones, by name."""
+        return {
+            name: round(float(distance(self._features(name, sounds), self._true[name]).mean()), 6)
+            for name, (_, distance) in self._maps.items()
+        }
 
-    return {
-        "jtfs": chunked(lambda x, y: torch.linalg.vector_norm(features(x) - features(y), dim=-1)),
-        "multiscale": chunked(lambda x, y: (multiscale(x) - multiscale(y)).abs().sum(-1)),
-        "logmel": chunked(lambda x, y: (mel(x) - mel(y)).abs().mean((-2, -1))),
-    }
+    @torch.no_grad()
+    def _features(self, name: str, sounds: Tensor) -> Tensor:
+        return torch.cat([self._maps[name][0](some) for some in sounds.split(_CHUNK)])
