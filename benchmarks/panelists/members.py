@@ -41,8 +41,9 @@ def _built_in(name: str, **options: Any) -> Callable[[], nn.Module]:
 _SHORT = {"sample_rate": 8192.0, "n_samples": 4096}
 
 PANEL: Mapping[str, Member] = {
-    "chirp": Member(_built_in("chirp", n_samples=8192), "chirp"),
-    "ripple": Member(_built_in("ripple", n_samples=8192), "ripple"),
+    # Half a second is an eighth of the published length: modulations and slopes are twice as fast at least.
+    "chirp": Member(_built_in("chirp", n_samples=4096, ranges={"f_m": (8, 32), "gamma": (1, 8)}), "chirp"),
+    "ripple": Member(_built_in("ripple", n_samples=4096, ranges={"rate": (4, 32)}), "ripple"),
     "drum": Member(_built_in("drum", **_SHORT), "drum"),
     "string": Member(_built_in("string", **_SHORT), "string"),
     "fm": Member(Bell, "two-operator FM"),
