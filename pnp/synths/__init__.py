@@ -12,6 +12,7 @@ from pnp.synths.black_box import BlackBox
 from pnp.synths.chirp import Chirp
 from pnp.synths.drum import Drum
 from pnp.synths.normalization import NORMALIZATIONS
+from pnp.synths.plugin import Plugin
 from pnp.synths.probe import probe
 from pnp.synths.registry import available, make, register
 from pnp.synths.restriction import Restriction
@@ -23,6 +24,7 @@ __all__ = [
     "BlackBox",
     "Chirp",
     "Drum",
+    "Plugin",
     "Restriction",
     "Ripple",
     "String",
@@ -33,5 +35,5 @@ __all__ = [
     "register",
 ]
 
-for _synthesizer in (Chirp, Drum, Ripple, String):
+for _synthesizer in (Chirp, Drum, Plugin, Ripple, String):
     register(_synthesizer.name, _synthesizer)
