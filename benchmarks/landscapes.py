@@ -20,7 +20,7 @@ from typing import Any
 from pnp._files import write_atomically
 from pnp._text import markdown_table
 from pnp.landscapes.study import run_figures
-from pnp.landscapes.text import HEADINGS, conclusions, percent, rows
+from pnp.landscapes.text import HEADINGS, conclusions, rows, share_as_text
 
 # A model whose loss is further off than this is said not to follow it.
 _ROUGH = 0.05
@@ -75,9 +75,9 @@ def _scene(name: str, result: Mapping[str, Any], n: int) -> str:
     method = (
         f"**How the JTFS descents were computed.** On bicubic patches through the features and Jacobians of the {n} × "
         f"{n} cached sounds. At {model['points']} random points the loss of this model is off by at most "
-        f"{percent(model['loss_error'])}, and the cosine between its gradient and the true one is at least "
+        f"{share_as_text(model['loss_error'])}, and the cosine between its gradient and the true one is at least "
         f"{model['gradient_cosine']:.4f}. Of {model['descents']} descents repeated with true evaluations under a shift "
-        f"of 2¹⁰ samples, {percent(model['true_reached'])} reach the target, and their ends lie at most "
+        f"of 2¹⁰ samples, {share_as_text(model['true_reached'])} reach the target, and their ends lie at most "
         f"{model['end_distance_cells']:.2g} cells from the model's. Descents on spectrograms are true ones throughout."
     )
     if model["loss_error"] > _ROUGH:
@@ -126,8 +126,8 @@ def _scene(name: str, result: Mapping[str, Any], n: int) -> str:
                     str(pair["cells"]),
                     f"{pair['distance']:.2f}",
                     f"{pair['median_ratio']:.2f}",
-                    percent(pair["within_10_percent"]),
-                    percent(pair["within_factor_2"]),
+                    share_as_text(pair["within_10_percent"]),
+                    share_as_text(pair["within_factor_2"]),
                 )
                 for pair in pnp["pairs"]
             ],

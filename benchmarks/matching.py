@@ -29,6 +29,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import pnp
+from pnp._text import percent
 from pnp.bench.environment import environment
 from pnp.features.spectrogram import MultiscaleSpectrogram
 from pnp.jacobian import value_and_jacobian
@@ -344,12 +345,14 @@ def listening_page(path: Path, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         folder = Path(row["sounds"])
         picture = base64.b64encode((folder / "comparison.png").read_bytes()).decode()
-        relative = [100 * row[key] / row["target_norm"] for key in ("distance_before", "distance_after")]
+        before, after = (
+            percent(row[key] / row["target_norm"], 0) for key in ("distance_before", "distance_after")
+        )
         players = "".join(
             f"<td>{player(folder / name)}</td>" for name in ("target.wav", "nearest.wav", "match.wav")
         )
         cells.append(
-            f"<tr><th scope=row>{html.escape(row['file'])}<br>{relative[0]:.0f} % → {relative[1]:.0f} %</th>"
+            f"<tr><th scope=row>{html.escape(row['file'])}<br>{before} → {after}</th>"
             f"{players}</tr>"
             f'<tr><td colspan=4><img alt="Scalograms of recording, nearest sound and match" width=900 '
             f'src="data:image/png;base64,{picture}"></td></tr>'
@@ -405,7 +408,7 @@ def synthetic_part(summary: dict[str, Any]) -> str:
     ]
     for row in summary["table"]:
         shares = [*row["recovered"], row["all_recovered"]]
-        cells = " | ".join(f"{100 * share:.0f} %" for share in shares)
+        cells = " | ".join(percent(share, 0) for share in shares)
         lines.append(f"| {row['condition']} | {row['method']} | {cells} | {row['seconds']:.2g} |")
     return "\n".join(lines)
 
@@ -428,15 +431,13 @@ def recordings_part(summary: dict[str, Any]) -> str:
     rows = summary["rows"]
     relative = {
         key: [
-            100 * row[f"distance_{key}"] / row["target_norm"]
-            for row in rows
-            if row[f"distance_{key}"] is not None
+            row[f"distance_{key}"] / row["target_norm"] for row in rows if row[f"distance_{key}"] is not None
         ]
         for key in ("before", "encoder", "after")
     }
     titles = {"before": "nearest neighbour", "encoder": "encoder", "after": "match"}
     used = [key for key in titles if relative[key]]
-    medians = ", ".join(f"{titles[key]} {np.median(relative[key]):.1f} %" for key in used)
+    medians = ", ".join(f"{titles[key]} {percent(float(np.median(relative[key])), 1)}" for key in used)
     lines = [
         f"## {len(rows)} recordings of percussion{', full size' if summary['full'] else ''}",
         "",
@@ -449,7 +450,7 @@ def recordings_part(summary: dict[str, Any]) -> str:
     ]
     for i, row in enumerate(rows):
         name = "/".join(Path(row["file"]).parts[-2:])
-        cells = " | ".join(f"{relative[key][i]:.1f} %" for key in used)
+        cells = " | ".join(percent(relative[key][i], 1) for key in used)
         lines.append(f"| {name} | {cells} | {row['evaluations']} | {row['seconds']:.2g} |")
     for row in summary["refused"]:
         lines += [

@@ -62,14 +62,19 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def percent(fraction: float, digits: int = 2) -> str:
+def percent(fraction: float, digits: int = 2, *, significant: int | None = None) -> str:
     """Return a fraction of one in percent.
 
+    Args:
+        fraction: Any number.
+        digits: Decimals.
+        significant: Significant digits, in place of decimals.
+
     Example:
-        >>> percent(0.1234), percent(1.0, 0)
-        ('12.34 %', '100 %')
+        >>> percent(0.1234), percent(1.0, 0), percent(0.00123, significant=2)
+        ('12.34 %', '100 %', '0.12 %')
     """
-    return f"{100 * fraction:.{digits}f} %"
+    return f"{100 * fraction:.{digits}f} %" if significant is None else f"{100 * fraction:.{significant}g} %"
 
 
 def text_table(headings: Sequence[str], rows: Sequence[Sequence[str]], align: str | None = None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pnp._text import markdown_table
+from pnp._text import markdown_table, percent
 from pnp.bench.peer import INSTALL, VARIABLE
 
 _NOT_MEASURED = "–"
@@ -128,7 +128,7 @@ def _operations(results: dict[str, Any]) -> Iterable[str]:
             f"{counts['pointwise'] / 1e6:.0f}",
             f"{1e3 * counts['ceiling_seconds']:.1f}",
             _milliseconds(table["rows"][kind]["ours"]),
-            f"{100 * counts['part_of_ceiling']:.0f} %",
+            percent(counts["part_of_ceiling"], 0),
         ]
         for name, table in tables.items()
         for kind, counts in table["operations"].items()
@@ -202,7 +202,7 @@ def _cuda(results: dict[str, Any]) -> Iterable[str]:
             _milliseconds(table["forward"]),
             _milliseconds(table["S and J"]),
             f"{table['jacobians_per_second']:.1f}",
-            f"{100 * table['part_of_ceiling']:.0f} %",
+            percent(table["part_of_ceiling"], 0),
             _error(table["errors"]["S"]),
             _error(table["errors"]["J"]),
         ]

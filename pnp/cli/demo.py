@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pnp._text import percent
 from pnp.cli.arguments import add_jobs, add_seed, output_folder, positive
 from pnp.cli.outcome import EXIT_OK, say
 
@@ -166,7 +167,7 @@ def _verdict(evaluations: Mapping[str, Evaluation]) -> str:
         ("parameter error", {label: e.mean_parameter_error for label, e in evaluations.items()}),
     ):
         (best, least), (_, most) = sorted(values.items(), key=lambda item: item[1])
-        lines.append(f"{best} has the lower {measure}, by {100 * (1 - least / most):.0f} %.")
+        lines.append(f"{best} has the lower {measure}, by {percent(1 - least / most, 0)}.")
     sounds = next(iter(evaluations.values())).n_sounds
     lines.append(f"One run each on {sounds} held-out sounds: another seed may decide otherwise.")
     return "\n".join(lines)

@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from pnp._text import percent
 from pnp.landscapes.surface import Landscape
 from pnp.parameters import Parameter, ParameterSpace
 from pnp.plots.axes import PALETTE
@@ -134,7 +135,7 @@ def quadratic(
     for i, (name, (distances, ratios)) in enumerate(rays.items()):
         style = styles[i // 2 % len(styles)]
         right.plot(distances, ratios, style, color=PALETTE[i % len(PALETTE)], marker=".", label=name)
-    right.axhspan(1 - tolerance, 1 + tolerance, color="0.85", label=f"within {100 * tolerance:.0f} %")
+    right.axhspan(1 - tolerance, 1 + tolerance, color="0.85", label=f"within {percent(tolerance, 0)}")
     right.set_xscale("log")
     right.set_xticks([0.02, 0.05, 0.1, 0.2, 0.5], ["0.02", "0.05", "0.1", "0.2", "0.5"])
     right.minorticks_off()

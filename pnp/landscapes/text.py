@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pnp._text import text_table
+from pnp._text import percent, text_table
 
-__all__ = ["HEADINGS", "as_text", "conclusions", "percent", "rows"]
+__all__ = ["HEADINGS", "as_text", "conclusions", "rows", "share_as_text"]
 
 HEADINGS = (
     "loss",
@@ -53,10 +53,10 @@ def rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
                     title,
                     lowest,
                     offset,
-                    percent(claim["downhill"]),
-                    ", ".join(map(percent, claim["each"])),
+                    share_as_text(claim["downhill"]),
+                    ", ".join(map(share_as_text, claim["each"])),
                     f"{claim['cosine']:.2f}",
-                    f"{percent(claim['reached'])} of {claim['starts']}",
+                    f"{share_as_text(claim['reached'])} of {claim['starts']}",
                     f"{claim['sensitivity']:.2f}",
                     f"{claim['relief']:.2f}",
                 )
@@ -83,20 +83,20 @@ def conclusions(result: Mapping[str, Any]) -> list[str]:
             where = "the lowest point is away from the target under every shift"
         else:
             where = f"the lowest point is away from the target under {' and '.join(away)}, next to it under the others"
-        low, high = percent(min(reach)), percent(max(reach))
+        low, high = share_as_text(min(reach)), share_as_text(max(reach))
         share = low if low == high else f"{low} to {high}"
         still = conditions["no shift"]
         slopes = [claim["sensitivity"] for claim in conditions.values()]
         each = [claim["each"][0] for claim in conditions.values()]
         lines.append(
             f"{kind}: {where}; descent reaches the target from {share} of the starts under a shift, from "
-            f"{percent(still['reached'])} without one; the slope along {first} is {min(slopes):.2f} to "
-            f"{max(slopes):.2f} of that along {second}, and falls towards the target at {percent(min(each))} to "
-            f"{percent(max(each))} of the points."
+            f"{share_as_text(still['reached'])} without one; the slope along {first} is {min(slopes):.2f} to "
+            f"{max(slopes):.2f} of that along {second}, and falls towards the target at {share_as_text(min(each))} to "
+            f"{share_as_text(max(each))} of the points."
         )
     return lines
 
 
-def percent(share: float) -> str:
+def share_as_text(share: float) -> str:
     """Return a share in percent, with two digits where it is below one percent."""
-    return f"{100.0 * share:.2g} %" if share < 0.01 else f"{100.0 * share:.0f} %"
+    return percent(share, significant=2) if share < 0.01 else percent(share, 0)

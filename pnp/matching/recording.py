@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._text import percent
 from pnp.matching.onset import find_onset
 
 __all__ = ["Recording", "fit_recording", "load_recording"]
@@ -215,7 +216,7 @@ def fit_recording(
         lost = float(np.square(x[n_samples:]).sum() / np.square(x).sum())
         notes.append(
             f"It was cut from {len(x) / sample_rate:.3g} s to the synthesizer's {n_samples / sample_rate:.3g} s; "
-            f"{100 * lost:.2g} % of its energy was in what is left out."
+            f"{percent(lost, significant=2)} of its energy was in what is left out."
         )
         x = x[:n_samples].copy()
         fade = min(n_samples, round(_FADE * sample_rate))

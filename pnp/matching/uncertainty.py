@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from pnp._text import percent
 from pnp.matching.multistart import Refinement
 from pnp.metric.riemannian import RiemannianMetric
 
@@ -104,7 +105,7 @@ def doubts(
     share = best.distance / target_norm if target_norm else 0.0
     if share > _LARGE:
         found.append(
-            f"The distance of the match is large: {100 * share:.2g} % of the recording's features. Either the "
-            "synthesizer cannot make this sound, or the search missed it; the uncertainty covers neither."
+            f"The distance of the match is large: {percent(share, significant=2)} of the recording's features. Either "
+            "the synthesizer cannot make this sound, or the search missed it; the uncertainty covers neither."
         )
     return tuple(found)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule
+from pnp._text import percent
 from pnp.offline.trial import Trial
 from pnp.parameters import ParameterSpace
 from pnp.parameters.values import rounded
@@ -116,8 +117,8 @@ def probe_derivative(features: nn.Module, synth: SynthesizerModule, trial: Trial
     gap = _relative(pushed - best, best)
     if doubt < _TRUSTED and gap > _CONTRADICTED:
         raise ValueError(
-            f"{label} have a wrong derivative: along the diagonal of the cube it is {gap:.0%} off finite differences; "
-            "likely .detach(), .item() or torch.no_grad() on part of the way"
+            f"{label} have a wrong derivative: along the diagonal of the cube it is {percent(gap, 0)} off finite "
+            "differences; likely .detach(), .item() or torch.no_grad() on part of the way"
         )
 
 

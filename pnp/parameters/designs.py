@@ -9,6 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pnp._text import did_you_mean
+from pnp.parameters.parameter import Parameter
+from pnp.parameters.scales import Scales, snapped
 
 __all__ = ["METHODS", "draw"]
 
@@ -16,12 +18,12 @@ METHODS = ("sobol", "uniform", "lhs", "grid")
 
 
 def draw(
-    names: Sequence[str], n: int | Sequence[int], method: str = "sobol", seed: int = 0
+    parameters: Sequence[Parameter], n: int | Sequence[int], method: str = "sobol", seed: int = 0
 ) -> Float[Tensor, "n D"]:
-    """Draw a design of n points in the unit cube.
+    """Draw a design of n points in the unit cube, whole along the axes of integers and choices.
 
     Args:
-        names: Names of the D axes, for messages.
+        parameters: Parameters, one an axis, D of them.
         n: Number of points. For "grid" either k**D, or the number of points along each of the D axes.
         method: "sobol" (scrambled Sobol sequence), "uniform" (independent draws), "lhs" (Latin hypercube) or
             "grid".
@@ -42,23 +44,34 @@ def draw(
             f"unknown sampling method {method!r}, expected one of {allowed}{did_you_mean(method, METHODS)}"
         )
     if method == "grid":
-        return _grid(names, n)
+        return snapped(_grid([p.name for p in parameters], n), parameters, Scales(parameters))
     if not isinstance(n, int) or n < 1:
         raise ValueError(f"sample(method={method!r}) needs a number of points n >= 1, got {n!r}")
     import numpy as np
 
     rng = np.random.default_rng(seed)
     if method == "uniform":
-        unit = rng.random((n, len(names)))
+        unit = rng.random((n, len(parameters)))
     else:
         from scipy.stats import qmc
 
         if method == "lhs":
-            unit = qmc.LatinHypercube(len(names), rng=rng).random(n)
+            unit = qmc.LatinHypercube(len(parameters), rng=rng).random(n)
         else:
             # Whole powers of two keep the sequence balanced; its prefix is the same whatever their size.
-            unit = qmc.Sobol(len(names), rng=rng).random_base2((n - 1).bit_length())[:n]
-    return torch.from_numpy(2.0 * unit - 1.0)
+            unit = qmc.Sobol(len(parameters), rng=rng).random_base2((n - 1).bit_length())[:n]
+    u = torch.from_numpy(2.0 * unit - 1.0)
+    for column, parameter in enumerate(parameters):
+        if parameter.is_whole:
+            u[:, column] = _equal_shares(u[:, column], parameter)
+    return u
+
+
+def _equal_shares(u: Tensor, parameter: Parameter) -> Tensor:
+    """Give every whole number an equal share of its axis: nearest values would give the two ends half of a share."""
+    count = int(parameter.high - parameter.low) + 1
+    position = (0.5 * (u + 1.0) * count).floor().clamp(max=count - 1)
+    return Scales([parameter]).to_unit((parameter.low + position).unsqueeze(1)).squeeze(1)
 
 
 def _grid(names: Sequence[str], n: int | Sequence[int]) -> Tensor:

@@ -73,6 +73,24 @@ class Scales:
         return torch.where(self.is_power, linear ** (1.0 / self.exponents.clamp(min=1.0)), linear)
 
 
+def snapped(u: Tensor, parameters: Sequence[Parameter], scales: Scales) -> Tensor:
+    """Move scaled coordinates to the nearest point where integers and choices are whole.
+
+    Args:
+        u: Scaled coordinates, shape (..., D).
+        parameters: Parameters, one a column.
+        scales: Their scales.
+
+    Returns:
+        Scaled coordinates, same shape; columns of continuous parameters are unchanged.
+    """
+    whole = torch.tensor([parameter.is_whole for parameter in parameters], device=u.device)
+    if not whole.any():
+        return u
+    theta = scales.from_unit(u.clamp(-1.0, 1.0))
+    return torch.where(whole, scales.to_unit(theta.round()), u)
+
+
 def _signed_power(fraction: Tensor, exponent: Tensor, where: Tensor) -> Tensor:
     """Raise the size of some columns to a power; the sign stays, and zero keeps finite derivatives."""
     size = fraction.abs()

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, overload
 
-import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from pnp._text import did_you_mean
 from pnp._torch.concrete import is_concrete
+from pnp.parameters.checks import check_inside, check_layout
 from pnp.parameters.designs import draw
 from pnp.parameters.parameter import Parameter
-from pnp.parameters.scales import Scales
+from pnp.parameters.scales import Scales, snapped
 
 __all__ = ["ParameterSpace"]
 
@@ -45,6 +44,7 @@ class ParameterSpace(Sequence[Parameter]):
         Han, Lostanlen, Lagrange, "Perceptual-Neural-Physical Sound Matching", ICASSP 2023: the scaling h.
 
     Example:
+        >>> import torch
         >>> space = ParameterSpace([Parameter("f_c", 512, 1024, "log", "Hz"), Parameter("pan", -2, 2)])
         >>> space.from_unit(torch.tensor([-1.0, 0.5]))
         tensor([512.,   1.])
@@ -265,18 +265,14 @@ class ParameterSpace(Sequence[Parameter]):
             TypeError: If `u` is not a floating-point tensor.
 
         Example:
+            >>> import torch
             >>> space = ParameterSpace([Parameter("voices", 1, 5, kind="integer")])
             >>> space.snap(torch.tensor([[-0.8], [0.3]]))
             tensor([[-1.0000],
                     [ 0.5000]])
         """
         self._check_layout(u)
-        whole = torch.tensor([p.is_whole for p in self._columns[: u.shape[-1]]], device=u.device)
-        if not whole.any():
-            return u
-        scales = self._scales[u.shape[-1]]
-        theta = scales.from_unit(u.clamp(-1.0, 1.0))
-        return torch.where(whole, scales.to_unit(theta.round()), u)
+        return snapped(u, self._columns[: u.shape[-1]], self._scales[u.shape[-1]])
 
     def sample(self, n: int | Sequence[int], method: str = "sobol", seed: int = 0) -> Float[Tensor, "n D"]:
         """Draw a design of n points in the unit cube.
@@ -309,17 +305,7 @@ class ParameterSpace(Sequence[Parameter]):
                     [-1.,  1.],
                     [ 1., -1.]], dtype=torch.float64)
         """
-        u = draw(self.column_names, n, method, seed)
-        if method == "grid":
-            return self.snap(u)
-        for column, parameter in enumerate(self._columns):
-            if parameter.is_whole:
-                # Equal shares of the axis: nearest values would give the two ends half of a share.
-                count = int(parameter.high - parameter.low) + 1
-                position = (0.5 * (u[:, column] + 1.0) * count).floor().clamp(max=count - 1)
-                theta = (parameter.low + position).unsqueeze(1)
-                u[:, column] = Scales([parameter]).to_unit(theta).squeeze(1)
-        return u
+        return draw(self._columns, n, method, seed)
 
     def check_unit(self, u: Tensor) -> None:
         """Refuse scaled coordinates outside [-1, 1], beyond rounding.
@@ -336,25 +322,26 @@ class ParameterSpace(Sequence[Parameter]):
         """
         self._check_layout(u)
         if is_concrete(u):
-            self._check_inside(u, u, "u", [("-1", "1", "") for _ in self._columns], "unit coordinates")
+            check_inside(u, u, self._scales[u.shape[-1]].slack(u.dtype), self._columns, physical=False)
 
     def check_physical(self, theta: Tensor) -> None:
-        """Refuse physical values outside their range, beyond rounding.
-
-        Values are only looked at when `theta` is concrete: inside `torch.func` transforms and `torch.compile`
-        this checks shape and dtype alone.
+        """Refuse physical values outside their range; otherwise as `check_unit`.
 
         Args:
             theta: Physical values, shape (..., D), or (..., P).
 
         Raises:
-            ValueError: If the trailing axis is neither P nor D long, or a value is outside its range or not finite.
-            TypeError: If `theta` is not a floating-point tensor.
+            ValueError: As `check_unit`.
+            TypeError: As `check_unit`.
         """
         self._check_layout(theta)
         if is_concrete(theta):
-            ranges = [(f"{p.low:g}", f"{p.high:g}", f" {p.unit}" if p.unit else "") for p in self._columns]
-            self._check_inside(theta, self.to_unit(theta.double()), "theta", ranges, "physical units")
+            scales = self._scales[theta.shape[-1]]
+            u, slack = scales.to_unit(theta.double()), scales.slack(theta.dtype)
+            check_inside(theta, u, slack, self._columns, physical=True)
+
+    def _check_layout(self, values: Tensor) -> None:
+        check_layout(values, self.column_names, self._scales)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a plain dictionary that `from_dict` turns back into an equal space."""
@@ -411,36 +398,6 @@ class ParameterSpace(Sequence[Parameter]):
         if not isinstance(data, dict):
             raise ValueError(f"a parameter space is a JSON object, got {type(data).__name__}")
         return cls.from_dict(data)
-
-    def _check_layout(self, values: Tensor) -> None:
-        if not isinstance(values, Tensor):
-            raise TypeError(f"parameters must be a torch.Tensor, got {type(values).__name__}")
-        if not values.is_floating_point():
-            raise TypeError(f"parameters must be a floating-point tensor, got dtype {values.dtype}")
-        if values.ndim == 0 or values.shape[-1] not in self._scales:
-            widths = " or ".join(f"(..., {width})" for width in sorted(self._scales, reverse=True))
-            raise ValueError(
-                f"parameters must have shape {widths}, one column for each of "
-                f"{', '.join(self.column_names)}, got shape {tuple(values.shape)}"
-            )
-
-    def _check_inside(
-        self, values: Tensor, u: Tensor, symbol: str, ranges: list[tuple[str, str, str]], expected: str
-    ) -> None:
-        """Raise at the first of `values` whose unit coordinate in `u` is not in the cube; NaN is not."""
-        slack = self._scales[values.shape[-1]].slack(values.dtype).to(u.device)
-        outside = ~(u.detach().abs().double() <= 1.0 + slack)
-        if not bool(outside.any()):
-            return
-        *row, column = (int(i) for i in outside.nonzero()[0])
-        low, high, unit = ranges[column]
-        value = float(values.detach()[(*row, column)])
-        where = f" in row {row[0] if len(row) == 1 else tuple(row)}" if row else ""
-        cause = f"{symbol} must be in {expected}" if math.isfinite(value) else f"{symbol} must be finite"
-        raise ValueError(
-            f"parameter {self.column_names[column]!r} must lie in [{low}, {high}]{unit}, "
-            f"got {value:g}{unit}{where}; {cause}"
-        )
 
 
 def _read(entry: Mapping[str, Any], where: str) -> Parameter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pnp._text import percent
 from pnp.diagnostics import LinearizationError
 from pnp.plots.axes import PALETTE, figure_of, new_axes
 
@@ -36,7 +37,9 @@ def linearization(error: LinearizationError, tolerance: float = 0.2, ax: Axes | 
         ax.plot(radii, sound, color="0.5", linewidth=0.6, alpha=0.5)
     ax.fill_between(radii, low, high, color=PALETTE[4], alpha=0.35, linewidth=0, label="quartiles")
     ax.plot(radii, median, "o-", color=PALETTE[0], label="median")
-    ax.axhline(tolerance, color=PALETTE[5], linestyle="--", linewidth=1, label=f"{100 * tolerance:g} %")
+    ax.axhline(
+        tolerance, color=PALETTE[5], linestyle="--", linewidth=1, label=percent(tolerance, significant=3)
+    )
     ax.set_xscale("log")
     ax.set_ylim(0, 1)
     ax.set_xlabel("length of the step in the cube, whose side is 2")

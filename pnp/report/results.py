@@ -80,4 +80,4 @@ def match_as_text(result: MatchResult) -> str:
 
 
 def _distance(distance: float, norm: float) -> str:
-    return f"{number(distance)}, {100 * distance / norm:.2g} % of the recording's features"
+    return f"{number(distance)}, {percent(distance / norm, significant=2)} of the recording's features"

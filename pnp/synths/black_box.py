@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import math
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +22,10 @@ from pnp.parameters import ParameterSpace
 from pnp.parameters.values import described_values, named_values
 from pnp.store.plain_values import captured_values
 from pnp.synths.base import Synthesizer
+from pnp.synths.calibration import INAUDIBLE, Calibration
 from pnp.synths.clipping import is_clipped
 from pnp.synths.command import CommandLine
-from pnp.synths.finite_differences import LADDER, NODES, Step, best_step, contradiction, derivative_weights
+from pnp.synths.finite_differences import NODES, Step, contradiction, derivative_weights
 
 __all__ = ["BlackBox"]
 
@@ -34,23 +33,9 @@ _log = logging.getLogger(__name__)
 
 Program = Callable[..., Any]
 
-# Points at which steps are measured, and how far from the middle of the range: the largest step must stay inside.
-_N_PILOTS = 3
-_MOST_TRIED = 24
-_PILOT_REACH = 0.75
-
-# Points along an axis at which a parameter that small steps do not change is tried for jumps.
-_WIDE = 9
-
 # Share of the tolerance that a sound's own two differences may use: unlike those that a step is measured with, nothing
 # else is known about them.
 _ROW = 0.3
-
-# Disagreement of derivatives from which on a user is told.
-_UNCERTAIN = 0.02
-
-# Step for a parameter that does not change the sound anywhere it was tried: its derivative is 0 at any step.
-_INAUDIBLE = Step(1e-3)
 
 # Samples around which derivatives are computed at a time, a bound on memory.
 _MOST_SAMPLES = 1 << 20
@@ -193,9 +178,10 @@ class BlackBox(Synthesizer):
             ValueError: If the program is not deterministic, or a parameter has no derivative.
             SynthesisError: If the program fails.
         """
-        pilots = self._pilots()
+        calibration = Calibration(self._run, self.space, self._label, self.tolerance)
+        pilots = calibration.pilots()
         self._calibrated = {
-            name: Step(self.steps[name]) if name in self.steps else self._measure(column, name, pilots)
+            name: Step(self.steps[name]) if name in self.steps else calibration.measure(column, pilots)
             for column, name in self._smooth
         }
         sizes = {name: step.size for name, step in self._calibrated.items()}
@@ -249,7 +235,7 @@ class BlackBox(Synthesizer):
         exact = theta.detach().double().cpu()
         u = self.space.to_unit(exact)
         smooth = torch.tensor([column for column, _ in self._smooth], dtype=torch.long)
-        step = torch.full(u.shape[1:], _INAUDIBLE.size, dtype=torch.float64)
+        step = torch.full(u.shape[1:], INAUDIBLE.size, dtype=torch.float64)
         for column, name in self._smooth:
             step[column] = steps[name].size
         centre = torch.minimum(torch.maximum(u, step - 1.0), 1.0 - step)
@@ -293,118 +279,6 @@ class BlackBox(Synthesizer):
             self.calibrate()
         assert self._calibrated is not None
         return self._calibrated
-
-    def _pilots(self) -> list[Tensor]:
-        """Points in unit coordinates where the program sounds, and the same twice."""
-        found, failure = list[Tensor](), None
-        for u in self.space.snap(_PILOT_REACH * self.space.sample(_MOST_TRIED)):
-            theta = self.space.from_unit(u)[None]
-            try:
-                first, second = self._run(theta), self._run(theta)
-            except SynthesisError as error:
-                # A program may fail in part of its range: that concerns the sounds there, not the whole run.
-                failure = error
-                continue
-            if not torch.equal(first, second):
-                raise ValueError(
-                    f"{self._label} is not deterministic: the same parameters twice give different samples; "
-                    "seed its noise, or switch off dither"
-                )
-            found.append(u)
-            if len(found) == 1:
-                self._check_memory(theta, first)
-            if len(found) == _N_PILOTS:
-                break
-        if failure is not None and not found:
-            raise failure
-        return found
-
-    def _check_memory(self, theta: Tensor, x: Tensor) -> None:
-        """Refuse a program whose sound depends on the sounds before it: it is played again after distant ones."""
-        for corner in (-_PILOT_REACH, _PILOT_REACH):
-            distant = self.space.from_unit(torch.full_like(theta, corner))
-            # What matters is that it was played, not that it was well.
-            with contextlib.suppress(SynthesisError):
-                self._run(distant)
-            if not torch.equal(self._run(theta), x):
-                raise ValueError(
-                    f"{self._label} is not deterministic: the same parameters give other samples after other sounds; "
-                    "reset its state before each sound"
-                )
-
-    def _measure(self, column: int, name: str, pilots: list[Tensor]) -> Step:
-        """Measure the step at which the derivative of the sound at the pilots depends least on the step."""
-        slopes, bends, failure = list[Tensor](), list[Tensor](), None
-        for pilot in pilots:
-            try:
-                slope, bend = self._differences(column, pilot)
-            except SynthesisError as error:  # a step may lead to where the program fails
-                failure = error
-                continue
-            slopes.append(slope)
-            bends.append(bend)
-        if failure is not None and not slopes:
-            raise failure
-        central, second = torch.stack(slopes), torch.stack(bends)
-        audible = central.any(-1).any(-1)
-        if not audible.any():
-            self._check_plateaus(column, name, pilots)
-            _log.warning("parameter %r of %s did not change the sound where it was tried", name, self._label)
-            return _INAUDIBLE
-        step = best_step(central[audible], second[audible], self.tolerance)
-        if not step.disagreement < self.tolerance:
-            raise ValueError(
-                f"parameter {name!r} of {self._label} has no derivative: finite differences disagree by "
-                f"{step.disagreement:.0%} or more at every step, least at {step.size:.2g}; likely it switches (an "
-                "integer, a choice) or its effect drowns in noise (16-bit samples). A long step in `steps` gives the "
-                "slope across a jump, a larger `tolerance` accepts the disagreement"
-            )
-        if not step.worst < self.tolerance:
-            _log.warning(
-                "parameter %r of %s has no derivative at some sounds: differences disagree by %s there and by %.1f %% "
-                "elsewhere, at a step of %.2g; sounds with a contradiction fail",
-                name,
-                self._label,
-                f"{100 * step.worst:.0f} %" if math.isfinite(step.worst) else "all they are",
-                100 * step.disagreement,
-                step.size,
-            )
-        elif step.worst > _UNCERTAIN:
-            _log.warning(
-                "derivatives with respect to %r of %s are uncertain by about %.0f %%, at the best step of %.2g; likely "
-                "its samples or its parameters are coarse",
-                name,
-                self._label,
-                100 * step.worst,
-                step.size,
-            )
-        return step
-
-    def _check_plateaus(self, column: int, name: str, pilots: list[Tensor]) -> None:
-        """Refuse a parameter that changes the sound in jumps alone, farther apart than the longest step."""
-        for pilot in pilots:
-            sounds = list[Tensor]()
-            for value in torch.linspace(-1.0, 1.0, _WIDE, dtype=torch.float64):
-                point = pilot.clone()
-                point[column] = value
-                with contextlib.suppress(SynthesisError):
-                    sounds.append(self._run(self.space.from_unit(point)[None]))
-            if any(not torch.equal(sound, sounds[0]) for sound in sounds):
-                raise ValueError(
-                    f"parameter {name!r} of {self._label} has no derivative: it changes the sound in jumps and not in "
-                    "between; likely it is an integer or a choice. A step in `steps` that reaches the next jump gives "
-                    "the slope across"
-                )
-
-    def _differences(self, column: int, pilot: Tensor) -> tuple[Tensor, Tensor]:
-        """Central differences along one axis at each step of the ladder, and second ones, (rungs, N) each."""
-        ladder = torch.tensor(LADDER, dtype=torch.float64)
-        points = pilot.expand(len(ladder), 2, -1).clone()
-        points[..., column] += ladder[:, None] * torch.tensor([1.0, -1.0], dtype=torch.float64)
-        middle = self._run(self.space.from_unit(pilot)[None])
-        sounds = self._run(self.space.from_unit(points).reshape(-1, points.shape[-1]))
-        above, below = sounds.reshape(len(ladder), 2, -1).unbind(1)
-        return (above - below) / (2.0 * ladder[:, None]), above + below - 2.0 * middle
 
     def _run(self, theta: Tensor) -> Float[Tensor, "B N"]:
         """Sounds of rows of physical parameters, float64, in their order whatever the number of threads."""

@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._text import percent
+
 __all__ = ["LADDER", "NODES", "RATIO", "Step", "best_step", "contradiction", "derivative_weights"]
 
 # Steps that are tried, in unit coordinates: from an eighth of the range down to where float64 ends.
@@ -103,8 +105,8 @@ def contradiction(
     mismatch = float((quarter - whole).norm())
     if mismatch > max(tolerance * larger, _WORSE * step.mismatch):
         return (
-            f"differences over a step and over a quarter of it disagree by {mismatch / larger:.0%}: the sound jumps, "
-            "its grid is coarse, or the step is too long"
+            f"differences over a step and over a quarter of it disagree by {percent(mismatch / larger, 0)}: the sound "
+            "jumps, its grid is coarse, or the step is too long"
         )
     if centred:
         bend, small_bend = around[3] + around[0] - 2.0 * x, RATIO**2 * (around[2] + around[1] - 2.0 * x)

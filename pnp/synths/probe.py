@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule, check_synthesizer
+from pnp._text import percent
 from pnp._torch.pushforward import along_axes, jvp
 from pnp.parameters import ParameterSpace
 from pnp.parameters.values import rounded
@@ -161,7 +162,7 @@ def _check_tangents(synth: SynthesizerModule, space: ParameterSpace, theta: Tens
         gap = _relative(tangent - difference, difference)
         if doubt < _TRUSTED and gap > _CONTRADICTED:
             raise ValueError(
-                f"{label} has a wrong derivative with respect to {name!r}: it is {gap:.0%} off finite "
+                f"{label} has a wrong derivative with respect to {name!r}: it is {percent(gap, 0)} off finite "
                 "differences; likely a float(), .item() or detach() on part of the way"
             )
 

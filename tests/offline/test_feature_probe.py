@@ -64,7 +64,7 @@ def test_a_defect_is_named_with_its_part(defect: str, tmp_path: Path) -> None:
 
 def test_a_gradient_that_is_dropped_in_part_is_named_in_double_precision(tmp_path: Path) -> None:
     features = stack(Of(lambda S: S * S.detach())).double()
-    with pytest.raises(ValueError, match=r"features 'Sequential' have a wrong derivative: .* it is 50% off"):
+    with pytest.raises(ValueError, match=r"features 'Sequential' have a wrong derivative: .* it is 50 % off"):
         precompute(ToySynth(), features, tmp_path / "toy.h5", size=8, progress=False)
 
 

@@ -161,7 +161,7 @@ def test_a_larger_tolerance_accepts_a_larger_disagreement() -> None:
         return tone(200.0 * 2.0 ** (np.round(np.log2(f0 / 200.0) * 400) / 400), decay)
 
     with pytest.raises(
-        ValueError, match=r"disagree by \d+% or more at every step, least at .* `tolerance` accepts"
+        ValueError, match=r"disagree by \d+ % or more at every step, least at .* `tolerance` accepts"
     ):
         boxed(rough).calibrate()
     assert boxed(rough, tolerance=0.9).calibrate()["f0"] > 0.001
