@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from pnp.errors import PnpError
 
 # Sizes beyond these overflow or vanish when they are squared in single precision.
 _SMALLEST, _LARGEST = 1e-12, 1e12
@@ -73,6 +76,21 @@ def support(text: str) -> str | int:
     if not _is_whole(text):
         raise argparse.ArgumentTypeError(f"expected a whole number or 'global', got {text!r}")
     return int(text)
+
+
+def step(text: str) -> tuple[str | None, float]:
+    """Parse the step of a parameter, NAME=H, or that of all, H."""
+    name, equals, size = text.rpartition("=")
+    return name if equals else None, positive_number(size)
+
+
+def steps(given: Sequence[tuple[str | None, float]] | None) -> float | dict[str, float] | None:
+    """Return a step for all parameters, or steps by name."""
+    named = {name: size for name, size in given or () if name is not None}
+    common = [size for name, size in given or () if name is None]
+    if common and (named or len(common) > 1):
+        raise PnpError("--step is either one number for all parameters, or NAME=H for each of some")
+    return common[0] if common else named or None
 
 
 def key_value(text: str) -> tuple[str, Any]:

@@ -14,6 +14,8 @@ from pnp.cli.arguments import (
     positive_number,
     shard,
     sizes,
+    step,
+    steps,
     support,
 )
 from pnp.cli.outcome import EXIT_FAILURES, EXIT_OK, say
@@ -53,6 +55,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method", default="sobol", choices=("sobol", "uniform", "lhs", "grid"), help="design of sounds"
     )
     add_seed(parser, "seed of the design and of the folds")
+    parser.add_argument(
+        "--derivatives",
+        default="auto",
+        choices=("auto", "forward", "difference"),
+        help="exact ones (forward), differences over --step of each parameter, or exact where possible",
+    )
+    parser.add_argument(
+        "--step",
+        action="append",
+        type=step,
+        metavar="[NAME=]H",
+        help="step of differences, for all parameters or one, where the range is -1 to 1: 0.1 to 0.3 describe errors "
+        "of that size; with a NAME may be given several times",
+    )
     add_jobs(parser)
     parser.add_argument("--backend", default="loky", choices=("loky", "dask"), help="where the processes run")
     parser.add_argument("--device", default="cpu", help="cpu or cuda; cuda with --jobs 1")
@@ -126,6 +142,8 @@ def run(options: argparse.Namespace) -> int:
         theta=options.presets,
         method=options.method,
         seed=options.seed,
+        derivatives=options.derivatives,
+        step=steps(options.step),
         jobs=options.jobs,
         backend=options.backend,
         block=options.block,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pnp._protocols import check_synthesizer
 from pnp._torch.environment import environment_fault
-from pnp.jacobian import option_distance, sound_and_jacobian, true_options
+from pnp.jacobian import Derivatives, option_distance, sound_and_jacobian, true_options
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import Parameter
 from pnp.store.schema import REASON_BYTES, Status
@@ -32,6 +32,7 @@ def compute_block(
     dtype: torch.dtype,
     device: str,
     storage: torch.dtype = torch.float64,
+    derivatives: Derivatives | None = None,
 ) -> dict[str, np.ndarray]:
     """Compute the columns "S", "J", "M", "R", "sigma", "status" and "reason" of one block.
 
@@ -45,6 +46,7 @@ def compute_block(
         dtype: Type of u that the synthesizer is given.
         device: Where `synth` and `features` are.
         storage: Type in which S and J will be stored; a sound that it cannot hold fails.
+        derivatives: Kind of derivative of each parameter; exact ones if not given.
 
     Returns:
         Columns by name; floating-point ones in float64.
@@ -62,7 +64,7 @@ def compute_block(
         S[row] = J[row] = torch.nan
 
     def evaluate(some: slice) -> tuple[Tensor, Tensor, Tensor]:
-        sound, value, jacobian = sound_and_jacobian(synth, features, points[some])
+        sound, value, jacobian = sound_and_jacobian(synth, features, points[some], derivatives)
         if value.shape[1:] != (n_features,):
             raise ValueError(
                 f"features returned {tuple(value.shape[1:])} coefficients, first sound had {n_features}"

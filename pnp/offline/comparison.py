@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from pnp.errors import CacheConfigMismatch
-from pnp.jacobian import sound_and_jacobian
+from pnp.jacobian import Derivatives, sound_and_jacobian
 from pnp.offline.block import single_thread
 from pnp.offline.trial import Trial
 from pnp.store import MetricCache
@@ -54,6 +54,7 @@ def check_same_numbers(
     trial: Trial,
     dtype: torch.dtype,
     device: str,
+    derivatives: Derivatives,
 ) -> None:
     """Refuse to continue a cache whose numbers do not come out again.
 
@@ -67,6 +68,7 @@ def check_same_numbers(
         trial: First sound of this run.
         dtype: Type of u that the synthesizer is given.
         device: Where the modules are.
+        derivatives: Kind of derivative of each parameter.
 
     Raises:
         CacheConfigMismatch: If the row comes out different.
@@ -80,7 +82,7 @@ def check_same_numbers(
         if row != trial.row:
             with single_thread():
                 u = cache.design[row : row + 1].to(device=device, dtype=dtype)
-                S, J = sound_and_jacobian(synth, features, u)[1:]
+                S, J = sound_and_jacobian(synth, features, u, derivatives)[1:]
         J = J[0].to("cpu", torch.float64)
         new = {"M": (J.mT @ J).numpy(), "S": S[0].to("cpu", torch.float64).numpy()}
         stored = {"M": cache.metric(row).matrix.numpy()}

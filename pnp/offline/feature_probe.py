@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule
 from pnp._text import percent
+from pnp.jacobian import Derivatives
 from pnp.offline.trial import Trial
 from pnp.parameters import ParameterSpace
 from pnp.parameters.values import rounded
@@ -71,22 +72,28 @@ def probe_features(features: nn.Module, sounds: Tensor) -> None:
 
 
 @torch.no_grad()
-def probe_derivative(features: nn.Module, synth: SynthesizerModule, trial: Trial) -> None:
+def probe_derivative(
+    features: nn.Module, synth: SynthesizerModule, trial: Trial, derivatives: Derivatives
+) -> None:
     """Compare the derivative of a feature map, along the parameters, with finite differences.
 
     Args:
         features: Feature map.
         synth: Synthesizer.
         trial: Sound with features and Jacobian.
+        derivatives: Kind of derivative of each parameter; long differences are left out.
 
     Raises:
         ValueError: If the derivative is zero or wrong.
     """
     label = _label(features)
     u, S, J = trial.u, trial.features, trial.jacobian
-    # Along the diagonal of the cube, with a sign for each axis that leads inside. All but continuous parameters stay.
+    # Along the diagonal of the cube, signs leading inside. Only parameters with a derivative move.
     columns = synth.space.columns
-    moves = torch.tensor([parameter.kind == "continuous" for parameter in columns], device=u.device)
+    moves = torch.tensor(
+        [not parameter.is_whole and parameter.name not in derivatives.steps for parameter in columns],
+        device=u.device,
+    )
     moves[len(synth.space) :] = False
     if not moves.any():
         return
@@ -102,7 +109,10 @@ def probe_derivative(features: nn.Module, synth: SynthesizerModule, trial: Trial
         return slope
 
     noise = torch.finfo(S.dtype).eps * float(S.double().norm())
-    if not bool(J.any()) and float(difference(_STEPS[0]).norm()) * _STEPS[0] > 100 * noise:
+    if (
+        not bool(J[..., moves[: J.shape[-1]]].any())
+        and float(difference(_STEPS[0]).norm()) * _STEPS[0] > 100 * noise
+    ):
         where = _first_detached(features, trial.sound)
         raise ValueError(
             f"{label} drop the gradient: they change with the sound but their derivative is 0{where}; "

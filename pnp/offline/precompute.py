@@ -7,7 +7,7 @@ import logging
 import operator
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from pnp._protocols import check_synthesizer
 from pnp._torch.device import usable_device
+from pnp.jacobian import Derivatives
 from pnp.offline.comparison import check_same_numbers
 from pnp.offline.design import design_points, draw_folds, shard_rows
 from pnp.offline.feature_probe import probe_derivative, probe_features
@@ -50,6 +51,8 @@ def precompute(
     method: str = "sobol",
     seed: SupportsIndex = 0,
     split: Sequence[float] = (0.8, 0.1, 0.1),
+    derivatives: str = "auto",
+    step: float | Mapping[str, float] | None = None,
     jobs: SupportsIndex = 1,
     backend: str = "loky",
     block: SupportsIndex = 16,
@@ -81,6 +84,12 @@ def precompute(
         method: Design: "sobol", "uniform", "lhs" or "grid".
         seed: Seed of the design and of the folds.
         split: Shares of the train, validation and test folds; they sum to 1.
+        derivatives: Kind of derivatives: "forward" for exact ones by forward mode; "difference" for differences of
+            features over ±`step` of each parameter, (Φ(u + h) - Φ(u - h)) / 2h, clipped at the faces of the cube, for
+            any synthesizer; "auto" for exact ones, and differences for the parameters that `step` names.
+        step: Step h in units of u (the cube's side is 2): a number for all continuous parameters, or from name to
+            number. A step of the size of a network's error, 0.1 to 0.3, makes a metric at that scale. "difference"
+            takes 0.1 if it is not given. A number makes differences of all derivatives.
         jobs: Number of worker processes; 1 computes in this one.
         backend: "loky" for processes on this machine, "dask" for the workers of the current
             `dask.distributed.Client`.
@@ -128,6 +137,7 @@ def precompute(
         raise ValueError("theta and u are the same design in other units; give one of both")
     presets = None if theta is None else read_presets(space, theta)
     u = u if presets is None else presets.u
+    asked = Derivatives.of(space, derivatives, step)
     design = design_points(space, size, u, method, seed)
     _check_arguments(jobs, backend, block, dtype, device, shard)
     rows = shard_rows(len(design), block, shard)
@@ -146,12 +156,12 @@ def precompute(
         is_new = not Path(out).exists()
         trying = probe and is_new
         if trying:
-            sounds = probe_where_it_sounds(synth, part, device)
+            sounds = probe_where_it_sounds(synth, part, device, asked)
             if len(sounds):
                 probe_features(features, sounds.to(working))
-        trial = first_sound(synth, features, part, working, device)
+        trial = first_sound(synth, features, part, working, device, asked)
         if trying:
-            probe_derivative(features, synth, trial)
+            probe_derivative(features, synth, trial, asked)
         if jobs > 1:
             # Hooks such as those of weight_norm leave tensors of the last call in the module, which travels to workers:
             # after a derivative these cannot be pickled, after a plain call they can.
@@ -172,6 +182,9 @@ def precompute(
             "precision": str(working).removeprefix("torch."),
             "device": torch.device(device).type,
         }
+        # Caches of earlier versions know nothing else.
+        if not asked.is_default:
+            config["derivatives"] = asked.to_dict()
         folds = None if presets is None else presets.folds
         if folds is not None:
             config["fold_sha256"] = hashlib.sha256(folds.tobytes()).hexdigest()
@@ -187,6 +200,7 @@ def precompute(
             date=_date(),
             first_row=rows.start,
             shard=(int(shard[0]), int(shard[1])),
+            derivatives={**asked.to_dict(), "summary": str(asked)},
         )
         physical = rounded(space, space.from_unit(part))
         first, last = len(space), len(space) + len(space.choices)
@@ -201,11 +215,11 @@ def precompute(
         # What is not stored may be of any size.
         storage = getattr(torch, dtype) if header.store else torch.float64
         task = Task(
-            part.numpy(), block, trial.n_features, working, device, storage, torch.get_default_dtype()
+            part.numpy(), block, trial.n_features, working, device, storage, torch.get_default_dtype(), asked
         )
         with CacheWriter(out, header, known, compression) as writer:
             if not is_new:
-                check_same_numbers(out, synth, features, trial, working, device)
+                check_same_numbers(out, synth, features, trial, working, device, asked)
             if retry_failed:
                 writer.reopen(_blocks_with_failures(out, block))
             n_resumed = sum(_length(writer.header, done) for done in writer.done)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pnp._protocols import SynthesizerModule
 from pnp._torch.environment import environment_fault
 from pnp.errors import SynthesisError
-from pnp.jacobian import sound_and_jacobian
+from pnp.jacobian import Derivatives, sound_and_jacobian
 from pnp.offline.block import single_thread
 from pnp.parameters.values import rounded
 from pnp.synths.probe import probe as probe_synthesizer
@@ -52,7 +52,12 @@ class Trial:
 
 
 def first_sound(
-    synth: nn.Module, features: nn.Module, design: Tensor, dtype: torch.dtype, device: str
+    synth: nn.Module,
+    features: nn.Module,
+    design: Tensor,
+    dtype: torch.dtype,
+    device: str,
+    derivatives: Derivatives,
 ) -> Trial:
     """Compute the first sound of a design that can be computed, with features and Jacobian.
 
@@ -62,6 +67,7 @@ def first_sound(
         design: Scaled parameters, shape (n, P).
         dtype: Type of u that the synthesizer is given.
         device: Where the modules are.
+        derivatives: Kind of derivative of each parameter.
 
     Returns:
         The sound, its features and their Jacobian.
@@ -74,7 +80,7 @@ def first_sound(
         for row in range(min(_MOST_TRIED, len(design))):
             u = design[row : row + 1].to(device=device, dtype=dtype)
             try:
-                x, S, J = sound_and_jacobian(synth, features, u)
+                x, S, J = sound_and_jacobian(synth, features, u, derivatives)
             except Exception as error:  # noqa: BLE001  (reported below, with its cause)
                 failure = error
             else:
@@ -91,13 +97,16 @@ def first_sound(
     ) from failure
 
 
-def probe_where_it_sounds(synth: SynthesizerModule, design: Tensor, device: str) -> Tensor:
+def probe_where_it_sounds(
+    synth: SynthesizerModule, design: Tensor, device: str, derivatives: Derivatives
+) -> Tensor:
     """Probe a synthesizer where it sounds: a sound that fails concerns its row, not the whole run.
 
     Args:
         synth: Synthesizer.
         design: Scaled parameters, shape (n, P), float64.
         device: Where the synthesizer is.
+        derivatives: Kind of derivative of each parameter; differences need no tangents.
 
     Returns:
         Up to two sounds that it was probed at, shape (B, N), float64.
@@ -119,5 +128,5 @@ def probe_where_it_sounds(synth: SynthesizerModule, design: Tensor, device: str)
         if len(points) == _PROBED:
             break
     if points:
-        probe_synthesizer(synth, torch.stack(points))
+        probe_synthesizer(synth, torch.stack(points), tangents=derivatives.kind != "difference")
     return torch.cat(sounds) if sounds else torch.empty(0, synth.n_samples, dtype=torch.float64)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pnp.jacobian import Derivatives
 from pnp.offline.block import compute_block
 from pnp.offline.comparison import TOLERANCE, deviations
 from pnp.store import IntegrityReport, MetricCache, Status, check_integrity
@@ -43,6 +44,9 @@ def verify(
             and the file does not say how.
     """
     report = check_integrity(path)
+    if report.ok:
+        with MetricCache(path) as cache:
+            report = replace(report, derivatives=str(cache.header.derivatives.get("summary", "")))
     # Rows that are damaged cannot be compared.
     if recompute < 1 or not report.ok:
         return report
@@ -66,10 +70,16 @@ def _deviations(cache: MetricCache, synth: nn.Module, features: nn.Module, rows:
     precision = cache.config["precision"]
     dtype, tolerance = getattr(torch, precision), TOLERANCE[precision]
     synth, features = synth.to(dtype).eval(), features.to(dtype).eval()
-    block = cache.header.block
+    block, derivatives = cache.header.block, Derivatives.from_config(cache.config)
     for part in rows.split(block):
         new = compute_block(
-            synth, features, cache.design[part].numpy(), cache.header.n_features, dtype, "cpu"
+            synth,
+            features,
+            cache.design[part].numpy(),
+            cache.header.n_features,
+            dtype,
+            "cpu",
+            derivatives=derivatives,
         )
         stored = {"M": cache.metric(part).matrix.numpy()}
         if "S" in cache.stored:

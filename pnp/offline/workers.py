@@ -24,6 +24,7 @@ from torch import nn
 
 from pnp._torch.environment import environment_fault
 from pnp.errors import PnpError, SynthesisError
+from pnp.jacobian import Derivatives
 from pnp.offline.block import compute_block
 
 __all__ = ["Task", "check_backend", "computed_blocks"]
@@ -48,6 +49,7 @@ class Task:
         device: Where the modules are.
         storage: Type in which S and J will be stored.
         default_dtype: Default type of this process, which workers take over.
+        derivatives: Kind of derivative of each parameter.
     """
 
     u: np.ndarray
@@ -57,6 +59,7 @@ class Task:
     device: str
     storage: torch.dtype
     default_dtype: torch.dtype
+    derivatives: Derivatives
 
     def points(self, number: int) -> np.ndarray:
         """Return the scaled parameters of a block."""
@@ -103,7 +106,7 @@ def computed_blocks(
     Raises:
         SynthesisError: If a worker dies of the same block twice.
     """
-    options = (task.n_features, task.dtype, task.device, task.storage)
+    options = (task.n_features, task.dtype, task.device, task.storage, task.derivatives)
     if jobs == 1 and backend == "loky":
         for number in blocks:
             yield number, _compute(number, synth, features, task.points(number), options)

@@ -72,6 +72,7 @@ def cache_report(cache: MetricCache, distance: float = 1.0) -> CacheReport:
         synthesizer=cache.config.get("synthesizer"),
         features=cache.config.get("features"),
         n_features=cache.header.n_features,
+        derivatives=str(cache.header.derivatives.get("summary", "")),
         stored=list(cache.stored),
         sounds=sounds,
         folds={name: int((cache.fold == number).sum()) for number, name in enumerate(FOLDS)},

@@ -185,6 +185,7 @@ class CacheReport:
         synthesizer: Description of the synthesizer, as the cache has it.
         features: Description of the feature map.
         n_features: Number of coefficients.
+        derivatives: How the Jacobians were made; empty where the file does not say.
         stored: Optional datasets that are there.
         sounds: Number of sounds by state.
         folds: Number of sounds in each fold.
@@ -204,6 +205,7 @@ class CacheReport:
     synthesizer: dict[str, Any] | None
     features: dict[str, Any] | None
     n_features: int
+    derivatives: str
     stored: list[str]
     sounds: SoundCounts
     folds: dict[str, int]

@@ -56,6 +56,7 @@ def facts(report: CacheReport) -> dict[str, str]:
     return {
         "synthesizer": label(report.synthesizer),
         "features": f"{label(report.features)}, {report.n_features:,} coefficients",
+        **({"derivatives": report.derivatives} if report.derivatives else {}),
         "stored": ", ".join(["metric", *report.stored]),
         "sounds": f"{sounds.ok:,} of {sounds.total:,} with a metric, {sounds.failed:,} failed, "
         f"{sounds.pending:,} pending",

@@ -98,7 +98,7 @@ def _identity(report: CacheReport, width: int, everything: bool) -> Iterator[str
     yield from wrapped(report.cache, width)
     facts = tables.facts(report)
     if not everything:
-        short = ("synthesizer", "features", "sounds")
+        short = ("synthesizer", "features", "derivatives", "sounds")
         facts = {
             name: facts[name] for name in facts if name in short or name.startswith(("choice", "condition"))
         }

@@ -59,6 +59,8 @@ def read_header(file: h5py.File, path: str) -> CacheHeader:
             first_row=fields.integers("first_row", 1)[0],
             shard=(fields.integers("shard", 2)[0], fields.integers("shard", 2)[1]),
             schema_version=fields.integers("schema_version", 1)[0],
+            # Files of earlier versions do not say.
+            derivatives=fields.mapping("derivatives") if "derivatives" in file.attrs else {},
         )
         fingerprint = header.fingerprint
     except _MALFORMED as error:
@@ -247,4 +249,5 @@ _OPTIONAL: tuple[tuple[str, str, Callable[[Any], bool]], ...] = (
     ("device", "text", _is_text),
     ("method", "text", _is_text),
     ("u_sha256", "text", _is_text),
+    ("derivatives", "a mapping", _is_mapping),
 )

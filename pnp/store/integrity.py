@@ -35,6 +35,7 @@ class IntegrityReport:
         n_failed: Rows whose sound failed.
         problems: One sentence for each thing that is wrong.
         n_recomputed: Rows that were computed again and compared.
+        derivatives: How J was made, in words; empty where the file does not say.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class IntegrityReport:
     n_failed: int
     problems: tuple[str, ...]
     n_recomputed: int = 0
+    derivatives: str = ""
 
     @property
     def ok(self) -> bool:
@@ -55,6 +57,8 @@ class IntegrityReport:
         sound = "intact" if not self.n_pending else "intact so far" if done else "nothing to check yet"
         verdict = sound if self.ok else counted(len(self.problems), "problem")
         lines = [f"{self.path}: {done} of {self.n_rows} rows, {self.n_failed} failed{recomputed}: {verdict}"]
+        if self.derivatives:
+            lines.append(f"  derivatives: {self.derivatives}")
         return "\n".join(lines + [f"  {problem}" for problem in self.problems])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from typing import Any
@@ -94,6 +94,7 @@ class CacheHeader:
         first_row: Row of the whole design at which this file begins; a multiple of `block`.
         shard: Which part of the whole design this file is: (i, n) for part i of n.
         schema_version: Version of the schema by which the file was begun.
+        derivatives: How J was made; JSON-able, empty in files of earlier versions.
         versions: Library versions at creation.
         date: Date of creation, ISO 8601, UTC.
     """
@@ -110,6 +111,7 @@ class CacheHeader:
     first_row: int = 0
     shard: tuple[int, int] = (0, 1)
     schema_version: int = SCHEMA_VERSION
+    derivatives: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def n_blocks(self) -> int:
@@ -258,6 +260,8 @@ class CacheHeader:
             "versions": canonical_json(self.versions),
             "date": self.date,
         }
+        if self.derivatives:
+            attributes["derivatives"] = canonical_json(self.derivatives)
         if self.space.choices:
             # In the order of the columns of "choice_distances".
             attributes["choice_names"] = [choice.name for choice in self.space.choices]

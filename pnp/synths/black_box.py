@@ -188,6 +188,15 @@ class BlackBox(Synthesizer):
         _log.info("steps of %s: %s", self._label, sizes)
         return sizes
 
+    def check_repeatable(self) -> None:
+        """Check that the same parameters give the same samples, also after other sounds.
+
+        Raises:
+            ValueError: If they do not.
+            SynthesisError: If the program fails.
+        """
+        Calibration(self._run, self.space, self._label, self.tolerance).pilots()
+
     def config(self) -> dict[str, Any]:
         """Settings that determine the sounds, for JSON; `make` does not take it, for it holds no program."""
         program = self.program

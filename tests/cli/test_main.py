@@ -53,6 +53,23 @@ def test_precompute_says_what_it_did_and_resumes(cache: Path, tmp_path, capsys) 
     assert "24 of 24 sounds, 24 of them earlier, none failed" in capsys.readouterr().out
 
 
+def test_precompute_takes_a_step_for_all_parameters_or_by_name(tmp_path) -> None:
+    assert pnp_precompute(tmp_path / "all.h5", "--step", "0.3") == EXIT_OK
+    assert pnp_precompute(tmp_path / "one.h5", "--step", "gamma=0.1") == EXIT_OK
+    with pnp.MetricCache(tmp_path / "all.h5") as one, pnp.MetricCache(tmp_path / "one.h5") as other:
+        assert one.config["derivatives"] == {
+            "kind": "difference",
+            "steps": dict.fromkeys(("f_c", "f_m", "gamma"), 0.3),
+        }
+        assert other.config["derivatives"] == {"kind": "auto", "steps": {"gamma": 0.1}}
+
+
+def test_precompute_refuses_a_step_twice(tmp_path, capsys) -> None:
+    argv = ["precompute", *SMALL, "--size", "8", "--out", str(tmp_path / "a.h5"), "--step"]
+    assert "either one number" in refused([*argv, "0.1", "--step", "gamma=0.2"], capsys)
+    assert "expected a finite number, got 'x'" in refused([*argv, "gamma=x"], capsys)
+
+
 def test_precompute_of_another_configuration_is_refused(cache: Path, tmp_path, capsys) -> None:
     path = tmp_path / "chirp.h5"
     shutil.copy(cache, path)

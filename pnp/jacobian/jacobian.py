@@ -1,8 +1,9 @@
-"""Jacobians of features with respect to synthesizer parameters: the one place where g and Φ are differentiated."""
+"""Features and their Jacobian: each column an exact derivative or a difference."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
@@ -11,17 +12,23 @@ from torch import Tensor, nn
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.modes import full_precision
 from pnp._torch.pushforward import along_axes, jvp, pushforward
-from pnp.parameters import ParameterSpace
+from pnp.jacobian.derivatives import Derivatives
+from pnp.jacobian.differences import difference_columns, next_whole
 from pnp.parameters.values import rounded
 
-__all__ = ["choice_distances", "value_and_jacobian"]
+__all__ = ["sound_and_jacobian", "value_and_jacobian"]
 
 # Step along the diagonal of the cube that tells a dropped gradient from an inaudible parameter.
 _STEP = 1e-3
 
 
 def value_and_jacobian(
-    synth: nn.Module, features: nn.Module, u: Tensor
+    synth: nn.Module,
+    features: nn.Module,
+    u: Tensor,
+    *,
+    derivatives: str = "auto",
+    step: float | Mapping[str, float] | None = None,
 ) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C P"]]:
     r"""Features of synthesized sounds, and their Jacobian with respect to scaled parameters.
 
@@ -29,13 +36,16 @@ def value_and_jacobian(
 
     Forward mode throughout, because features outnumber parameters: P tangents are pushed through the synthesizer, then
     through the feature map. Modules that offer `value_and_tangents` are differentiated by it, others by `torch.func`.
-    For an integer, the difference to the next whole number takes the place of the derivative.
+    For an integer, the difference to the next whole number takes the place of the derivative. A parameter with a step h
+    has the difference (Φ(u + h) - Φ(u - h)) / 2h in place of the derivative, clipped at the faces of the cube.
 
     Args:
         synth: Synthesizer: any module with `space`, `sample_rate` and `n_samples`, from θ (B, P) to sounds (B, N).
         features: Feature map: any module from sounds (B, N) to features (B, ...), which are flattened.
         u: Scaled parameters, shape (B, P), in [-1, 1], float32 or float64; the computation is in that dtype. Where the
             space has choices or conditions, shape (B, D), with all columns that the synthesizer receives.
+        derivatives: "auto", "forward" or "difference", as in `precompute`.
+        step: Step of differences in units of u: a number for all continuous parameters, or from name to number.
 
     Returns:
         Features S, shape (B, C), and Jacobian J, shape (B, C, P). They carry no gradient.
@@ -48,12 +58,13 @@ def value_and_jacobian(
     Source:
         Han, Lostanlen and Lagrange, "Perceptual-neural-physical sound matching", ICASSP 2023, equation 5.
     """
-    return sound_and_jacobian(synth, features, u)[1:]
+    asked = Derivatives.of(check_synthesizer(synth).space, derivatives, step)
+    return sound_and_jacobian(synth, features, u, asked)[1:]
 
 
 @torch.no_grad()
 def sound_and_jacobian(
-    synth: nn.Module, features: nn.Module, u: Tensor
+    synth: nn.Module, features: nn.Module, u: Tensor, derivatives: Derivatives | None = None
 ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B C"], Float[Tensor, "B C P"]]:
     """Sounds, with what `value_and_jacobian` returns.
 
@@ -61,6 +72,7 @@ def sound_and_jacobian(
         synth: Synthesizer.
         features: Feature map.
         u: Scaled parameters, shape (B, P), or (B, D).
+        derivatives: Kind of derivative of each parameter; exact ones if not given.
 
     Returns:
         Sounds x, shape (B, N); features S, shape (B, C); Jacobian J, shape (B, C, P).
@@ -74,7 +86,10 @@ def sound_and_jacobian(
     space.check_unit(u)
     if u.ndim != 2 or u.shape[1] != len(space.columns):
         raise ValueError(f"u must have shape (B, {len(space.columns)}), got {tuple(u.shape)}")
-    smooth = [p for p, parameter in enumerate(space) if parameter.kind == "continuous"]
+    steps = {} if derivatives is None else derivatives.steps
+    smooth = [
+        p for p, parameter in enumerate(space) if not parameter.is_whole and parameter.name not in steps
+    ]
     with full_precision(u):
         # θ_p depends on u_p alone, so one tangent along (1, ..., 1) holds every slope.
         theta, slope = jvp(space.from_unit, u, torch.ones_like(u))
@@ -99,99 +114,16 @@ def sound_and_jacobian(
             n_features = math.prod(S.shape[1:])
             S, J = S.reshape(len(u), n_features), dS.reshape(len(u), len(smooth), n_features).mT
         else:
-            S = features(x).reshape(len(u), -1)
+            S = features(x)
+            S = S.reshape(len(u), math.prod(S.shape[1:]))
             J = S.new_empty(*S.shape, 0)
         if len(smooth) < len(space):
             columns = dict(zip(smooth, J.unbind(-1), strict=True))
-            J = torch.stack(
-                [
-                    columns[p] if p in columns else _next_whole(synth, features, theta, S, p)
-                    for p in range(len(space))
-                ],
-                -1,
-            )
+            columns |= difference_columns(synth, features, u, S, steps)
+            for p in set(range(len(space))) - set(columns):
+                columns[p] = next_whole(synth, features, theta, S, p)
+            J = torch.stack([columns[p] for p in range(len(space))], -1)
     return x, S, J
-
-
-@torch.no_grad()
-def choice_distances(
-    synth: nn.Module, features: nn.Module, u: Tensor, S: Float[Tensor, "B C"]
-) -> dict[str, Float[Tensor, "B options"]]:
-    """Squared feature distances between each sound and the same sound with another option of a choice.
-
-    Args:
-        synth: Synthesizer whose space has choices.
-        features: Feature map.
-        u: Scaled parameters with all columns, shape (B, D).
-        S: Features of the sounds, shape (B, C).
-
-    Returns:
-        From the name of each choice to ‖Φ(g(θ with option k)) − Φ(g(θ))‖², shape (B, options), float64; zero at the
-        true option.
-    """
-    synth = check_synthesizer(synth)
-    found = {}
-    for choice in synth.space.choices:
-        true = true_options(synth.space, u, choice.name)
-        distances = torch.zeros(len(u), len(choice.choices), dtype=torch.float64, device=S.device)
-        for option in range(len(choice.choices)):
-            others = true != option
-            if others.any():
-                distances[others, option] = option_distance(
-                    synth, features, u[others], S[others], choice.name, option
-                )
-        found[choice.name] = distances
-    return found
-
-
-def true_options(space: ParameterSpace, u: Tensor, name: str) -> Tensor:
-    """Positions of the options that sounds have, shape (B,).
-
-    Args:
-        space: Space with the choice.
-        u: Scaled parameters with all columns, shape (B, D).
-        name: The choice.
-
-    Returns:
-        Positions, from 0.
-    """
-    return rounded(space, space.from_unit(u))[:, space.column(name)].long()
-
-
-@torch.no_grad()
-def option_distance(
-    synth: nn.Module, features: nn.Module, u: Tensor, S: Float[Tensor, "B C"], name: str, option: int
-) -> Float[Tensor, " B"]:
-    """Squared feature distances between each sound and the same sound with one option of a choice.
-
-    Args:
-        synth: Synthesizer.
-        features: Feature map.
-        u: Scaled parameters with all columns, shape (B, D).
-        S: Features of the sounds, shape (B, C).
-        name: The choice.
-        option: Position of the option.
-
-    Returns:
-        Squared distances, shape (B,), float64.
-    """
-    space = check_synthesizer(synth).space
-    with full_precision(u):
-        theta = rounded(space, space.from_unit(u))
-        theta[:, space.column(name)] = option
-        difference: Tensor = features(synth(theta)).reshape(S.shape) - S
-    return difference.double().square().sum(-1)
-
-
-def _next_whole(
-    synth: SynthesizerModule, features: nn.Module, theta: Tensor, S: Tensor, p: int
-) -> Float[Tensor, "B C"]:
-    """Difference of the features to the next whole number, per unit of u; at the top, to the one before."""
-    moved = theta.clone()
-    moved[:, p] += torch.where(theta[:, p] + 1 <= synth.space[p].high, 1.0, -1.0).to(theta)
-    step = synth.space.to_unit(moved)[:, p] - synth.space.to_unit(theta)[:, p]
-    difference: Tensor = features(synth(moved)).reshape(S.shape) - S
-    return difference / step.unsqueeze(-1)
 
 
 def _check_gradients(synth: SynthesizerModule, u: Tensor, x: Tensor, dx: Tensor, axes: list[int]) -> None:
