@@ -172,7 +172,7 @@ def test_neighbours_of_a_failed_sound_are_what_they_would_have_been(tmp_path: Pa
 
 
 def test_exception_of_one_sound_does_not_take_its_block_along(monkeypatch: pytest.MonkeyPatch) -> None:
-    def picky(synth: nn.Module, features: nn.Module, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def picky(synth: nn.Module, features: nn.Module, u: Tensor, *_: object) -> tuple[Tensor, Tensor, Tensor]:
         if bool((u[:, 0] > 0.9).any()):
             raise ArithmeticError("too high\nfor me")
         return sound_and_jacobian(synth, features, u)
@@ -210,7 +210,9 @@ def test_faults_of_the_machine_are_not_blamed_on_the_sound(
 ) -> None:
     calls = [0]
 
-    def failing(synth: nn.Module, features: nn.Module, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def failing(
+        synth: nn.Module, features: nn.Module, u: Tensor, *_: object
+    ) -> tuple[Tensor, Tensor, Tensor]:
         calls[0] += 1
         if calls[0] > 1:
             raise fault
@@ -248,7 +250,9 @@ def test_failed_sounds_can_be_asked_for_again(tmp_path: Path) -> None:
 
 
 def test_long_reasons_are_cut_between_characters(monkeypatch: pytest.MonkeyPatch) -> None:
-    def verbose(synth: nn.Module, features: nn.Module, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def verbose(
+        synth: nn.Module, features: nn.Module, u: Tensor, *_: object
+    ) -> tuple[Tensor, Tensor, Tensor]:
         raise ValueError("é" * 300)
 
     monkeypatch.setattr(pnp.offline.block, "sound_and_jacobian", verbose)
@@ -258,7 +262,9 @@ def test_long_reasons_are_cut_between_characters(monkeypatch: pytest.MonkeyPatch
 
 
 def test_long_reasons_are_cut_between_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    def verbose(synth: nn.Module, features: nn.Module, u: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def verbose(
+        synth: nn.Module, features: nn.Module, u: Tensor, *_: object
+    ) -> tuple[Tensor, Tensor, Tensor]:
         raise ValueError("a frequency of 123.456789 " * 20)
 
     monkeypatch.setattr(pnp.offline.block, "sound_and_jacobian", verbose)
