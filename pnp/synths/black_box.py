@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -220,7 +221,8 @@ class BlackBox(Synthesizer):
     @property
     def _label(self) -> str:
         program = self.program
-        named = program.arguments[0] if isinstance(program, CommandLine) else None
+        # Its folder is left out: reasons of failures have room for a sentence.
+        named = PurePath(program.arguments[0]).name if isinstance(program, CommandLine) else None
         name = named or getattr(program, "__name__", type(program).__name__)
         return f"the program {name!r}"
 
