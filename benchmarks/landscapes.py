@@ -55,7 +55,7 @@ def as_markdown(results: Mapping[str, Any]) -> str:
     """Return the page about all scenes.
 
     Args:
-        results: What `landscapes.json` holds.
+        results: Content of `landscapes.json`.
 
     Returns:
         Markdown.

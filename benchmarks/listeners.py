@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""How well feature maps order sounds by timbre, next to listeners of published studies.
+"""Feature maps that order sounds by timbre, next to listeners of published studies.
 
     pip install pnp-metric[listeners]
     python benchmarks/listeners.py --data DIR --docs docs

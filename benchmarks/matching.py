@@ -461,7 +461,7 @@ def recordings_part(summary: dict[str, Any]) -> str:
 
 
 def reason(row: dict[str, Any]) -> str:
-    """Why a recording was refused, without the advice."""
+    """Reason for which a recording was refused, without the advice."""
     return str(row["refused"]).replace(row["file"], "").split(";")[0].split(":")[0].strip(" .")
 
 

@@ -32,7 +32,7 @@ def write_page(results: dict[str, Any], docs: Path) -> None:
     """Write the page of the documentation and its figure.
 
     Args:
-        results: What `run_benchmark` returned.
+        results: Results of `run_benchmark`.
         docs: Folder of the page.
     """
     lines = ["# Benchmarks", "", "Made by these commands; do not edit, run them again.", ""]

@@ -16,8 +16,8 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """Return a suggestion to append to an error about an unknown word.
 
     Args:
-        word: What was given.
-        allowed: What would have been accepted.
+        word: Word that was given.
+        allowed: Words that would have been accepted.
 
     Returns:
         "; did you mean 'x'?", or nothing where no accepted word is close.

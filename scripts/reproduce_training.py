@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""When does a precomputed metric beat parameter loss? The experiment, from nothing to its results as JSON.
+"""Experiment: a precomputed metric beside parameter loss, from nothing to its results as JSON.
 
     python scripts/reproduce_training.py chirp                    # 16³ = 4096 chirps, the published transform
     python scripts/reproduce_training.py drum                     # 2048 drums
@@ -74,12 +74,12 @@ class Condition:
     Attributes:
         loss: Loss as `pnp.train` names it, or "scrapl".
         options: Its options.
-        damped: Whether λ is tuned.
-        saturated: Whether eigenvalues of the metric are held down, with a reach that is tuned.
-        schedule: Whether λ follows Levenberg and Marquardt.
-        cheap: Whether it costs no more than parameter loss: such are repeated with all seeds.
-        metric: Whether it depends on the cache's metric or features.
-        norm: Whether the loss is the distance, not half its square.
+        damped: True where λ is tuned.
+        saturated: True where eigenvalues of the metric are held down, with a reach that is tuned.
+        schedule: True where λ follows Levenberg and Marquardt.
+        cheap: True where it costs no more than parameter loss: such are repeated with all seeds.
+        metric: True where it depends on the cache's metric or features.
+        norm: True where the loss is the distance, not half its square.
     """
 
     loss: str
@@ -192,7 +192,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """What its file is called."""
+        """Name of its file."""
         condition = self.condition.replace(", ", "-").replace(" ", "-")
         return (
             f"{condition}_{self.transform}_lr{self.learning_rate:g}_lambda{self.damping:g}_"
@@ -319,7 +319,7 @@ class Runner:
         return min(results, key=lambda pair: self.validation_distance(pair[0], transform))[1]
 
     def validation_distance(self, result: dict[str, Any], transform: str) -> float:
-        """What is tuned for: distance under the transform of the metric, or the mean over all without one."""
+        """Quantity that is tuned for: distance under the transform of the metric, or the mean over all without one."""
         distances = result["distance"]
         return (
             distances[transform] if transform in distances else math.fsum(distances.values()) / len(distances)
@@ -336,7 +336,7 @@ class Runner:
 
     @property
     def results_path(self) -> Path:
-        """Where the results go."""
+        """Path of the results."""
         return Path(self.options.results) / f"training-{self.name}.json"
 
     def go(self) -> None:
@@ -362,7 +362,7 @@ class Runner:
                     self.judge_last(run)
 
     def best_converged(self, condition: str, transform: str) -> Run:
-        """What is best when runs end by themselves: the learning rate, and then the reach."""
+        """Best settings when runs end by themselves: the learning rate, and then the reach."""
         kind, chosen = CONDITIONS[condition], replace(self.best(condition, transform), budget=None)
         if kind.saturated and kind.damped:
             chosen = replace(chosen, reach=self.best_converged("PNP, saturated", transform).reach)
@@ -504,7 +504,7 @@ class Runner:
             return result
 
     def judge(self, run: Run, trained: TrainResult) -> dict[str, Any]:
-        """What is kept of a run: its settings, its course and its held-out errors."""
+        """Record of a run: its settings, its course and its held-out errors."""
         return {
             **vars(run),
             **self.errors(trained.encoder, "validation" if run.seed == TUNING_SEED else "test"),
@@ -626,7 +626,7 @@ class Runner:
 
 
 def _finished(folder: Path) -> TrainResult:
-    """What a finished run left on disk."""
+    """Read what a finished run left on disk."""
     import csv
 
     with (folder / "log.csv").open() as file:

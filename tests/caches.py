@@ -66,7 +66,7 @@ def fork(path: Path, seconds: float, **options: Any) -> ForkProcess:
 
 
 def finish(process: subprocess.Popen[str]) -> str:
-    """What a process that is expected to end by itself said."""
+    """Standard error of a process that is expected to end by itself."""
     return process.communicate(timeout=100)[1]
 
 

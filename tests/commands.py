@@ -6,7 +6,7 @@ from pnp.cli.main import EXIT_USAGE, main
 
 
 def refused(argv: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """What a call that is refused says: one line on standard error."""
+    """Message of a call that is refused: one line on standard error."""
     try:
         code = main(argv)
     except SystemExit as stop:

@@ -51,7 +51,7 @@ class Energies(nn.Module):
 
 
 class MemoryCache:
-    """What training asks of a `MetricCache`, without the file."""
+    """The part of a `MetricCache` that training asks for, without the file."""
 
     path = "cache/tones.h5"
 

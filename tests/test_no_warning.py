@@ -1,4 +1,4 @@
-"""What a user reads on the terminal: no warning of this package, and none that it causes in another."""
+"""Terminal of a user: no warning of this package, and none that it causes in another."""
 
 import os
 import subprocess

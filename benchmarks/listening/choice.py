@@ -23,7 +23,7 @@ class Choice:
         score: Pooled score of the chosen maps on studies that took no part in choosing.
         rival: Pooled score of the map they are compared with, on the same studies.
         better: Share of the splits in which the chosen map was ahead of the rival.
-        chosen: How often each map was chosen.
+        chosen: Number of times that each map was chosen.
     """
 
     score: float

@@ -142,7 +142,7 @@ def as_published(maps: Sequence[Representation], study: Study) -> dict[str, Tens
     """MFCC as published: of whole recordings at their own levels.
 
     Args:
-        maps: What `spectral` returned.
+        maps: Result of `spectral`.
         study: A study.
 
     Returns:
@@ -165,7 +165,7 @@ def custom(source: str, n_samples: int, sample_rate: int) -> Representation:
     """A feature map of the user's, `FILE.py:NAME` or `package.module:NAME`.
 
     Args:
-        source: Where a function is found that takes length and rate of sounds and returns the feature map.
+        source: Place of a function that takes length and rate of sounds and returns the feature map.
         n_samples: Length of the sounds.
         sample_rate: In Hz.
 

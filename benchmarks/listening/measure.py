@@ -72,9 +72,9 @@ def measure(
     """Measure what is not known yet.
 
     Args:
-        representations: What to measure.
+        representations: Representations to measure.
         studies: On which studies.
-        results: Where to keep results.
+        results: Folder of the results.
         scratch: Folder that keeps coefficients between runs, for other compressions of them to take no time.
 
     Returns:

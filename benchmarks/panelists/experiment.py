@@ -37,8 +37,8 @@ class Condition:
     Args:
         loss: Loss as `pnp.train` names it.
         options: Options of the loss.
-        derivatives: What the metric is made of: options of `precompute`.
-        listens: Whether the loss makes sounds, so that it needs PyTorch's derivatives and a budget of time.
+        derivatives: Derivatives that the metric is made of: options of `precompute`.
+        listens: True where the loss makes sounds, so that it needs PyTorch's derivatives and a budget of time.
     """
 
     loss: str
@@ -78,7 +78,7 @@ class Experiment:
         self.content = json.loads(results.read_text("utf-8")) if results.exists() else empty
 
     def over(self) -> bool:
-        """Whether the deadline has passed."""
+        """True once the deadline has passed."""
         return time.time() > self.deadline
 
     def save(self) -> None:

@@ -24,7 +24,7 @@ class Member:
     Args:
         make: Makes the synthesizer.
         title: Its name in tables.
-        differentiable: Whether PyTorch differentiates it, so that a loss that listens can be had.
+        differentiable: True where PyTorch differentiates it, so that a loss that listens can be had.
         size: Number of sounds of its cache.
     """
 

@@ -1,1 +1,1 @@
-"""What this package asks of PyTorch beyond its public surface, and compiled loops beside it."""
+"""Requests to PyTorch beyond its public surface, and compiled loops beside it."""

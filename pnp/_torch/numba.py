@@ -15,7 +15,10 @@ _FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 
 @cache
 def available() -> bool:
-    """Whether loops can be compiled. Imports Numba, which takes half a second: ask on first use, not on import."""
+    """Return True where loops can be compiled.
+
+    Imports Numba, which takes half a second: ask on first use, not on import.
+    """
     if os.environ.get("PNP_NO_NUMBA"):
         return False
     try:

@@ -28,7 +28,7 @@ def jvp(function: Callable[[Tensor], Tensor], point: Tensor, tangent: Tensor) ->
 
     Args:
         function: Map from tensor to tensor.
-        point: Where to differentiate.
+        point: Point at which to differentiate.
         tangent: Direction, of the shape of `point`.
 
     Returns:
@@ -47,7 +47,7 @@ def pushforward(
 
     Args:
         function: Map from (B, A) to (B, *shape), row by row.
-        point: Where to differentiate, shape (B, A).
+        point: Points at which to differentiate, shape (B, A).
         tangents: Directions, shape (B, P, A).
 
     Returns:
@@ -72,7 +72,7 @@ def along_axes(
     Args:
         function: Map from (B, D) to (B, *shape), row by row. One that offers `value_and_tangents` is differentiated by
             it.
-        point: Where to differentiate, shape (B, D).
+        point: Points at which to differentiate, shape (B, D).
         axes: The P axes to differentiate along, at least one; None for all.
 
     Returns:

@@ -16,7 +16,7 @@ def measure_ceilings(device: str = "cpu", seconds: float = 1.0, size: int = 2048
 
     Args:
         device: "cpu" or "cuda".
-        seconds: How long to measure each.
+        seconds: Time to spend on each.
         size: Side of the matrices; all else scales with it.
 
     Returns:

@@ -21,7 +21,7 @@ class Configuration:
     """A scattering transform and the synthesizer whose sounds it takes.
 
     Attributes:
-        name: What tables call it.
+        name: Name in tables.
         synth: Registered name of the synthesizer.
         settings: Options of `TimeFrequencyScattering` but `shape` and `normalization`.
         synth_options: Options of the synthesizer.

@@ -20,7 +20,7 @@ def run_jobs(
     Args:
         name: Name of the job.
         configuration: Its configuration.
-        workers: How many processes run it, each the whole of it.
+        workers: Number of processes that run it, each the whole of it.
         threads: Threads of each.
         **options: Other arguments of the job.
 

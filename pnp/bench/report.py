@@ -15,7 +15,7 @@ def as_markdown(results: dict[str, Any], heading: str = "##") -> str:
     """Return the report of a benchmark.
 
     Args:
-        results: What `run_benchmark` returned.
+        results: Results of `run_benchmark`.
         heading: Marks of the headings of its sections.
 
     Returns:

@@ -60,7 +60,7 @@ def run_benchmark(
         sweeps: Parameters whose cost is measured.
         sounds: Number of sounds for throughput.
         ceiling_size: Side of the matrices that the machine's ceiling is measured with.
-        ceiling_seconds: How long each of its operations is measured.
+        ceiling_seconds: Time to spend on each of its operations.
 
     Returns:
         The measurements.
@@ -164,7 +164,7 @@ def merge_results(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Join what several runs on one machine measured; where two measured the same, the later one counts.
 
     Args:
-        parts: What `run_benchmark` returned.
+        parts: Results of `run_benchmark`.
 
     Returns:
         The same as of one run, with all runs under "runs".

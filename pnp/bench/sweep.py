@@ -22,7 +22,7 @@ class Sweep:
 
     Attributes:
         name: "N", "P" or "Q".
-        values: What it takes.
+        values: Its values.
         base: Values of all three where they are held.
         settings: Options of the transform but `shape` and `Q`.
     """
@@ -46,8 +46,8 @@ def measure_sweep(sweep: Sweep, rounds: int, ceilings: Operations) -> dict[str, 
     """Times of S and J on noise, and what the operations would take at the ceilings of the machine.
 
     Args:
-        sweep: What varies.
-        rounds: How often each is timed, one after the other in turn.
+        sweep: Quantity that varies, and its values.
+        rounds: Timings of each, one after the other in turn.
         ceilings: Operations per second.
 
     Returns:

@@ -17,7 +17,7 @@ _PAIRS, _PAIRED_ENTRIES = 4096, 2**22
 
 
 class FieldSmoothness(NamedTuple):
-    """How much the metric changes from sound to neighbour.
+    """Change of the metric from sound to neighbour.
 
     Attributes:
         distance: (n,), mean distance of the nearest neighbours in the unit cube.

@@ -1,4 +1,4 @@
-"""How far the quadratic form may be believed: distances it predicts beside distances between true features."""
+"""Error of the quadratic form: distances that it predicts, beside distances between true features."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def landscapes(panels: Mapping[str, Landscape], unit: str, title: str = "") -> F
 
     Args:
         panels: From title to landscape.
-        unit: What the loss is called on its axis.
+        unit: Name of the loss on its axis.
         title: Title of the figure.
 
     Returns:

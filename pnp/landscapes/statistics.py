@@ -67,7 +67,7 @@ def measure(landscape: Landscape, ends: Shaped[Tensor, "B P"]) -> LandscapeNumbe
 
     Args:
         landscape: Loss and gradient over a grid.
-        ends: Where the descents ended, in units of the cube, shape (B, 2).
+        ends: Ends of the descents, in units of the cube, shape (B, 2).
 
     Returns:
         The numbers.

@@ -28,7 +28,7 @@ class Landscape:
 
     Args:
         space: The two parameters.
-        target: Where the target is, in units of the cube, shape (2,).
+        target: Position of the target, in units of the cube, shape (2,).
         u: Points of the grid, shape (n, n, 2), the second parameter varying fastest.
         loss: Losses, shape (n, n).
         gradient: Gradients with respect to u, shape (n, n, 2).

@@ -33,7 +33,7 @@ def form(
         du: Δu, shape (B, P).
         factor: R, shape (B, P, P), or (P, P) where one serves all.
         damping: λ, shape ().
-        damping_kind: What D is: `"identity"`, `"diagonal"` or `"mean"`.
+        damping_kind: Matrix D: `"identity"`, `"diagonal"` or `"mean"`.
         mean_factor: Factor of the mean of M, shape (P, P); needed for `"mean"`.
         weight: wᵢ, shape (B,) or (); None for 1.
 

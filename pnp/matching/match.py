@@ -74,8 +74,8 @@ def match(
         encoder: Any callable from sounds (B, N) to parameters in the cube (B, P); its prediction is one more start.
         starts: Number of starts from the cache.
         max_evaluations: Most sounds to synthesize from one start, the start included.
-        fit_gain: Whether to estimate the gain; if not, samples are compared at their own level.
-        align: Whether to move the onset.
+        fit_gain: Estimate the gain; otherwise samples are compared at their own level.
+        align: Move the onset.
         allow_clipped: Accept a clipped recording.
         progress: Show a progress bar.
 

@@ -34,7 +34,7 @@ class Refinement:
         distance: Norm of the residual there; infinite if the residual is not finite at the start.
         distances: Norms of the residual at the start and after each round.
         evaluations: Number of residuals computed.
-        reason: Why it ended.
+        reason: Reason for its end.
     """
 
     u: Float[np.ndarray, " P"]

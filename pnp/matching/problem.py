@@ -37,7 +37,7 @@ class Problem:
         catalogue: Sounds of the cache and habits of the synthesizer.
         recording: Recording to match.
         onset: Sample at which the recording is made to begin; None leaves it where it is.
-        fit_gain: Whether the gain is one more unknown, the last coordinate of every point.
+        fit_gain: True where the gain is one more unknown, the last coordinate of every point.
 
     Raises:
         ValueError: If nothing of the recording is left to compare.

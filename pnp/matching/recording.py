@@ -40,8 +40,8 @@ class Recording:
     Attributes:
         samples: Amplitudes, float64, shape (n,); 1 is full scale.
         sample_rate: Sampling rate in Hz.
-        name: Where it comes from, for messages.
-        notes: What was done to it, in sentences.
+        name: Origin, for messages.
+        notes: Changes that were made, in sentences.
     """
 
     samples: Float[np.ndarray, " n"] = field(repr=False)
@@ -110,7 +110,7 @@ def as_recording(
     Args:
         channels: Amplitudes, shape (n,) or (n, channels).
         sample_rate: Sampling rate in Hz.
-        name: How messages call it.
+        name: Name in messages.
         allow_clipped: Accept a clipped recording.
 
     Returns:
@@ -185,7 +185,7 @@ def fit_recording(
     short recording is padded with silence, and a long one cut with a fade of 10 ms.
 
     Args:
-        recording: What was read.
+        recording: Samples of a file.
         sample_rate: Sampling rate of the synthesizer in Hz.
         n_samples: Length N of its sounds.
         onset: Sample at which its sounds begin; None leaves the recording's beginning where it is.

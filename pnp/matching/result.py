@@ -31,7 +31,7 @@ class ParameterEstimate:
         high: Estimate plus one standard deviation.
         u: Estimate in units of the cube [-1, 1].
         deviation: Standard deviation in units of the cube; infinite if the sound does not tell.
-        at_bound: Whether the estimate lies at an end of its range, beyond which the best match may be.
+        at_bound: True where the estimate lies at an end of its range, beyond which the best match may be.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Start:
         after: Distance in the end.
         theta: Parameters in the end, in physical units.
         evaluations: Number of sounds that were synthesized and analysed.
-        reason: Why it ended.
+        reason: Reason for its end.
     """
 
     origin: str
@@ -85,7 +85,7 @@ class MatchResult:
         starts: Starts of the search.
         evaluations: Sounds that were synthesized and analysed, all starts together.
         seconds: Time taken.
-        notes: What was done to the recording.
+        notes: Changes that were made to the recording.
         warnings: Reasons to doubt the match.
         sample_rate: Sampling rate of the sounds in Hz.
         metric: Metric M at the match; the last axis is the gain's if it was estimated.

@@ -12,8 +12,8 @@ def as_float64(name: str, tensor: Tensor, shape: str) -> Tensor:
     """Return a matrix, or a batch of matrices, in float64; refuse anything else.
 
     Args:
-        name: What it is called in a message.
-        tensor: What was given.
+        name: Name in messages.
+        tensor: Tensor to check.
         shape: Shape that was expected, for a message.
 
     Returns:

@@ -52,8 +52,8 @@ class MetricField:
     Args:
         metric: Metrics at n points; those without one are left out.
         u: The points in the unit cube, shape (n, P).
-        method: How to interpolate.
-        neighbours: How many points the `"shepard"` weights look at.
+        method: Kind of interpolation.
+        neighbours: Number of points that the `"shepard"` weights look at.
 
     Raises:
         ValueError: If shapes do not fit, the method is unknown, no point has a metric, points are not finite,
@@ -120,7 +120,7 @@ class MetricField:
         Args:
             cache: Open metric cache.
             fold: Fold whose sounds are used; None for all.
-            method: How to interpolate.
+            method: Kind of interpolation.
             neighbours: As for the class.
 
         Returns:
@@ -235,7 +235,7 @@ class FieldErrors:
     """Errors of an interpolated metric at points that it did not see, medians over points.
 
     Attributes:
-        method: How it was interpolated.
+        method: Kind of interpolation.
         n_points: Points that it was interpolated from.
         n_held_out: Points of the comparison.
         frobenius: ‖M̂ − M‖ / ‖M‖ in Frobenius norm: what large eigenvalues decide.

@@ -118,7 +118,7 @@ class RiemannianMetric:
 
         Args:
             matrix: Symmetric positive semi-definite M, shape (*batch, P, P).
-            rtol: How far below zero an eigenvalue may lie, and how far M may be from symmetric, relative to
+            rtol: Tolerance of eigenvalues below zero and of an asymmetry of M, relative to
                 the largest eigenvalue, before it counts as an error rather than rounding. Default: 10 P ε of
                 `matrix`'s dtype.
 
@@ -342,7 +342,7 @@ class RiemannianMetric:
         Args:
             lam: Damping λ ≥ 0: a number, or a tensor that broadcasts against the batch. For `"identity"` it
                 has the unit of an eigenvalue; for the others it is dimensionless.
-            kind: What D is.
+            kind: Matrix D.
 
                 - `"identity"`: D = I (Levenberg), a floor under every eigenvalue;
                 - `"diagonal"`: D = diag(M) (Marquardt), which does not depend on how parameters are scaled,

@@ -44,7 +44,7 @@ def compute_block(
         u: Scaled parameters with all columns that the synthesizer receives, (B, D), float64.
         n_features: C.
         dtype: Type of u that the synthesizer is given.
-        device: Where `synth` and `features` are.
+        device: Device of `synth` and `features`.
         storage: Type in which S and J will be stored; a sound that it cannot hold fails.
         derivatives: Kind of derivative of each parameter; exact ones if not given.
 

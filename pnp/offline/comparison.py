@@ -67,7 +67,7 @@ def check_same_numbers(
         features: Feature map.
         trial: First sound of this run.
         dtype: Type of u that the synthesizer is given.
-        device: Where the modules are.
+        device: Device of the modules.
         derivatives: Kind of derivative of each parameter.
 
     Raises:

@@ -94,12 +94,12 @@ def precompute(
         backend: "loky" for processes on this machine, "dask" for the workers of the current
             `dask.distributed.Client`.
         block: Sounds in a block, the unit of work and what a killed run loses at most.
-        store: Which of "S" and "J" to keep beside the metric, or a level: "metric", "features", "jacobian".
+        store: Those of "S" and "J" to keep beside the metric, or a level: "metric", "features", "jacobian".
         dtype: Type in which S and J are kept: "float16", "float32" or "float64". Metrics are always float64.
         compression: "gzip" compresses the file when its last sound is in, also one that was finished without;
             "none" leaves the file as it is. The numbers are the same.
         precision: Type in which they are computed; that of the features' own tensors if not given.
-        device: Where to compute, "cpu" or "cuda"; on "cuda" with one job.
+        device: Device to compute on, "cpu" or "cuda"; on "cuda" with one job.
         shard: Part (i, n) of the design to compute, i from 0 to n - 1; parts are whole blocks.
         probe: Try synthesizer and features on two sounds before a new file is made (`pnp.synths.probe`): that they
             are repeatable, treat each sound alone, and have right derivatives.

@@ -66,7 +66,7 @@ def first_sound(
         features: Feature map.
         design: Scaled parameters, shape (n, P).
         dtype: Type of u that the synthesizer is given.
-        device: Where the modules are.
+        device: Device of the modules.
         derivatives: Kind of derivative of each parameter.
 
     Returns:
@@ -105,7 +105,7 @@ def probe_where_it_sounds(
     Args:
         synth: Synthesizer.
         design: Scaled parameters, shape (n, P), float64.
-        device: Where the synthesizer is.
+        device: Device of the synthesizer.
         derivatives: Kind of derivative of each parameter; differences need no tangents.
 
     Returns:

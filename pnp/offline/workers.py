@@ -46,7 +46,7 @@ class Task:
         block: Rows of a block.
         n_features: Number of features C.
         dtype: Type of u that the synthesizer is given.
-        device: Where the modules are.
+        device: Device of the modules.
         storage: Type in which S and J will be stored.
         default_dtype: Default type of this process, which workers take over.
         derivatives: Kind of derivative of each parameter.

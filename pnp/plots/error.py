@@ -1,4 +1,4 @@
-"""How far the quadratic form may be believed."""
+"""Figure of the error of the quadratic form."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def linearization(error: LinearizationError, tolerance: float = 0.2, ax: Axes | 
     """Relative error of the distances that the metric predicts, against the length of the step.
 
     Args:
-        error: What `diagnostics.linearization_error` returned.
+        error: Result of `diagnostics.linearization_error`.
         tolerance: Error at which a line is drawn.
-        ax: Where to draw; a new figure by default.
+        ax: Axes to draw on; a new figure by default.
 
     Returns:
         The figure: the median over sounds and directions, the band between their quartiles, and a faint line

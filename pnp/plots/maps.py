@@ -43,7 +43,7 @@ def metric_ellipses(
         distance: Distance in the representation; by default such that the ellipses would cover about a
             quarter of the picture if all were as large as the median one.
         most: Number of ellipses at most, the sounds being in the order of their design.
-        ax: Where to draw; a new figure by default.
+        ax: Axes to draw on; a new figure by default.
 
     Returns:
         The figure. An ellipse longer than the picture is cut off at its frame.
@@ -98,7 +98,7 @@ def condition_map(
         space: Their parameter space.
         u: Their positions in the unit cube.
         parameters: Names or positions of the two parameters to draw.
-        ax: Where to draw; a new figure by default.
+        ax: Axes to draw on; a new figure by default.
 
     Returns:
         The figure. Singular metrics are crosses.

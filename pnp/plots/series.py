@@ -24,11 +24,11 @@ def curves(
 
     Args:
         series: Label and values of each curve; the first value is drawn at 1.
-        xlabel: What is counted.
-        ylabel: What is drawn, with its unit.
+        xlabel: Quantity that is counted.
+        ylabel: Quantity that is drawn, with its unit.
         title: Title of the axes.
         log: Log scale for the values.
-        ax: Where to draw; a new figure by default.
+        ax: Axes to draw on; a new figure by default.
 
     Returns:
         The figure.

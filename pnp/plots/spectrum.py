@@ -29,7 +29,7 @@ def eigenvalue_distributions(metric: RiemannianMetric | Survey, ax: Axes | None 
 
     Args:
         metric: Metrics of B sounds.
-        ax: Where to draw; a new figure by default.
+        ax: Axes to draw on; a new figure by default.
 
     Returns:
         The figure.
@@ -101,7 +101,7 @@ def eigenvector_composition(
     Args:
         metric: Metrics of B sounds.
         names: The P parameters' names.
-        ax: Where to draw; a new figure by default.
+        ax: Axes to draw on; a new figure by default.
 
     Returns:
         The figure.

@@ -19,7 +19,7 @@ def as_svg(figure: Figure, name: str, label: str) -> str:
     Args:
         figure: Figure to write.
         name: Prefix of the identifiers in it, which must differ from figure to figure on a page.
-        label: What the figure shows, for those who do not see it.
+        label: Description of the figure, for those who do not see it.
 
     Returns:
         `<svg ...>...</svg>`, the same for the same figure.

@@ -33,10 +33,10 @@ def metric_heatmap(
     Args:
         matrix: M, or the normalized metric that `diagnostics.correlation` returns.
         names: The P parameters' names.
-        normalized: Whether `matrix` holds cosines: the colours then run from −1 to 1 on a linear scale, in
+        normalized: True where `matrix` holds cosines: the colours then run from −1 to 1 on a linear scale, in
             place of a signed log scale.
         title: Title, such as the statistic that the matrix is.
-        ax: Where to draw; a new figure by default.
+        ax: Axes to draw on; a new figure by default.
 
     Returns:
         The figure.
@@ -84,7 +84,7 @@ def confusion_map(cosines: Float[Tensor, "P P"], names: Sequence[str], ax: Axes 
     Args:
         cosines: |cosine| between every two parameters, such as the `cosines` of `diagnostics.survey`.
         names: The P parameters' names.
-        ax: Where to draw; a new figure by default.
+        ax: Axes to draw on; a new figure by default.
 
     Returns:
         The figure.

@@ -56,7 +56,7 @@ class Compared:
         name: Name of the parameter.
         levels: Length of its Jacobian column beside the longest one, in decibels, in either cache.
         identifiability: Part of its column that the other parameters cannot explain, in either cache.
-        heard: Whether either cache hears it: not 60 dB below the most audible one, not imitated by others.
+        heard: True where either cache hears it: not 60 dB below the most audible one, not imitated by others.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Comparison:
 
     Attributes:
         sides: The two caches.
-        same_sounds: Whether both have the same settings, row by row; angles are then medians over them, else those
+        same_sounds: True where both have the same settings, row by row; angles are then medians over them, else those
             between the mean metrics.
         parameters: Shared parameters, those on which the two differ most first.
         directions: Number of leading eigenvectors whose spans the angles compare.

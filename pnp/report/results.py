@@ -43,7 +43,7 @@ def match_as_text(result: MatchResult) -> str:
     """Return a match in lines for a terminal.
 
     Args:
-        result: What `match` returned.
+        result: Result of `match`.
 
     Returns:
         Text without a final line break.

@@ -88,11 +88,11 @@ class CacheHeader:
         n_rows: Rows in this file.
         n_features: Coefficients C of the feature map.
         block: Rows in a block, the unit of work, of checksums and of resuming.
-        store: Which of "S" and "J" are kept.
+        store: Those of "S" and "J" that are kept.
         dtype: Type in which "S" and "J" are kept: "float16", "float32" or "float64".
         config: Everything that determines the numbers; JSON-able.
         first_row: Row of the whole design at which this file begins; a multiple of `block`.
-        shard: Which part of the whole design this file is: (i, n) for part i of n.
+        shard: Pair (i, n): the file is part i of n of the whole design.
         schema_version: Version of the schema by which the file was begun.
         derivatives: How J was made; JSON-able, empty in files of earlier versions.
         versions: Library versions at creation.

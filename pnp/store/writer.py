@@ -55,7 +55,7 @@ class CacheWriter:
 
     Args:
         path: The cache.
-        header: What the file is to be.
+        header: Description of the file to make.
         known: Columns that are known from the start, those of `header.known`, (n_rows, ...) each.
         compression: "none", or "gzip" for a disk on which `compress` is to be possible.
 

@@ -98,7 +98,7 @@ def contradiction(
         centred: True where the nodes lie around the sound itself; at the ends of the range they do not.
 
     Returns:
-        What is wrong, as a clause; None where nothing is.
+        The contradiction, as a clause; None where there is none.
     """
     whole, quarter = around[3] - around[0], RATIO * (around[2] - around[1])
     larger = max(float(whole.norm()), float(quarter.norm()))
@@ -123,7 +123,7 @@ def derivative_weights(offsets: Float[Tensor, "*batch K"]) -> Float[Tensor, "*ba
     """Return the weights of the derivative at 0 of the polynomial through K points.
 
     Args:
-        offsets: Where the points are, shape (..., K).
+        offsets: Positions of the points, shape (..., K).
 
     Returns:
         Weights, shape (..., K).

@@ -25,7 +25,7 @@ def save(path: Path, state: Mapping[str, Any]) -> None:
     """Write a checkpoint so that a kill at any time leaves the old one or the new one, whole.
 
     Args:
-        path: Where to.
+        path: File to write.
         state: Nested dictionaries and lists of tensors, numbers and text.
     """
     buffer = io.BytesIO()
@@ -37,10 +37,10 @@ def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU; nothing in it is executed, and its checksums are compared.
 
     Args:
-        path: Where from.
+        path: File to read.
 
     Returns:
-        What was saved.
+        Content of the checkpoint.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -71,7 +71,7 @@ def save_log(path: Path, history: Sequence[Mapping[str, Any]]) -> None:
     """Write the log of a run, a line an epoch, as comma-separated values.
 
     Args:
-        path: Where to.
+        path: File to write.
         history: The epochs, all with the same keys.
     """
     text = io.StringIO()

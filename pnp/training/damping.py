@@ -51,7 +51,7 @@ class LevenbergMarquardt:
         patience: Steps without improvement to let pass before braking. With few validation sounds their loss
             rises by chance now and then; without patience, `revert` would then throw good epochs away.
         threshold: Relative improvement that counts: value < best · (1 − threshold).
-        revert: Whether braking puts the best state back.
+        revert: Put the best state back when braking.
 
     Raises:
         TypeError: If the loss is not a `PNPLoss`.
@@ -125,10 +125,10 @@ class LevenbergMarquardt:
         """Lower or raise λ after an epoch.
 
         Args:
-            value: What is watched on validation data, the lower the better.
+            value: Quantity that is watched on validation data, the lower the better.
 
         Returns:
-            Whether it improved.
+            True where it improved.
         """
         value = float(value)
         # The first finite value always improves on infinity, and a NaN never does.
@@ -190,7 +190,7 @@ class LevenbergMarquardt:
         """Go on from a state that `state_dict` returned; sets the loss's λ too.
 
         Args:
-            state: What `state_dict` returned.
+            state: Result of `state_dict`.
         """
         low, high = state["bounds"]
         self.bounds = (_representable(low), _representable(high))

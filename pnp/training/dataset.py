@@ -34,7 +34,7 @@ class CacheDataset(Dataset[Item]):
         fold: "train", "validation" or "test"; None for all.
         synth: Synthesizer of the cache, for "x"; called without gradient.
         dtype: Type of "u", "theta", "M" and "x".
-        metric: Whether items have "M". A loss made by `PNPLoss.from_cache` has all metrics itself and needs
+        metric: Give items an "M". A loss made by `PNPLoss.from_cache` has all metrics itself and needs
             the index alone.
 
     Raises:

@@ -100,7 +100,7 @@ class Encoder(nn.Module):
 
         Args:
             spectrograms: Output of `front_end`, shape (B, W, K, frames).
-            rates: What `rates` makes of them, where it is known already; it has nothing to learn either.
+            rates: Result of `rates`, where it is known already; it has nothing to learn either.
 
         Returns:
             û in (−1, 1), shape (B, P).
@@ -150,7 +150,7 @@ class Encoder(nn.Module):
         Args:
             space: Their parameters.
             sample_rate: Their sampling rate in Hz.
-            sounds: What they are called in a message, such as the path of their cache.
+            sounds: Their name in a message, such as the path of their cache.
 
         Raises:
             ValueError: If parameters, their ranges or the sampling rate differ; says which.

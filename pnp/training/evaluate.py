@@ -42,10 +42,10 @@ class Evaluation:
         parameter_error_percent: The same in percent of the parameter's range (of its logarithm on a log
             scale).
         mean_parameter_error: Mean of `parameter_error` over parameters.
-        centre_parameter_error: What `parameter_error` is for the centre.
+        centre_parameter_error: `parameter_error` of the centre.
         feature_distance: Mean distance ‖Φ(g(û)) − Φ(g(u))‖ over sounds; None if it was not asked for.
         relative_feature_distance: Mean of the distance divided by ‖Φ(g(u))‖.
-        centre_feature_distance: What `feature_distance` is for the centre.
+        centre_feature_distance: `feature_distance` of the centre.
         rows: Rows of the sounds in the cache, shape (n,).
         u_hat: Predictions, shape (n, P).
         feature_distances: Distance of each sound, shape (n,), or None.
@@ -100,7 +100,7 @@ def evaluate(
         fold: "train", "validation" or "test".
         n_sounds: Evaluate on the first so many sounds of the fold alone; None for all.
         spectrograms: Spectrograms of these sounds by the encoder's front end, if they are there already.
-        device: Where to compute.
+        device: Device to compute on.
         progress: Show a progress bar.
 
     Returns:

@@ -92,6 +92,6 @@ class DampingCallback(Callback):  # type: ignore[misc, unused-ignore]  # typed o
         """Take the state of the schedule from a trainer's checkpoint.
 
         Args:
-            state_dict: What `state_dict` returned.
+            state_dict: Result of `state_dict`.
         """
         self._restored = state_dict or None

@@ -38,13 +38,14 @@ class TrainOptions:
             for all.
         batch_size: Sounds a batch, B.
         learning_rate: Initial learning rate.
-        decay: How it falls. `"cosine"`: along a cosine to 0 over the epochs or the time budget, whichever is nearer its
-            end. `"plateau"`: to a third whenever more than eight epochs have brought no validation loss lower by a
-            thousandth; once it would fall below a hundredth of the initial one, training has converged and ends.
+        decay: Decay of the learning rate. `"cosine"`: along a cosine to 0 over the epochs or the time budget,
+            whichever is nearer its end. `"plateau"`: to a third whenever more than eight epochs have brought no
+            validation loss lower by a thousandth; once it would fall below a hundredth of the initial one, training has
+            converged and ends.
         weight_decay: Weight decay of AdamW.
         encoder_options: Options of `Encoder`.
         seed: Seed of initial weights and of the order of sounds.
-        device: Where to train.
+        device: Device to train on.
         out: Directory for `last.pt`, `best.pt` and `log.csv`, written at the end of every epoch. None:
             nothing is written.
         resume: Go on from `out/last.pt` if it is there and was trained with the same settings on the same cache,

@@ -20,8 +20,8 @@ class Record:
 
     Args:
         out: Directory of the run; None writes nothing.
-        common: What every checkpoint holds: settings, and the configuration of the network.
-        tensorboard: Whether to log for TensorBoard too.
+        common: Content of every checkpoint: settings, and the configuration of the network.
+        tensorboard: Log for TensorBoard too.
         n_epochs: Epochs that are done already.
 
     Raises:
@@ -50,7 +50,7 @@ class Record:
             history: Its epochs, the last of them new.
             learner: State of network, optimizer and schedules.
             best_weights: Weights that were best on validation data.
-            improved: Whether those are of the last epoch.
+            improved: True where those are of the last epoch.
         """
         if self.out is not None:
             common = self._common | {"state": dict(state)}

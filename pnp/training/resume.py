@@ -53,7 +53,7 @@ class Settings:
             loss: Name of its loss.
             encoder: Configuration of its network.
             optimizer: Name of its optimizer.
-            cache: What it remembers of its cache, as `cache_identity` returns it.
+            cache: Identity of its cache, as `cache_identity` returns it.
 
         Returns:
             Settings that a checkpoint can hold.
@@ -101,8 +101,8 @@ def previous_run(out: Path, settings: Settings, *, resume: bool, overwrite: bool
     Args:
         out: Directory; made if it is missing.
         settings: Settings of the run.
-        resume: Whether to go on from a run that is there.
-        overwrite: Whether to remove a run that is there.
+        resume: Continue a run that is there.
+        overwrite: Remove a run that is there.
 
     Returns:
         Last checkpoint of the run that is resumed; None where a run begins.

@@ -129,11 +129,11 @@ class Run:
 
     Args:
         learner: Network, and what changes it.
-        sounds: What it learns from.
+        sounds: Training data.
         options: Options of the run.
         record: Its files.
         previous: Last checkpoint of the run that this one goes on from.
-        clock: What seconds are read from.
+        clock: Function that returns seconds.
         progress: Show a progress bar.
     """
 
@@ -165,7 +165,7 @@ class Run:
             label: Name of the run in its progress bar.
 
         Returns:
-            What ended it: "epochs", "time", "patience", "converged" or "diverged".
+            Reason for its end: "epochs", "time", "patience", "converged" or "diverged".
 
         Raises:
             FloatingPointError: If the loss is NaN or infinite before a first epoch ends well.

@@ -31,7 +31,7 @@ class Spectrograms:
         synth: Synthesizer.
         theta: Physical parameters of all rows, shape (n, P).
         rows: Rows that will be asked for, shape (m,).
-        device: Where batches are wanted.
+        device: Device of the batches.
         most_bytes: Memory for keeping; 0 to make every batch on demand.
         progress: Show a progress bar over making what is kept.
     """

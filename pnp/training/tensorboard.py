@@ -27,7 +27,7 @@ class TensorBoardLog:
     """Scalars of every epoch in TensorBoard's format. A context manager.
 
     Args:
-        folder: Where the log is put.
+        folder: Folder of the log.
         n_epochs: Epochs that are done already: what an interrupted run wrote after them is hidden.
 
     Raises:

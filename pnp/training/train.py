@@ -46,7 +46,7 @@ class TrainResult:
             `validation_loss`, `validation_error` (mean |û − u|, in units of the cube).
         best_epoch: Epoch of the weights kept.
         best_validation_loss: Its validation loss.
-        stopped: Why it ended: "epochs", "time", "patience", "converged" or "diverged".
+        stopped: Reason for its end: "epochs", "time", "patience", "converged" or "diverged".
         seconds: Time spent training, over all sessions of a resumed run.
         out: Directory of checkpoints and log, if any.
     """
@@ -99,7 +99,7 @@ def train(
             is that of the options, whatever it was made with, and falls in the same way.
         spectrograms: Spectrograms of the same sounds by the same front end, so that several runs share them.
             None: made here.
-        clock: What seconds are read from. `time.process_time` makes budgets fair on a machine that is shared.
+        clock: Function that returns seconds. `time.process_time` makes budgets fair on a machine that is shared.
         progress: Show a progress bar.
         **changes: Options by keyword, over those of `options`: `train(cache, synth, epochs=20, out="runs/pnp")`.
 

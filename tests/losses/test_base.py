@@ -1,4 +1,4 @@
-"""What all losses share: scale, reduction, and checks of a batch."""
+"""Common parts of all losses: scale, reduction, and checks of a batch."""
 
 import pytest
 import torch

@@ -108,7 +108,7 @@ def test_full_disk_leaves_the_finished_file_uncompressed(small_disk: Path) -> No
 
 
 def test_compressed_copy_verifies_and_is_not_continued(path: Path, tmp_path: Path) -> None:
-    """What `h5repack -f GZIP=4` does."""
+    """The work of `h5repack -f GZIP=4`."""
     wipe(path, "seal", 2)
     wipe(path, "checksum", 2)
     small = tmp_path / "small.h5"

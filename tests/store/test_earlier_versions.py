@@ -70,7 +70,7 @@ def test_a_cache_that_was_begun_is_continued_to_the_same_end(name: str, tmp_path
 
 @pytest.fixture
 def first_version(tmp_path: Path) -> Path:
-    """What pnp wrote with schema version 1: 40 sounds, of which the fast ones were silent."""
+    """A cache that pnp wrote with schema version 1: 40 sounds, of which the fast ones were silent."""
     return Path(shutil.copy(FOLDER / "version-1.h5", tmp_path))
 
 

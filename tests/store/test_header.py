@@ -66,7 +66,7 @@ def is_one_sentence(message: str, path: Path) -> bool:
 
 
 def complaint(action: Callable[[Path], object], path: Path) -> str:
-    """What an action says of a file, if anything; any other error passes."""
+    """Answer of an action to a file, if any; any other error passes."""
     try:
         action(path)
     except CacheError as error:
@@ -75,7 +75,7 @@ def complaint(action: Callable[[Path], object], path: Path) -> str:
 
 
 def use(path: Path) -> None:
-    """What other stages do with a cache."""
+    """Uses of a cache by other stages."""
     with MetricCache(path) as cache:
         cache.metrics()
         cache.features([0, 5])

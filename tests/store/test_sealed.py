@@ -1,4 +1,4 @@
-"""What is read is what was written, or an error: flipped bits, shards that are gone, too few descriptors."""
+"""Reads return what was written, or raise: flipped bits, shards that are gone, too few descriptors."""
 
 import multiprocessing
 import random
@@ -45,7 +45,7 @@ def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
 
 
 def outcome(read: Callable[[Any], Any], rows: Any) -> tuple[Any, str]:
-    """What is read, or the sentence that came instead."""
+    """Rows that are read, or the sentence that came instead."""
     try:
         return read(rows), ""
     except CacheError as error:

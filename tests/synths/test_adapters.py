@@ -48,7 +48,7 @@ def adapter(request, tmp_path, monkeypatch):
 
 
 def formula(theta):
-    """What the Faust and Csound programs are written to play."""
+    """The sound that the Faust and Csound programs are written to play."""
     f0, decay = theta.unsqueeze(-2).unbind(-1)
     t = torch.arange(4096, dtype=torch.float64) / 8000
     return 0.5 * torch.exp(-t / decay) * torch.sin(2 * math.pi * f0 * t)

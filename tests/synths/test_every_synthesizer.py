@@ -1,4 +1,4 @@
-"""What holds for each synthesizer of this package."""
+"""Statements about each synthesizer of this package."""
 
 import copy
 import json

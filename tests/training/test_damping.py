@@ -32,7 +32,7 @@ def _train(model, optimizer, steps=1):
 
 
 def _same(a, b):
-    """Whether two nested states are equal to the bit."""
+    """True where two nested states are equal to the bit."""
     if isinstance(a, torch.Tensor):
         return torch.equal(a, b)
     if isinstance(a, dict):

@@ -79,7 +79,7 @@ def workspace(name: str, shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Uninitialized memory of this thread, the same at each call: a large tensor costs more to allocate than to fill.
 
     Args:
-        name: What it is for. The next call for the same name and dtype overwrites it.
+        name: Purpose of the buffer. The next call for the same name and dtype overwrites it.
         shape: Shape of the tensor.
         dtype: Dtype of the tensor.
 

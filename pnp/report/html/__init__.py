@@ -43,7 +43,7 @@ def write_page(
     Args:
         cache: Open cache.
         path: File to write.
-        sounds: How many settings can be listened to, spread over the cube.
+        sounds: Number of settings that can be listened to, spread over the cube.
         rows: Sounds of the cache to be listened to in place of those.
         distance: Metric distance of the steps around them; by default, for each setting, such that the second
             most audible direction takes a tenth of the cube.

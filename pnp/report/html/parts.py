@@ -107,7 +107,7 @@ def cell(value: Any, text: str | None = None) -> Cell:
 
     Args:
         value: Number, text, or None.
-        text: What to show; by default three digits of a number.
+        text: Text to show; by default three digits of a number.
     """
     if isinstance(value, float):
         exact = "" if math.isnan(value) else "1e999" if math.isinf(value) else f"{value:.9g}"
@@ -129,7 +129,7 @@ def drawing(figure: Figure, name: str, label: str, caption: str) -> Drawing:
         figure: Figure of matplotlib's.
         name: Prefix of its identifiers.
         label: Description for those who do not see it.
-        caption: How to read it.
+        caption: Explanation of the figure.
     """
     width, height = map(float, figure.get_size_inches())
     wide = width > _SMALL

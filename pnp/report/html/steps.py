@@ -25,12 +25,12 @@ class Step:
 
     Attributes:
         words: The eigenvector in words, in the direction of the step.
-        u: Where the step leads, (P,), in the unit cube.
+        u: End of the step, (P,), in the unit cube.
         scaled: Length of the step in the cube.
         predicted: Distance that the metric predicts for it.
         actual: Distance between true features; None if they cannot be computed.
-        clipped: Whether the cube ends before the step of the wanted distance does.
-        inaudible: Whether the metric says that no step along the eigenvector is heard.
+        clipped: True where the cube ends before the step of the wanted distance does.
+        inaudible: True where the metric says that no step along the eigenvector is heard.
         sound: Samples, (N,); None if it cannot be synthesized.
     """
 
