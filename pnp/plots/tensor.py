@@ -44,10 +44,8 @@ def metric_heatmap(
     Raises:
         ValueError: If the number of names is not P.
     """
-    if len(names) != matrix.shape[0]:
-        raise ValueError(f"expected {matrix.shape[0]} names, one per parameter, got {len(names)}")
     crowded = ax is not None
-    ax = ax or (new_axes(square=True) if len(names) <= 6 else map_axes(names))
+    ax = ax or _axes_of(matrix, names)
     values = matrix.numpy(force=True)
     largest = float(np.abs(values).max())
     if normalized:
@@ -92,10 +90,8 @@ def confusion_map(cosines: Float[Tensor, "P P"], names: Sequence[str], ax: Axes 
     Raises:
         ValueError: If the number of names is not P.
     """
-    if len(names) != cosines.shape[0]:
-        raise ValueError(f"expected {cosines.shape[0]} names, one per parameter, got {len(names)}")
     crowded = ax is not None
-    ax = ax or (new_axes(square=True) if len(names) <= 6 else map_axes(names))
+    ax = ax or _axes_of(cosines, names)
     grouped = diagnostics.clusters(cosines)
     order = list(grouped.order)
     values = cosines[order][:, order].numpy(force=True)
@@ -122,6 +118,13 @@ def write_numbers(ax: Axes, image: AxesImage, values: np.ndarray, words: Callabl
     for (row, column), value in np.ndenumerate(values):
         colour = "#fefefe" if luma[row, column] < 0.5 else "#111111"
         ax.text(column, row, words(value), ha="center", va="center", color=colour, fontsize=small)
+
+
+def _axes_of(matrix: Tensor, names: Sequence[str]) -> Axes:
+    """Return new axes for a map of P parameters by P, or refuse names that do not fit."""
+    if len(names) != matrix.shape[0]:
+        raise ValueError(f"expected {matrix.shape[0]} names, one per parameter, got {len(names)}")
+    return new_axes(square=True) if len(names) <= 6 else map_axes(names)
 
 
 def _entry(value: float) -> str:
