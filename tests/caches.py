@@ -13,9 +13,11 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from torch import nn
 from toy import ToyFeatures, ToySynth
 
 from pnp.offline.precompute import precompute
+from pnp.offline.summary import PrecomputeSummary
 
 SIZE, BLOCK = 70, 8
 
@@ -36,9 +38,16 @@ NAMES = (
 )
 
 
+def run(
+    path: Path, synth: nn.Module | None = None, features: nn.Module | None = None, **options: Any
+) -> PrecomputeSummary:
+    """A run of the offline stage on toys, or on what is given."""
+    options = {"size": SIZE, "block": BLOCK, "progress": False} | options
+    return precompute(synth or ToySynth(), features or ToyFeatures(), path, **options)
+
+
 def make(path: Path, **options: Any) -> Path:
-    synth = ToySynth(trouble=options.pop("trouble", ""), seconds=options.pop("seconds", 0.0))
-    precompute(synth, ToyFeatures(), path, **{"size": SIZE, "block": BLOCK, "progress": False} | options)
+    run(path, ToySynth(trouble=options.pop("trouble", ""), seconds=options.pop("seconds", 0.0)), **options)
     return path
 
 

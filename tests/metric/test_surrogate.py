@@ -1,27 +1,18 @@
-"""Surrogate distances: exact where they must be, better than the quadratic form far away, and a loss."""
+"""Surrogate distances: exact where they must be, and better than the quadratic form far away."""
 
 import pytest
 import torch
+from curved import N, P, curve, points_on
 from task import MemoryCache
 
-from pnp.losses import PNPLoss, SurrogateLoss
 from pnp.metric.reach import ceiling_of_reach
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.metric.surrogate import DistanceSurrogate
 
-N, P = 200, 2
-
-
-def _curve(u):
-    """A curved surface in five dimensions."""
-    x, y = u.unbind(-1)
-    return torch.stack([x.sin(), (2 * y).cos(), x * y, x.square(), (x - y).exp()], dim=-1)
-
 
 @pytest.fixture
 def points(generator):
-    u = 2 * torch.rand(N, P, generator=generator, dtype=torch.float64) - 1
-    return u, _curve(u), torch.func.vmap(torch.func.jacfwd(_curve))(u)
+    return points_on(generator)
 
 
 def _surrogate(points, **options):
@@ -51,8 +42,8 @@ def test_derivatives_at_points_of_the_cache_are_the_jacobians(points):
 
 def test_far_away_it_is_closer_to_the_true_distance_than_the_quadratic_form(points, generator):
     a, b = 2 * torch.rand(2, 300, P, generator=generator, dtype=torch.float64) - 1
-    true = (_curve(a) - _curve(b)).norm(dim=-1)
-    jacobian = torch.func.vmap(torch.func.jacfwd(_curve))(b)
+    true = (curve(a) - curve(b)).norm(dim=-1)
+    jacobian = torch.func.vmap(torch.func.jacfwd(curve))(b)
     quadratic = RiemannianMetric.from_jacobian(jacobian).norm(a - b)
     ours = (_surrogate(points).distance(a, b) / true - 1).abs()
     assert ours.median() < 0.1 * (quadratic / true - 1).abs().median()
@@ -74,27 +65,6 @@ def test_compression_only_shortens_distances_and_hardly(points):
     assert torch.allclose(automatic.distance(u[:99], u[99:198]).double(), high, rtol=0.05)
 
 
-def test_the_loss_is_half_the_squared_distance_with_gradients_on_points_of_the_cache(points):
-    u, _, J = points
-    loss = SurrogateLoss(_surrogate(points), reduction="none")
-    assert torch.allclose(loss(u[:9], u[9:18]), loss.surrogate.distance(u[:9], u[9:18]).square() / 2)
-    u_hat = u[:9].clone().requires_grad_()
-    loss(u_hat, u[:9]).sum().backward()
-    assert u_hat.grad.abs().max() == 0
-    metric = RiemannianMetric.from_jacobian(J)
-    near = u[:9] + 1e-5
-    quadratic = PNPLoss(metric, reduction="none")(near, u[:9], torch.arange(9))
-    assert torch.allclose(loss(near, u[:9]), quadratic, rtol=1e-2)
-
-
-def test_from_cache_takes_training_sounds_and_the_scale_of_the_metric():
-    cache = MemoryCache()
-    loss = SurrogateLoss.from_cache(cache, normalize=True, reach=None)
-    rows = cache.rows("train")
-    assert len(loss.surrogate.u) == len(rows)
-    assert loss.scale == pytest.approx(2 / float(cache.metrics()[rows].mean().trace))
-
-
 def test_with_a_reach_the_slopes_at_points_of_the_cache_are_those_of_saturated_metrics():
     cache = MemoryCache()
     rows = cache.rows("train")[:20]
@@ -105,9 +75,6 @@ def test_with_a_reach_the_slopes_at_points_of_the_cache_are_those_of_saturated_m
     torch.testing.assert_close(
         slopes.matrix, saturated.matrix, rtol=1e-2, atol=1e-3 * float(saturated.trace.max())
     )
-    scale = SurrogateLoss.from_cache(cache, normalize=True, reach=0.3).scale
-    mean = cache.metrics()[cache.rows("train")].saturated(ceiling_of_reach(cache, 0.3)).mean()
-    assert scale == pytest.approx(2 / float(mean.trace))
 
 
 class _Interfering(MemoryCache):
@@ -117,7 +84,7 @@ class _Interfering(MemoryCache):
         super().__init__(size=400)
 
         def features(u):
-            return torch.cat([_curve(u), 0.2 * (100 * u).sin()], dim=-1)
+            return torch.cat([curve(u), 0.2 * (100 * u).sin()], dim=-1)
 
         self.function = torch.func.vmap(features)
         self._features = self.function(self.u)

@@ -7,19 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from caches import SIZE, run
 from torch import Tensor, nn
 from toy import ToyFeatures, ToySynth
 
 from pnp import precompute
-from pnp.errors import PnpError
+from pnp.errors import PnpError, SynthesisError
 from pnp.synths import BlackBox
 
 OPTIONS: dict[str, Any] = {"size": 60, "block": 4, "progress": False}
-
-
-@pytest.fixture(autouse=True)
-def _fixed_date(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
 
 
 class Slow(ToySynth):
@@ -127,3 +123,63 @@ def test_features_with_weight_norm_work(tmp_path: Path, kind: str, jobs: int) ->
     features = nn.Sequential(norm(layer), nn.Tanh())
     summary = precompute(ToySynth(), features, tmp_path / "toy.h5", jobs=jobs, **OPTIONS)
     assert summary.n_failed == 0
+
+
+@pytest.mark.slow
+def test_result_does_not_depend_on_the_number_of_workers(tmp_path: Path) -> None:
+    contents = set()
+    for jobs in (1, 2, 3):
+        run(tmp_path / f"{jobs}.h5", jobs=jobs)
+        contents.add((tmp_path / f"{jobs}.h5").read_bytes())
+    assert len(contents) == 1
+
+
+@pytest.mark.slow
+def test_workers_get_what_was_set_in_this_process(tmp_path: Path) -> None:
+    """A default dtype set by the user, and classes that only exist in this session."""
+
+    class Local(ToyFeatures):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) * torch.ones(1)
+
+    torch.set_default_dtype(torch.float64)
+    features = Local()
+    run(tmp_path / "1.h5", features=features, jobs=1)
+    run(tmp_path / "2.h5", features=features, jobs=2)
+    assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "2.h5").read_bytes()
+
+
+@pytest.mark.slow
+def test_worker_that_dies_once_costs_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "bomb").touch()
+    run(tmp_path / "reference.h5")
+    synth = ToySynth(deadly=str(tmp_path / "bomb"))
+    summary = run(tmp_path / "toy.h5", synth, jobs=2)
+    assert not (tmp_path / "bomb").exists()
+    assert "a worker died" in caplog.text
+    assert summary.n_done == SIZE
+    assert (tmp_path / "toy.h5").read_bytes() == (tmp_path / "reference.h5").read_bytes()
+
+
+@pytest.mark.slow
+def test_block_that_always_kills_its_worker_ends_the_run_and_keeps_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "bomb").touch()
+    synth = ToySynth(deadly=str(tmp_path / "bomb"), once=False)
+    with pytest.raises(SynthesisError, match=r"rows 0 to 7 died twice, the second time alone"):
+        run(tmp_path / "toy.h5", synth, jobs=2)
+    (tmp_path / "bomb").unlink()
+    assert run(tmp_path / "toy.h5", synth, jobs=2).n_done == SIZE
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_dask_cluster_gives_the_same_bytes_though_a_worker_is_killed(tmp_path: Path) -> None:
+    distributed = pytest.importorskip("distributed")
+    run(tmp_path / "reference.h5")
+    (tmp_path / "bomb").touch()
+    synth = ToySynth(deadly=str(tmp_path / "bomb"))
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with distributed.LocalCluster(**options) as cluster, distributed.Client(cluster):
+        run(tmp_path / "toy.h5", synth, jobs=2, backend="dask")
+    assert not (tmp_path / "bomb").exists()
+    assert (tmp_path / "toy.h5").read_bytes() == (tmp_path / "reference.h5").read_bytes()

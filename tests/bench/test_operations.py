@@ -1,0 +1,35 @@
+"""Counts of operations."""
+
+import pytest
+import torch
+from tiny_benchmark import SETTINGS, TINY
+
+from pnp.bench import Configuration
+from pnp.bench.operations import count
+
+
+def test_operations_grow_with_signals_and_length() -> None:
+    plan = TINY.transform().plan
+    one, four = count(plan), count(plan, n_tangents=3)
+    for kind, value in four.to_dict().items():
+        assert value == pytest.approx(4 * one.to_dict()[kind])
+    longer = Configuration("longer", "chirp", SETTINGS, {"n_samples": 4096}).transform().plan
+    # T="global" pads both to a length in proportion, up to the support of the filters.
+    assert count(longer).gemm / one.gemm == pytest.approx(longer.n_padded / plan.n_padded)
+
+
+def test_operations_of_matrix_products_are_those_executed(monkeypatch) -> None:
+    counted = 0
+    mm = torch.mm
+
+    def counting(a, b, **options):
+        nonlocal counted
+        counted += 2 * a.shape[0] * a.shape[1] * b.shape[1]
+        return mm(a, b, **options)
+
+    jtfs = TINY.transform()
+    monkeypatch.setattr(torch, "mm", counting)
+    x, _ = TINY.sounds()
+    jtfs(x.float())
+    # Beside the second-order paths there is the first-order one, at the slowest rate.
+    assert counted == pytest.approx(count(jtfs.plan).gemm, rel=0.2)
