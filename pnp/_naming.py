@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pnp._own_code import module_name
+
 # Classes that the first version named by their files, which the fingerprints of its caches contain.
 _FIRST_NAMES = {
     "pnp.features.MultiscaleSTFT": "pnp.multiscale.MultiscaleSTFT",
@@ -36,7 +38,7 @@ def class_name(kind: type) -> str:
     """
     name = f"{kind.__module__}.{kind.__qualname__}"
     if not kind.__module__.startswith("pnp."):
-        return name
+        return f"{module_name(kind.__module__)}.{kind.__qualname__}"
     package = ".".join(kind.__module__.split(".")[:2])
     name = f"{package}.{kind.__qualname__}"
     return _FIRST_NAMES.get(name, name)

@@ -1,6 +1,14 @@
 """The package's own exceptions; everything else is a built-in one."""
 
-__all__ = ["CacheBusy", "CacheConfigMismatch", "CacheCorrupt", "CacheError", "PnpError", "SynthesisError"]
+__all__ = [
+    "CacheBusy",
+    "CacheConfigMismatch",
+    "CacheCorrupt",
+    "CacheError",
+    "OwnCodeError",
+    "PnpError",
+    "SynthesisError",
+]
 
 
 class PnpError(RuntimeError):
@@ -38,3 +46,20 @@ class SynthesisError(PnpError):
 
     def __str__(self) -> str:
         return f"{self.reason} ({self.where})" if self.where else self.reason
+
+
+class OwnCodeError(PnpError):
+    """Code that a user named on the command line raised an error, which is the cause of this one.
+
+    Args:
+        reason: Reason, in a sentence.
+        path: File of the code.
+    """
+
+    def __init__(self, reason: str, path: str = "") -> None:
+        super().__init__(reason, path)
+        self.reason = reason
+        self.path = path
+
+    def __str__(self) -> str:
+        return self.reason

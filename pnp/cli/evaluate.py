@@ -6,13 +6,18 @@ import argparse
 
 from pnp.cli.arguments import add_json
 from pnp.cli.outcome import EXIT_OK, as_json, say
+from pnp.cli.own import add_features, add_synthesizer, features_for, network_for, synthesizer_for
 
 SUMMARY = "how well a trained encoder matches held-out sounds"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("run", metavar="RUN", help="directory that `pnp train` wrote, or a checkpoint in it")
+    parser.add_argument(
+        "run",
+        metavar="RUN",
+        help="directory that `pnp train` wrote, or a checkpoint in it; or a network of your own, path/to/file.py:NAME",
+    )
     parser.add_argument("cache", metavar="CACHE", help="cache that it was trained on")
     parser.add_argument(
         "--fold", default="test", choices=("train", "validation", "test"), help="which sounds"
@@ -20,25 +25,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-distance", action="store_true", help="parameter errors alone, without resynthesis"
     )
+    add_synthesizer(parser)
+    add_features(parser)
     add_json(parser)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
 
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate an encoder."""
-    from pnp.offline.rebuild import features_of, synthesizer_of
     from pnp.report.results import evaluations_as_text
     from pnp.store import MetricCache
-    from pnp.training.checkpoint import load_encoder
     from pnp.training.evaluate import evaluate
 
-    encoder = load_encoder(options.run)
+    network = network_for(options.run)
     with MetricCache(options.cache) as cache:
+        synth = synthesizer_for(cache, options)
         evaluation = evaluate(
-            encoder,
+            network,
             cache,
-            synthesizer_of(cache),
-            features=None if options.no_distance else features_of(cache),
+            synth,
+            features=None if options.no_distance else features_for(cache, synth, options),
             fold=options.fold,
             device=options.device,
             progress=not options.quiet,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from pnp.cli.arguments import add_json, count, output_file, output_folder, positive_number
 from pnp.cli.outcome import EXIT_OK, as_json, say, tell
+from pnp.cli.own import add_features, add_synthesizer, named_for
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sounds", type=count, default=3, metavar="N", help="settings to be listened to on the page"
     )
+    add_synthesizer(parser)
+    add_features(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -93,6 +96,8 @@ def run(options: argparse.Namespace) -> int:
         if options.html:
             from pnp.report.html import write_page
 
+            # Unless they are named here, the page says why it cannot show what the cache does not lead to.
+            synth, features = named_for(cache, options)
             rows = None if options.index is None else [options.index]
             page = write_page(
                 cache,
@@ -100,6 +105,8 @@ def run(options: argparse.Namespace) -> int:
                 sounds=options.sounds,
                 rows=rows,
                 distance=options.distance,
+                synth=synth,
+                features=features,
                 report=report,
             )
             tell(f"{page}: {page.stat().st_size / 1e6:.1f} MB")

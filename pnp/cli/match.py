@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pnp.cli.arguments import add_json, output_folder, positive
 from pnp.cli.outcome import EXIT_OK, as_json, say, tell
+from pnp.cli.own import add_features, add_synthesizer, features_for, network_for, synthesizer_for
 
 SUMMARY = "a recording in, synthesizer parameters and a resynthesis out"
 
@@ -27,12 +28,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-evaluations", type=positive, default=60, metavar="N", help="most sounds made from one start"
     )
-    parser.add_argument("--encoder", metavar="RUN", help="start from a trained encoder's prediction too")
+    parser.add_argument(
+        "--encoder",
+        metavar="RUN",
+        help="start from a prediction too: that of an encoder that `pnp train` wrote, or of a network of your own, "
+        "path/to/file.py:NAME",
+    )
     parser.add_argument(
         "--keep-level", action="store_true", help="compare samples as they are, without estimating the gain"
     )
     parser.add_argument("--keep-onset", action="store_true", help="do not move the beginning of the sound")
     parser.add_argument("--allow-clipped", action="store_true", help="accept a clipped recording")
+    add_synthesizer(parser)
+    add_features(parser)
     add_json(parser)
 
 
@@ -40,19 +48,24 @@ def run(options: argparse.Namespace) -> int:
     """Match a recording."""
     from pnp.matching.match import match
     from pnp.report.results import match_as_text
-    from pnp.training.checkpoint import load_encoder
+    from pnp.store import MetricCache
 
-    result = match(
-        options.sound,
-        options.cache,
-        encoder=load_encoder(options.encoder) if options.encoder else None,
-        starts=options.starts,
-        max_evaluations=options.max_evaluations,
-        fit_gain=not options.keep_level,
-        align=not options.keep_onset,
-        allow_clipped=options.allow_clipped,
-        progress=not options.quiet,
-    )
+    network = network_for(options.encoder) if options.encoder else None
+    with MetricCache(options.cache) as cache:
+        synth = synthesizer_for(cache, options)
+        result = match(
+            options.sound,
+            cache,
+            synth=synth,
+            features=features_for(cache, synth, options),
+            encoder=network,
+            starts=options.starts,
+            max_evaluations=options.max_evaluations,
+            fit_gain=not options.keep_level,
+            align=not options.keep_onset,
+            allow_clipped=options.allow_clipped,
+            progress=not options.quiet,
+        )
     say(as_json(result.to_dict()) if options.json else match_as_text(result))
     for path in result.save(options.out or f"{Path(options.sound).stem}-match").values():
         tell(str(path))

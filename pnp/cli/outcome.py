@@ -12,7 +12,7 @@ from typing import Any
 
 from pnp._text import printable
 from pnp._version import __version__
-from pnp.errors import PnpError
+from pnp.errors import OwnCodeError, PnpError
 
 EXIT_OK, EXIT_FAILURES, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 0, 1, 2, 70, 130
 
@@ -77,6 +77,8 @@ def answer(command: str, error: Exception) -> int:
     """
     sentence = sentence_of(error)
     if sentence is not None:
+        if isinstance(error, OwnCodeError) and error.__cause__ is not None:
+            tell(_own_traceback(error.__cause__))
         tell(f"{command}: error: {sentence}")
         return EXIT_USAGE
     tell("".join(traceback.format_exception(type(error), error, error.__traceback__)).rstrip())
@@ -101,6 +103,19 @@ def sentence_of(error: Exception) -> str | None:
     if isinstance(error, (PnpError, OSError)) or _is_deliberate(error):
         return " ".join(str(error).split()) or type(error).__name__
     return None
+
+
+def _own_traceback(error: BaseException) -> str:
+    """Return the traceback of a user's own code, from where this package calls it."""
+    place = error.__traceback__
+    while place is not None and _is_of_the_way(place):
+        place = place.tb_next
+    return "".join(traceback.format_exception(type(error), error, place)).rstrip()
+
+
+def _is_of_the_way(place: TracebackType) -> bool:
+    module = str(place.tb_frame.f_globals.get("__name__", ""))
+    return module.partition(".")[0] in ("pnp", "importlib", "_frozen_importlib", "_frozen_importlib_external")
 
 
 def _is_allocation(error: Exception) -> bool:

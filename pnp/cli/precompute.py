@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pnp.cli.arguments import (
     add_jobs,
     add_seed,
-    key_value,
     output_file,
     positive,
     positive_number,
@@ -19,6 +19,10 @@ from pnp.cli.arguments import (
     support,
 )
 from pnp.cli.outcome import EXIT_FAILURES, EXIT_OK, say
+from pnp.cli.own import add_features, add_synthesizer
+
+if TYPE_CHECKING:
+    from torch import nn
 
 SUMMARY = "offline stage: features, Jacobian and metric of every sound of a design, into a cache that resumes"
 _SCATTERING = ("J", "Q", "J_fr", "Q_fr", "T", "F", "pad_mode", "scale")
@@ -26,15 +30,8 @@ _SCATTERING = ("J", "Q", "J_fr", "Q_fr", "T", "F", "pad_mode", "scale")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--synth", required=True, metavar="NAME", help="synthesizer: chirp, drum, ...")
-    parser.add_argument(
-        "--synth-option",
-        action="append",
-        type=key_value,
-        default=[],
-        metavar="KEY=VALUE",
-        help="option of the synthesizer, such as n_samples=8192; may be given several times",
-    )
+    add_synthesizer(parser, required=True)
+    add_features(parser, "the standard of the package")
     design = parser.add_mutually_exclusive_group(required=True)
     design.add_argument(
         "--size",
@@ -102,9 +99,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     scattering.add_argument(
         "--preset",
-        default="standard",
         choices=("standard", "mesostructures", "pnp"),
-        help="settings to start from: the standard, or published ones by name",
+        help="settings to start from: the standard, which is taken if not given, or published ones by name",
     )
     scattering.add_argument(
         "--scale", type=positive_number, help="factor before the logarithm (that of the preset if not given)"
@@ -124,19 +120,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Compute a cache, or what is missing of it."""
-    from pnp.features.standard import standard_features
+    from pnp._own_code import is_own, stem_of
     from pnp.offline.precompute import precompute
     from pnp.synths.registry import make
 
     synth = make(options.synth, **dict(options.synth_option))
-    changes = {name: getattr(options, name) for name in _SCATTERING if getattr(options, name) is not None}
+    features = _features(synth, options)
+    name = stem_of(options.synth) if is_own(options.synth) else options.synth
     part, parts = options.shard
     suffix = f".{part}of{parts}" if parts > 1 else ""
-    out = Path(options.out or Path("cache") / f"{options.synth}{suffix}.h5")
+    out = Path(options.out or Path("cache") / f"{name}{suffix}.h5")
     out.parent.mkdir(parents=True, exist_ok=True)
     summary = precompute(
         synth,
-        standard_features(synth, options.preset, **changes),
+        features,
         out,
         size=options.size,
         theta=options.presets,
@@ -158,6 +155,22 @@ def run(options: argparse.Namespace) -> int:
     )
     say(str(summary))
     return EXIT_FAILURES if summary.n_failed else EXIT_OK
+
+
+def _features(synth: nn.Module, options: argparse.Namespace) -> nn.Module:
+    """Return the user's own feature map, or the scattering transform with its settings."""
+    from pnp.features.standard import standard_features
+    from pnp.offline.rebuild import make_features
+
+    changes = {name: getattr(options, name) for name in _SCATTERING if getattr(options, name) is not None}
+    if options.features is None:
+        if options.features_option:
+            raise ValueError("--features-option goes with --features; the standard has options of its own.")
+        return standard_features(synth, options.preset or "standard", **changes)
+    if changes or options.preset:
+        option = "preset" if options.preset else next(iter(changes)).replace("_", "-")
+        raise ValueError(f"--{option} is about the scattering transform; it does not go with --features.")
+    return make_features(options.features, synth, **dict(options.features_option))
 
 
 def way_on(options: argparse.Namespace) -> str:

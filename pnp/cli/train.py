@@ -8,6 +8,7 @@ from typing import Any
 
 from pnp.cli.arguments import add_seed, nonnegative_number, output_folder, positive, positive_number, reach
 from pnp.cli.outcome import EXIT_OK, say
+from pnp.cli.own import add_features, add_synthesizer, features_for, synthesizer_for
 
 SUMMARY = "a sound-matching encoder on the sounds of a cache"
 
@@ -70,25 +71,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "gained, which ends when training has converged",
     )
     parser.add_argument("--weight-decay", type=nonnegative_number, default=1e-2, help="weight decay of AdamW")
+    add_synthesizer(parser)
+    add_features(parser)
     add_seed(parser, "seed of weights and of the order of sounds")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
 
 
 def run(options: argparse.Namespace) -> int:
     """Train an encoder."""
-    from pnp.offline.rebuild import features_of, synthesizer_of
     from pnp.store import MetricCache
     from pnp.training.train import train
 
     out = Path(options.out or Path("runs") / f"{Path(options.cache).stem}-{options.loss}")
     loss_options = _loss_options(options)
     with MetricCache(options.cache) as cache:
+        synth = synthesizer_for(cache, options)
         result = train(
             cache,
-            synthesizer_of(cache),
+            synth,
             loss=options.loss,
             loss_options=loss_options or None,
-            features=features_of(cache) if options.loss == "spectral" else None,
+            features=features_for(cache, synth, options) if options.loss == "spectral" else None,
             damping_schedule={} if options.damping_schedule else None,
             epochs=options.epochs,
             time_budget=options.time_budget,

@@ -6,6 +6,7 @@ import argparse
 
 from pnp.cli.arguments import add_seed, count
 from pnp.cli.outcome import EXIT_FAILURES, EXIT_OK, EXIT_USAGE, say, sentence_of, tell
+from pnp.cli.own import add_features, add_synthesizer, named_for
 
 SUMMARY = "check every byte and every invariant of a cache"
 
@@ -21,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also derive this many sounds anew and compare",
     )
     add_seed(parser, "which ones")
+    add_synthesizer(parser)
+    add_features(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -31,9 +34,14 @@ def run(options: argparse.Namespace) -> int:
 
 def _check(path: str, options: argparse.Namespace) -> int:
     from pnp.offline.verify import verify
+    from pnp.store import MetricCache
 
     try:
-        report = verify(path, recompute=options.recompute, seed=options.seed)
+        synth = features = None
+        if options.recompute:
+            with MetricCache(path) as cache:
+                synth, features = named_for(cache, options)
+        report = verify(path, recompute=options.recompute, seed=options.seed, synth=synth, features=features)
     except Exception as error:
         sentence = sentence_of(error)
         if sentence is None or options.traceback:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp.matching.catalogue import Catalogue
@@ -142,7 +142,8 @@ def _problem(
         engine: SynthesizerLike = synthesizer_of(opened) if synth is None else synth
         rate = engine.sample_rate if sample_rate is None else sample_rate
         recording = _recording(sound, rate, allow_clipped)
-        analysis: FeatureMap = features_of(opened) if features is None else features
+        module = engine if isinstance(engine, nn.Module) else None
+        analysis: FeatureMap = features_of(opened, module) if features is None else features
         catalogue = Catalogue.from_cache(opened, engine, analysis)
     finally:
         if opened is not cache:

@@ -56,7 +56,7 @@ def verify(
     with MetricCache(path) as cache:
         rows = _choose(cache.rows(), recompute, seed)
         synth = synthesizer_of(cache) if synth is None else synth
-        features = features_of(cache) if features is None else features
+        features = features_of(cache, synth) if features is None else features
         problems = tuple(_deviations(cache, synth, features, rows)) if len(rows) else ()
     return replace(report, problems=report.problems + problems, n_recomputed=len(rows))
 

@@ -22,6 +22,7 @@ import torch
 from joblib.externals.loky import get_reusable_executor
 from torch import nn
 
+from pnp._own_code import load_files, loaded_files
 from pnp._torch.environment import environment_fault
 from pnp.errors import PnpError, SynthesisError
 from pnp.jacobian import Derivatives
@@ -190,7 +191,7 @@ def _surviving_deaths(
 def _pickled(synth: nn.Module, features: nn.Module) -> bytes:
     """Pickle the modules for workers."""
     try:
-        data: bytes = cloudpickle.dumps((synth, features))
+        modules: bytes = cloudpickle.dumps((synth, features))
     # Whatever a user's class raises when it is pickled.
     except Exception as error:
         names = f"synthesizer {type(synth).__name__} and features {type(features).__name__}"
@@ -198,6 +199,8 @@ def _pickled(synth: nn.Module, features: nn.Module) -> bytes:
             f"{names} cannot be sent to workers ({type(error).__name__}: {' '.join(str(error).split())}); one holds "
             "what cannot be copied, such as a lock or an engine: use jobs=1"
         ) from error
+    # A worker loads the user's own files first, for what is defined there is pickled by its name.
+    data: bytes = cloudpickle.dumps((loaded_files(), modules))
     return data
 
 
@@ -255,7 +258,9 @@ def _in_worker(
     with _modules_lock:
         if digest not in _modules:
             _modules.clear()
-            _modules[digest] = cloudpickle.loads(pickled.tobytes())
+            files, modules = cloudpickle.loads(pickled.tobytes())
+            load_files(files)
+            _modules[digest] = cloudpickle.loads(modules)
         synth, features = _modules[digest]
     torch.set_default_dtype(default_dtype)
     return number, _compute(number, synth, features, points, options)

@@ -116,6 +116,8 @@ def _differing(recorded: Mapping[str, Any], synth: SynthesizerLike) -> Iterator[
     for side in (there, here):
         # The module of a script is "__main__" while it runs.
         side["class"] = str(side.get("class")).rpartition(".")[2]
+        # A file may have moved since.
+        side["registered_as"] = dict(side.get("registered_as") or {}) | {"name": None}
     if there.get("state_sha256") != here.get("state_sha256") and there["state_sha256"] in _hashes(synth):
         here["state_sha256"] = there["state_sha256"]
     yield from differences(there, here)

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._own_code import module_name
 from pnp._torch.concrete import is_concrete
 from pnp._torch.pushforward import jvp
 from pnp.errors import SynthesisError
@@ -332,4 +333,4 @@ class BlackBox(Synthesizer):
 
 def _qualified_name(program: Program) -> str:
     kind = program if hasattr(program, "__qualname__") else type(program)
-    return f"{kind.__module__}.{kind.__qualname__}"
+    return f"{module_name(kind.__module__)}.{kind.__qualname__}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from pnp._own_code import build, is_own
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._text import did_you_mean
 
@@ -50,7 +51,8 @@ def make(name: str, **options: Any) -> SynthesizerModule:
     """Build a synthesizer by name.
 
     Args:
-        name: One of `available()`.
+        name: One of `available()`; or a synthesizer of your own code, `path/to/file.py:NAME` or `package.module:NAME`,
+            with the name of a function or class that makes it, or of the synthesizer itself.
         **options: Constructor options of that synthesizer, as returned by its `config()`.
 
     Returns:
@@ -59,6 +61,8 @@ def make(name: str, **options: Any) -> SynthesizerModule:
 
     Raises:
         ValueError: If the name or an option is unknown.
+        FileNotFoundError: If there is no such file.
+        OwnCodeError: If your own code raises an error.
         TypeError: If what was built is not a synthesizer.
 
     Example:
@@ -66,6 +70,10 @@ def make(name: str, **options: Any) -> SynthesizerModule:
         >>> pnp.synths.make("chirp").n_samples
         32768
     """
+    if is_own(name):
+        synth = check_synthesizer(build(name, "synthesizer", options), f"synthesizer {name!r}")
+        vars(synth)["registered_as"] = {"name": name, **options}
+        return synth
     names = available()
     if name not in names:
         raise ValueError(

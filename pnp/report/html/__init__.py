@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
@@ -73,7 +74,8 @@ def write_page(
         player = cast(
             "SynthesizerLike | None", _ready(cache, synth, synthesizer_of, "no sound can be played", missing)
         )
-        heard = _ready(cache, features, features_of, "true distances are not known", missing)
+        again = partial(features_of, synth=cast("nn.Module | None", player))
+        heard = _ready(cache, features, again, "true distances are not known", missing)
     if report is None:
         report = cache_report(cache, 1.0 if distance is None else distance)
     chosen = None if rows is None else list(rows)
