@@ -26,10 +26,14 @@ from listening.maps import Representation, as_published, custom, scattering, spe
 from listening.measure import Results, measure
 from listening.page import RIVAL, as_markdown
 from listening.studies import Study, StudyError, read_studies
+from listening.weights import Groups, Kept, held_out
+from panelists.page import ears_table
 
 import pnp
 from pnp.bench.environment import commit, environment
 
+# What `panel.py` measured: training with several representations.
+TRAINED = Path(__file__).parent / "results" / "panel.json"
 N_SAMPLES, LEVEL, RATE = 65536, 0.1, 44100
 _GLOBAL: dict[str, Any] = {"J": 12, "Q": (8, 1), "J_fr": 5, "Q_fr": 1, "T": "global", "F": 8}
 _LOCAL = {**_GLOBAL, "T": 2**13}
@@ -91,7 +95,8 @@ def main() -> int:
     except (StudyError, ImportError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    page = as_markdown(content)
+    trained = json.loads(TRAINED.read_text("utf-8")) if TRAINED.exists() else None
+    page = as_markdown(content, "" if trained is None else ears_table(trained))
     sys.stdout.write(page)
     if options.docs:
         (options.docs / "listeners.md").write_text(page, "utf-8")
@@ -111,6 +116,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
     measure(representations, studies, results, options.scratch)
     if not options.only_map:
         _measure_published(representations, studies, results)
+        _measure_weights(studies, results)
     results.content |= {
         "command": "python benchmarks/listeners.py --data DIR --docs docs/evidence",
         "commit": commit(),
@@ -143,6 +149,36 @@ def _measure_published(representations: list[Representation], studies: list[Stud
             scores = agreement(distances(features, "euclidean"), study.ratings)
             found.setdefault(name, {})[study.name] = {key: round(value, 5) for key, value in scores.items()}
     results.content["as published"] = found
+
+
+def _measure_weights(studies: list[Study], results: Results) -> None:
+    """Scores of the recommended map with weights of its paths that were fitted to other publications."""
+    settings, scale = SHOWN["recommended"]
+    name = _map_name(settings, scale)
+    digests = {study.name: study.digest() for study in studies}
+    kept = results.content.get("weights", {})
+    if kept.get("map") == name and kept.get("digests") == digests:
+        return
+    transform = pnp.TimeFrequencyScattering(N_SAMPLES, **{**settings, "pad_mode": "zero"})
+    features, groups = pnp.Features(transform, scale=scale), Groups.of(transform)
+    prepared = []
+    with torch.no_grad():
+        for study in studies:
+            one = torch.cat([features(sound[None]) for sound in study.sounds])
+            # Features are flat, time fastest.
+            squares = groups.squares(one.unflatten(1, (len(groups.rows), -1)))
+            prepared.append(Kept(study.publication, squares, study.ratings))
+    found = zip(studies, held_out(prepared, groups.factors), strict=True)
+    results.content["weights"] = {
+        "map": name,
+        "digests": digests,
+        "factors": groups.factors.shape[1],
+        "studies": {
+            study.name: round(agreement(distance, study.ratings)["triplets"], 5) for study, distance in found
+        },
+    }
+    results.save()
+    sys.stderr.write("weights of paths: fitted\n")
 
 
 def _map_name(settings: dict[str, Any], scale: float) -> str:

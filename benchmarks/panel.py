@@ -2,7 +2,7 @@
 """PNP loss against P-loss on eight synthesizers, with the defaults of the package and no tuning.
 
     pip install pnp-metric[train] dawdreamer
-    python benchmarks/panel.py --work DIR --seeds 5 --docs docs
+    python benchmarks/panel.py --work DIR --seeds 5 --docs docs/evidence
 
 Caches are kept in DIR, and each run in the results file as soon as it is there: run the same command again and it goes
 on. `--only-page` measures nothing and writes the page from the results.
@@ -48,14 +48,14 @@ def main() -> int:
     parser.add_argument("--until", help="time of day, HH:MM, after which nothing new is begun")
     parser.add_argument("--json", type=Path, default=RESULTS, help="results file, read first if it exists")
     parser.add_argument("--only-page", action="store_true", help="measure nothing, read the results file")
-    parser.add_argument("--docs", type=Path, help="where to write evidence/panel.md and its figure")
+    parser.add_argument("--docs", type=Path, help="where to write panel.md, and its figure")
     options = parser.parse_args()
     if (options.work is None) != options.only_page:
         parser.error("give either --work or --only-page")
     content = json.loads(options.json.read_text("utf-8")) if options.only_page else _measured(options)
     if options.docs:
-        (options.docs / "evidence" / "panel.md").write_text(as_markdown(content), "utf-8")
-        draw(content, options.docs / "evidence" / "images" / "panel.png")
+        (options.docs / "panel.md").write_text(as_markdown(content), "utf-8")
+        draw(content, options.docs / "images" / "panel.png")
     return 0
 
 

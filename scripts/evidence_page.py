@@ -81,21 +81,41 @@ def _most_common(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [run for run in runs if settings(run) == counts.most_common(1)[0][0]]
 
 
-def section(results: dict[str, Any]) -> list[str]:
-    """One experiment."""
+def comparison(results: dict[str, Any]) -> list[str]:
+    """Each loss relative to P-loss, as figure and table."""
     experiment = results["experiment"]
     groups, converged = (final_runs(results, budget) for budget in (experiment["budget"], None))
     if not groups:
         return []
     transforms = list(experiment["transforms"])
-    folds = next(iter(results["caches"].values()))["folds"]
-    reduced = experiment["name"].endswith("-reduced") or experiment["size"] < results["full_size"]
+    lines = [
+        f"## {experiment['name']}" + (": a reduced experiment" if _reduced(results) else ""),
+        "",
+        f"{_folds(results)['train']} sounds to learn from, {experiment['budget']:g} s of training a run.",
+        "",
+        f"![Distance relative to P-loss](images/evidence-{experiment['name']}.png)",
+        "",
+        *answer(groups, transforms),
+    ]
+    if converged:
+        lines += ["The same without a limit of time, until no loss gains any more:", ""]
+        lines += answer(converged, transforms)
+    return lines
+
+
+def details(results: dict[str, Any]) -> list[str]:
+    """Settings, and figures that are not relative to others."""
+    experiment = results["experiment"]
+    groups, converged = (final_runs(results, budget) for budget in (experiment["budget"], None))
+    if not groups:
+        return []
+    transforms, folds = list(experiment["transforms"]), _folds(results)
     judged = f", distances on the first {experiment['judged']} of either" if experiment.get("judged") else ""
     described = "; ".join(
         f"*{name}*, {options or 'standard'}" for name, options in experiment["transforms"].items()
     )
     lines = [
-        f"## {experiment['name']}" + (": a reduced experiment" if reduced else ""),
+        f"### {experiment['name']}",
         "",
         f"{experiment['size']} sounds ({folds['train']} for training, {folds['validation']} for validation,",
         f"{folds['test']} for test{judged}), {experiment['budget']:g} s of training a run, one thread of",
@@ -108,9 +128,6 @@ def section(results: dict[str, Any]) -> list[str]:
         "and both together with the reach found without damping.",
         "",
         *table(groups, results),
-        f"![Error against compute](images/evidence-{experiment['name']}.png)",
-        "",
-        *answer(groups, transforms),
     ]
     if converged:
         lines += [
@@ -122,9 +139,18 @@ def section(results: dict[str, Any]) -> list[str]:
             "until both neighbours are worse. How many epochs that took is part of the result.",
             "",
             *table(converged, results),
-            *answer(converged, transforms),
         ]
     return lines + variations(results) + last_weights(groups, transforms) + conditions(results)
+
+
+def _reduced(results: dict[str, Any]) -> bool:
+    experiment = results["experiment"]
+    return bool(experiment["name"].endswith("-reduced") or experiment["size"] < results["full_size"])
+
+
+def _folds(results: dict[str, Any]) -> dict[str, int]:
+    folds: dict[str, int] = next(iter(results["caches"].values()))["folds"]
+    return folds
 
 
 def _processors(groups: Groups, results: dict[str, Any]) -> str:
@@ -173,19 +199,26 @@ def table(groups: Groups, results: dict[str, Any]) -> list[str]:
     return [*lines, "", "Mean ± half of the 95 % interval of the mean (Student's t over seeds).", ""]
 
 
-def relative(
+def ratios(
     runs: list[dict[str, Any]], baseline: list[dict[str, Any]], name: str, last: bool = False
-) -> str:
-    """Distance over that of P-loss, paired by seed, and whether its interval leaves out 1."""
+) -> list[float]:
+    """Distances over those of P-loss with the same seed."""
 
     def distance(run: dict[str, Any]) -> float:
         return float((run["last"] if last else run)["distance"][name])
 
     of_seed = {run["seed"]: distance(run) for run in baseline}
-    ratios = [distance(run) / of_seed[run["seed"]] for run in runs if run["seed"] in of_seed]
-    if not ratios:
+    return [distance(run) / of_seed[run["seed"]] for run in runs if run["seed"] in of_seed]
+
+
+def relative(
+    runs: list[dict[str, Any]], baseline: list[dict[str, Any]], name: str, last: bool = False
+) -> str:
+    """Distance over that of P-loss, paired by seed, and whether its interval leaves out 1."""
+    found = ratios(runs, baseline, name, last)
+    if not found:
         return "-"
-    mean, half = interval(ratios)
+    mean, half = interval(found)
     verdict = ""
     if half is not None and abs(mean - 1) > half:
         verdict = " (better)" if mean < 1 else " (worse)"
@@ -315,97 +348,54 @@ def conditions(results: dict[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
-def of_budgets(results: dict[str, Any], groups: Groups) -> dict[tuple[str, str], dict[float, list[float]]]:
-    """Distances under the first transform by seconds of training, of losses that were given more than one budget.
-
-    Where a loss was run with several settings for the same time, those with the lowest mean.
-    """
-    transforms = list(results["experiment"]["transforms"])
-    found: dict[tuple[str, str], dict[float, list[float]]] = {}
-    for condition, transform in groups:
-        by_settings: dict[float, dict[tuple[Any, ...], list[float]]] = defaultdict(lambda: defaultdict(list))
-        runs = groups[condition, transform] + [
-            run
-            for run in results["runs"]
-            if run["seed"] != TUNING_SEED
-            and (run["condition"], run["transform"]) == (condition, transform)
-            and run["budget"]
-            and not _standard(run, results)
-            and not run.get("sounds")
-        ]
-        for run in runs:
-            by_settings[run["budget"]][settings(run)].append(run["distance"][transforms[0]])
-        if len(by_settings) > 1:
-            found[condition, transform] = {
-                budget: min(of.values(), key=statistics.fmean) for budget, of in sorted(by_settings.items())
-            }
-    return found
-
-
 def draw(results: dict[str, Any], path: Path) -> None:
-    """Parameter error against seconds of training; distance at the end, and against how long training was."""
-    from matplotlib import colormaps
+    """Distance relative to P-loss, one dot a loss, with the interval of its mean over seeds."""
     from matplotlib.figure import Figure
 
-    groups, converged = (final_runs(results, budget) for budget in (results["experiment"]["budget"], None))
-    transforms = list(results["experiment"]["transforms"])
-    budgets = of_budgets(results, groups)
-    n_axes = 1 + len(transforms) + bool(converged) + bool(budgets)
-    # Four in a row would be too small to read in a page.
-    n_rows = 2 if n_axes > 3 else 1
-    n_columns = math.ceil(n_axes / n_rows)
-    figure = Figure(figsize=(5 * n_columns + 1, 4.5 * n_rows), layout="constrained")
-    axes = list(figure.subplots(n_rows, n_columns).flat)
-    for axis in axes[n_axes:]:
-        axis.set_axis_off()
+    experiment = results["experiment"]
+    groups, converged = (final_runs(results, budget) for budget in (experiment["budget"], None))
+    transforms = list(experiment["transforms"])
+    first = transforms[0]
+
+    def found(runs_of: Groups, key: tuple[str, str], name: str) -> list[float]:
+        return ratios(runs_of.get(key, []), runs_of.get(("P", "-"), []), name)
+
+    order = [key for key in groups if key[0] != "P" and found(groups, key, first)]
+    order.sort(key=lambda key: -statistics.fmean(found(groups, key, first)))
+    distances = [*transforms, "multiscale"]
+    figure = Figure(figsize=(3.2 * len(distances) + 2.5, 0.28 * len(order) + 1.6), layout="constrained")
+    axes = figure.subplots(1, len(distances), sharey=True)
+    for axis, name in zip(axes, distances, strict=True):
+        for runs_of, shift, hollow in ((groups, 0.12, False), (converged, -0.12, True)):
+            for place, key in enumerate(order):
+                values = found(runs_of, key, name)
+                if not values:
+                    continue
+                mean, half = interval(values)
+                colour = "#2a6f97" if mean <= 1 else "#c1440e"
+                # A distance has no negative values, whatever the interval of its mean.
+                ends = [max(mean - (half or 0), 0.05), mean + (half or 0)]
+                axis.plot(ends, [place + shift] * 2, color=colour, lw=2, alpha=0.4)
+                fill = "white" if hollow else colour
+                axis.plot(mean, place + shift, "o", color=colour, markerfacecolor=fill, ms=6)
+        axis.axvline(1, color="0.4", lw=1)
+        axis.set_xscale("log")
+        ticks = [tick for tick in (0.5, 1, 2, 5, 10, 50) if axis.get_xlim()[0] <= tick <= axis.get_xlim()[1]]
+        axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.minorticks_off()
+        axis.set_title(_headings([name])[0], fontsize=11)
+        axis.grid(axis="y", color="0.92")
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right", "left"]].set_visible(False)
+        axis.tick_params(axis="y", length=0)
+    several = len(transforms) > 1
     labels = [
-        condition if transform == "-" or len(transforms) == 1 else f"{condition} ({transform})"
-        for condition, transform in groups
+        f"{condition} ({transform})" if several and transform != "-" else condition
+        for condition, transform in order
     ]
-    colours = [colormaps["tab20"](place) for place in range(20)]
-    for place, runs in enumerate(groups.values()):
-        colour = colours[place % len(colours)]
-        for run in runs:
-            seconds, errors = zip(*run["course"], strict=True)
-            # Losses that synthesize at every step get no further than an epoch, a single point.
-            axes[0].plot(seconds, errors, ".-" if len(seconds) == 1 else "-", color=colour, alpha=0.6, lw=1)
-        for axis, name in zip(axes[1 : 1 + len(transforms)], transforms, strict=True):
-            mean, half = interval([run["distance"][name] for run in runs])
-            axis.errorbar(mean, place, xerr=half, fmt="o", color=colour, capsize=3)
-    for place, key in enumerate(groups):
-        if key in budgets:
-            colour = colours[place % len(colours)]
-            means, halves = zip(*map(interval, budgets[key].values()), strict=True)
-            # A little apart along the axis of time, for the bars not to hide each other.
-            placed = [budget * 1.012**place for budget in budgets[key]]
-            bars = [half or 0.0 for half in halves]
-            axes[-1].errorbar(placed, means, yerr=bars, fmt="o-", color=colour, capsize=3, lw=1)
-    if budgets:
-        axes[-1].set(
-            xlabel="seconds of training, all of a run", ylabel=f"test distance, JTFS {transforms[0]}"
-        )
-        axes[-1].set(xscale="log", yscale="log")
-        ticks = sorted({budget for of in budgets.values() for budget in of})
-        axes[-1].set_xticks(ticks, [f"{budget:g}" for budget in ticks])
-        axes[-1].minorticks_off()
-    if converged:
-        axis = axes[1 + len(transforms)]
-        for place, key in enumerate(groups):
-            colour = colours[place % len(colours)]
-            for run in converged.get(key, []):
-                axis.plot(run["seconds"], run["distance"][transforms[0]], "o", color=colour, ms=5, alpha=0.8)
-        axis.set_title("runs to convergence, one point each, colours as above", fontsize="small")
-        axis.set(xlabel="seconds of training until it ended by itself")
-        axis.set(ylabel=f"test distance, JTFS {transforms[0]}", xscale="log", yscale="log")
-    axes[0].set(xlabel="seconds of training", ylabel="validation mean |û − u|", xscale="log", yscale="log")
-    axes[0].set_title("colours as in the next panel", fontsize="small")
-    for place, name in enumerate(transforms, 1):
-        axes[place].set_yticks(range(len(labels)), labels if place == 1 else [""] * len(labels))
-        axes[place].set(xlabel=f"test distance, JTFS {name}")
-        distances = [run["distance"][name] for runs in groups.values() for run in runs]
-        # Over less than that, the labels of a logarithmic axis run into each other.
-        if max(distances) > 4 * min(distances):
-            axes[place].set_xscale("log")
+    axes[0].set_yticks(range(len(order)), labels)
+    note = f"filled: {experiment['budget']:g} s" + ("; hollow: to convergence" if converged else "")
+    figure.supxlabel(f"distance ÷ that of P-loss ({note})", fontsize=10)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=100)
 
@@ -416,22 +406,26 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--docs", type=Path, default=Path("docs/evidence"))
     options = parser.parse_args()
-    lines = [
-        "# Evidence",
-        "",
-        "When does PNP loss beat P-loss? Made by `scripts/reproduce_training.py` and `scripts/evidence_page.py`;",
-        "do not edit, run them again. Every loss trains the same encoder on the same sounds for the same time. Errors",
-        "are on test sounds: in percent of each parameter's range, and as distances between the sounds of predicted",
-        "and true parameters under each scattering transform and in auraloss's multiscale spectrograms.",
-        "",
-    ]
-    for path in sorted(options.results.glob("training-*.json")):
-        results = json.loads(path.read_text())
-        lines += section(results)
-        draw(results, options.docs / "images" / f"evidence-{results['experiment']['name']}.png")
+    found = [json.loads(path.read_text()) for path in sorted(options.results.glob("training-*.json"))]
     note = Path(__file__).with_name("evidence_notes.md")
-    if note.exists():
-        lines += [note.read_text().strip(), ""]
+    lines = [
+        "# Training in detail",
+        "",
+        "Two synthesizers, every loss and damping, each tuned. Which loss to use, with its defaults and on eight",
+        "synthesizers, is on the page [Which loss?](panel.md). Made by `scripts/reproduce_training.py` and",
+        "`scripts/evidence_page.py`; do not edit, run them again. Every loss trains the same encoder on the same",
+        "sounds for the same time. Errors are on test sounds: in percent of each parameter's range, and as distances",
+        "between the sounds of predicted and true parameters under each scattering transform and in auraloss's",
+        "multiscale spectrograms. Metrics are those of the published representations, not of the later standard.",
+        "",
+        *([note.read_text().strip(), ""] if note.exists() else []),
+        *(line for results in found for line in comparison(results)),
+        "## Settings and all figures",
+        "",
+        *(line for results in found for line in details(results)),
+    ]
+    for results in found:
+        draw(results, options.docs / "images" / f"evidence-{results['experiment']['name']}.png")
     (options.docs / "training.md").write_text("\n".join(lines).rstrip() + "\n")
 
 

@@ -61,11 +61,12 @@ class _Scored:
         }
 
 
-def as_markdown(content: dict[str, Any]) -> str:
+def as_markdown(content: dict[str, Any], ears: str = "") -> str:
     """The page, or a short table where scattering was not measured.
 
     Args:
         content: Results, as `Results` holds them.
+        ears: Table of what representations are worth in training, of another benchmark.
     """
     scored = _Scored(content["maps"], {name: one["sounds"] for name, one in content["studies"].items()})
     heads = _heads(scored)
@@ -82,12 +83,14 @@ def as_markdown(content: dict[str, Any]) -> str:
         "grid": _grid(scored, heads),
         "reading": _reading(scored, heads, recommended),
         **_validation(scored, heads),
+        "weights": _weights(scored, content.get("weights")),
         "n_synth": str(content["elsewhere"]["sounds"]),
         "length": f"{content['elsewhere']['length']:,}",
         "dB": f"{content['elsewhere']['dB']:g}",
         "delay": str(content["elsewhere"]["delay"]),
         "loss": _loss(content["elsewhere"]),
         "trade": _trade(content["elsewhere"]),
+        "ears": ears,
         "level": f"{content['settings']['level']:g}",
         "environment": f"Measured at commit {content['commit']}: {content['environment']['cpu']}, one thread, torch "
         f"{content['environment']['versions']['torch']}.",
@@ -301,6 +304,28 @@ def _validation(scored: _Scored, heads: dict[str, list[str]]) -> dict[str, str]:
         "validation": markdown_table(columns, rows),
         "validated": _filled(f"With one publication left out in turn, these were chosen: {chosen}."),
     }
+
+
+def _weights(scored: _Scored, found: dict[str, Any] | None) -> str:
+    """Worth of weights fitted to ratings, on publications that had no part in the fit."""
+    if found is None:
+        return "Weights of paths were not fitted to the ratings. None are shipped."
+    sizes = list(scored.sizes.values())
+    fitted = [found["studies"][study] for study in scored.sizes]
+    equal = scored.by_study(found["map"])
+    difference = [a - b for a, b in zip(fitted, equal, strict=True)]
+    (low, high), mean = interval(difference, sizes), pooled(difference, sizes)
+    verdict = (
+        "They gain nothing that these studies could show, and none are shipped."
+        if low <= 0
+        else "They are not shipped: the gain is that of one data set."
+    )
+    return _filled(
+        f"Weights of paths, with a factor for the first order, for each modulation rate and for each scale along "
+        f"log-frequency ({found['factors']} in all), were fitted to the ratings of all publications but one and judged "
+        f"on that one. The recommended map then orders {pooled(fitted, sizes):.3f} of the triplets, and "
+        f"{pooled(equal, sizes):.3f} with equal weights: {mean:+.3f} ({low:+.3f} to {high:+.3f}). {verdict}"
+    )
 
 
 def _loss(elsewhere: dict[str, Any]) -> str:

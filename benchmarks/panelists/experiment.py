@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import pnp
 from pnp._files import write_atomically
@@ -19,15 +19,17 @@ from pnp.features.standard import standard_features
 from pnp.training.encoder import Encoder
 from pnp.training.spectrograms import Spectrograms
 
-from .judges import Judges
+from .judges import EARS, Judges
 from .members import PANEL, Member
 
-__all__ = ["CONDITIONS", "Condition", "Experiment"]
+__all__ = ["CONDITIONS", "RULES", "Condition", "Experiment"]
 
 _log = logging.getLogger(__name__)
 
 # Sounds that encoders are judged on, drawn beside those of the caches.
 HELD_OUT, HELD_OUT_SEED = 128, 1
+# Of programs that PyTorch does not differentiate: that of `precompute(derivatives="difference")`.
+DEFAULT_STEP = 0.1
 
 
 @dataclass(frozen=True)
@@ -37,29 +39,34 @@ class Condition:
     Args:
         loss: Loss as `pnp.train` names it.
         options: Options of the loss.
-        derivatives: Derivatives that the metric is made of: options of `precompute`.
+        step: Step of the differences that the metric is made of; None for the derivatives of a default cache.
+        features: Changes of the standard representation.
         listens: True where the loss makes sounds, so that it needs PyTorch's derivatives and a budget of time.
     """
 
     loss: str
     options: Mapping[str, Any] = field(default_factory=dict)
-    derivatives: Mapping[str, Any] = field(default_factory=dict)
+    step: float | None = None
+    features: Mapping[str, Any] = field(default_factory=dict)
     listens: bool = False
 
 
-_STEP = {"derivatives": "difference"}
-CONDITIONS: Mapping[str, Condition] = {
+CONDITIONS: dict[str, Condition] = {
     "P": Condition("p"),
     "PNP": Condition("pnp"),
     "multiscale": Condition("multiscale", listens=True),
     "PNP, no reach": Condition("pnp", {"reach": None}),
+    "PNP, reach 1": Condition("pnp", {"reach": 1.0}),
     "PNP, reach 3": Condition("pnp", {"reach": 3.0}),
     "PNP, reach 30": Condition("pnp", {"reach": 30.0}),
-    "PNP, step 0.1": Condition("pnp", derivatives={**_STEP, "step": 0.1}),
-    "PNP, step 0.1, no reach": Condition("pnp", {"reach": None}, {**_STEP, "step": 0.1}),
-    "PNP, step 0.3": Condition("pnp", derivatives={**_STEP, "step": 0.3}),
-    "PNP, step 0.3, no reach": Condition("pnp", {"reach": None}, {**_STEP, "step": 0.3}),
+    "PNP, step 0.1": Condition("pnp", step=0.1),
+    "PNP, step 0.1, no reach": Condition("pnp", {"reach": None}, step=0.1),
+    "PNP, step 0.3": Condition("pnp", step=0.3),
+    "PNP, step 0.3, no reach": Condition("pnp", {"reach": None}, step=0.3),
 }
+# Rules by which the metric could be made and used, of which one is the default.
+RULES = [name for name in CONDITIONS if name.startswith("PNP")]
+CONDITIONS |= {f"PNP, {name}": Condition("pnp", features=changes) for name, changes in EARS.items()}
 
 
 class Experiment:
@@ -87,25 +94,23 @@ class Experiment:
 
     # -- caches ---------------------------------------------------------------------------------------------
 
-    def cache(self, name: str, derivatives: Mapping[str, Any]) -> pnp.MetricCache:
+    def cache(self, name: str, condition: Condition) -> pnp.MetricCache:
         """Cache of a member, made or completed first."""
         member, synth = PANEL[name], PANEL[name].make()
-        label = "-".join([name, *(str(value) for value in derivatives.values())])
+        step = condition.step if condition.step is not None or member.differentiable else DEFAULT_STEP
+        changes = {} if step is None else {"derivatives": "difference", "step": step}
+        label = "-".join([name, *([f"step{step:g}"] if step else []), *map(str, condition.features.values())])
         path = self.work / f"{label}.h5"
         record = self.content["members"].setdefault(name, _described(member, synth))
         if label not in record["seconds"]:
             began = time.process_time()
+            features = standard_features(synth, **condition.features)
             summary = pnp.precompute(
-                synth,
-                standard_features(synth),
-                path,
-                size=member.size,
-                store="metric",
-                progress=False,
-                **derivatives,
+                synth, features, path, size=member.size, store="features", progress=False, **changes
             )
             record["seconds"][label] = round(time.process_time() - began, 1)
             record["failed"][label] = summary.n_failed
+            record["condition"][label] = float(pnp.MetricCache(path).metrics().condition.nanmedian())
             self.save()
             _log.info("%s: cache in %.0f s, %d failed", label, record["seconds"][label], summary.n_failed)
         return pnp.MetricCache(path)
@@ -135,8 +140,8 @@ class Experiment:
             for condition in missing:
                 if self.over():
                     return
-                cache = self.cache(name, CONDITIONS[condition].derivatives)
-                sounds = sounds or _Sounds(cache, PANEL[name].make())
+                cache = self.cache(name, CONDITIONS[condition])
+                sounds = sounds or _Sounds(cache, PANEL[name])
                 run = {"member": name, "condition": condition, "seed": seed}
                 run |= self._run(CONDITIONS[condition], cache, sounds, seed, self._budget(name, seed))
                 self.content["runs"].append(run)
@@ -175,13 +180,14 @@ class Experiment:
 class _Sounds:
     """Sounds of a member: what its encoders hear, and what they are judged by."""
 
-    def __init__(self, cache: pnp.MetricCache, synth: nn.Module) -> None:
+    def __init__(self, cache: pnp.MetricCache, member: Member) -> None:
+        synth = member.make()
         self.cache, self.synth = cache, synth
         front_end = Encoder(cache.space, float(cache.config["synthesizer"]["sample_rate"])).front_end
         self.spectrograms = Spectrograms(front_end, synth, cache.theta, cache.rows(), torch.device("cpu"))
         self.u = cache.space.sample(HELD_OUT, seed=HELD_OUT_SEED)
         true = self._play(self.u)
-        self.judges = Judges(synth, true)
+        self.judges = Judges(synth, true, EARS if member.ears else {})
         with torch.no_grad():
             self.heard = torch.cat([front_end(some) for some in true.split(16)])
 
@@ -209,4 +215,5 @@ def _described(member: Member, synth: Any) -> dict[str, Any]:
         "size": member.size,
         "seconds": {},
         "failed": {},
+        "condition": {},
     }

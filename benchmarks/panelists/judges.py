@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pnp.features.multiscale import MultiscaleSTFT
 from pnp.features.standard import standard_features
 
-__all__ = ["JUDGES", "Judges", "LogMel"]
+__all__ = ["EARS", "JUDGES", "Judges", "LogMel"]
 
 FeatureMap = Callable[[Tensor], Tensor]
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -22,6 +22,14 @@ _FLOOR = 1e-8  # of power: 80 dB below full scale
 
 # Names as in results, and what they are called on the page.
 JUDGES = {"jtfs": "JTFS", "multiscale": "multiscale", "logmel": "log-mel"}
+
+# Representations beside the standard one, which averages over the whole sound and has a scale of 1e4: changes of it.
+# The last is close to what docs/evidence/listeners.md recommends, 0.19 s at 8192 Hz.
+EARS: Mapping[str, Mapping[str, Any]] = {
+    "scale 1e3": {"scale": 1e3},
+    "scale 1e5": {"scale": 1e5},
+    "time kept": {"T": 2048, "scale": 1e5},
+}
 
 
 class LogMel(nn.Module):
@@ -62,13 +70,24 @@ class Judges:
     Args:
         synth: Synthesizer, for rate and length.
         sounds: True sounds, shape (n, N).
+        ears: Changes of the standard representation by name, to judge by as well.
     """
 
-    def __init__(self, synth: nn.Module, sounds: Tensor) -> None:
+    def __init__(
+        self, synth: nn.Module, sounds: Tensor, ears: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
         rate: Any = synth.sample_rate
         multiscale = MultiscaleSTFT()
+
+        def euclidean(a: Tensor, b: Tensor) -> Tensor:
+            return torch.linalg.vector_norm(a - b, dim=-1)
+
         self._maps: dict[str, tuple[FeatureMap, Distance]] = {
-            "jtfs": (standard_features(synth), lambda a, b: torch.linalg.vector_norm(a - b, dim=-1)),
+            "jtfs": (standard_features(synth), euclidean),
+            **{
+                name: (standard_features(synth, **changes), euclidean)
+                for name, changes in (ears or {}).items()
+            },
             "multiscale": (multiscale, lambda a, b: (a - b).abs().sum(-1)),
             "logmel": (LogMel(rate), lambda a, b: (a - b).abs().mean((-2, -1))),
         }

@@ -10,6 +10,7 @@ from torch import nn
 
 import pnp
 
+from .amsynth import amsynth
 from .fm import Bell
 from .harmonics import HarmonicsAndNoise
 from .subtractive import subtractive
@@ -24,14 +25,17 @@ class Member:
     Args:
         make: Makes the synthesizer.
         title: Its name in tables.
-        differentiable: True where PyTorch differentiates it, so that a loss that listens can be had.
+        differentiable: True where PyTorch differentiates it. If not, a loss that listens cannot be had, and its metric is
+            made of differences of features.
         size: Number of sounds of its cache.
+        ears: True where its encoders are judged by the representations of `judges.EARS` as well.
     """
 
     make: Callable[[], nn.Module]
     title: str
     differentiable: bool = True
     size: int = 512
+    ears: bool = False
 
 
 def _built_in(name: str, **options: Any) -> Callable[[], nn.Module]:
@@ -42,11 +46,14 @@ _SHORT = {"sample_rate": 8192.0, "n_samples": 4096}
 
 PANEL: Mapping[str, Member] = {
     # Half a second is an eighth of the published length: modulations and slopes are twice as fast at least.
-    "chirp": Member(_built_in("chirp", n_samples=4096, ranges={"f_m": (8, 32), "gamma": (1, 8)}), "chirp"),
+    "chirp": Member(
+        _built_in("chirp", n_samples=4096, ranges={"f_m": (8, 32), "gamma": (1, 8)}), "chirp", ears=True
+    ),
     "ripple": Member(_built_in("ripple", n_samples=4096, ranges={"rate": (4, 32)}), "ripple"),
-    "drum": Member(_built_in("drum", **_SHORT), "drum"),
+    "drum": Member(_built_in("drum", **_SHORT), "drum", ears=True),
     "string": Member(_built_in("string", **_SHORT), "string"),
     "fm": Member(Bell, "two-operator FM"),
-    "harmonics": Member(HarmonicsAndNoise, "harmonics and noise"),
-    "subtractive": Member(subtractive, "subtractive voice (Faust)", differentiable=False),
+    "harmonics": Member(HarmonicsAndNoise, "harmonics and noise", size=256),
+    "subtractive": Member(subtractive, "subtractive voice (Faust)", differentiable=False, size=256),
+    "amsynth": Member(amsynth, "amsynth (plug-in)", differentiable=False, size=256),
 }

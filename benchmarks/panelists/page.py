@@ -10,9 +10,10 @@ from typing import Any
 
 from pnp._text import counted, markdown_table
 
-from .judges import JUDGES
+from .experiment import RULES
+from .judges import EARS, JUDGES
 
-__all__ = ["Ratios", "as_markdown", "draw"]
+__all__ = ["Ratios", "as_markdown", "draw", "ears_table"]
 
 _BASE = "P"
 _DEFAULT = "PNP"
@@ -156,7 +157,7 @@ def _main(ratios: Ratios) -> str:
 
 def _rules(ratios: Ratios) -> str:
     """JTFS distances of other rules, over the members that have all of them."""
-    conditions = [name for name in ratios.conditions() if name.startswith(_DEFAULT)]
+    conditions = [name for name in ratios.conditions() if name in RULES]
     rows = []
     complete = [name for name in ratios.members if all(ratios.of(name, one) for one in conditions)]
     for name, member in ratios.members.items():
@@ -233,6 +234,40 @@ def _settings(content: dict[str, Any]) -> str:
     return _filled(
         f"Measured at commit {content['commit']}: {environment['cpu']}, one thread, torch "
         f"{environment['versions']['torch']}."
+    )
+
+
+def ears_table(content: dict[str, Any]) -> str:
+    """JTFS distances after training with metrics of several representations, as each of them hears it.
+
+    Args:
+        content: Results of the experiment.
+    """
+    ratios = Ratios(content)
+    heard = {"jtfs": "1e4, standard"} | {name: name.removeprefix("scale ") for name in EARS}
+    trained = {_DEFAULT: "jtfs"} | {f"{_DEFAULT}, {name}": name for name in EARS}
+    rows = []
+    for name, member in ratios.members.items():
+        for condition, label in trained.items():
+            if not ratios.of(name, condition, "scale 1e3"):
+                continue
+            changes = EARS.get(label, {})
+            condition_number = member["condition"].get("-".join([name, *map(str, changes.values())]))
+            rows.append(
+                [
+                    member["title"],
+                    heard[label],
+                    str(len(ratios.of(name, condition))),
+                    *(
+                        _spread(ratios.of(name, condition, judge))
+                        for judge in (*heard, "multiscale", "logmel")
+                    ),
+                    "–" if condition_number is None else f"{condition_number:.1e}",
+                ]
+            )
+    columns = [f"heard by {label}" for label in heard.values()]
+    return markdown_table(
+        ["synthesizer", "trained with", "seeds", *columns, "multiscale", "log-mel", "condition of M"], rows
     )
 
 

@@ -15,6 +15,8 @@ from listening.maps import Representation, custom, scattering
 from listening.measure import Results, measure
 from listening.page import as_markdown
 from listening.studies import StudyError, read_studies
+from listening.weights import Groups, Kept, held_out
+from panelists.page import ears_table
 
 ROOT = Path(__file__).parents[2]
 RATE = 8000
@@ -272,8 +274,37 @@ def test_scattering_maps_are_those_of_the_package():
     torch.testing.assert_close(one.heads["scale 1e+05"](one.build()(x)), features(x))
 
 
+class TestWeights:
+    def test_groups_divide_the_squared_distance(self):
+        import pnp
+
+        options = {"J": 6, "Q": (4, 1), "J_fr": 2, "Q_fr": 1, "T": 256, "F": 2, "first_order": "average"}
+        transform = pnp.TimeFrequencyScattering(1024, **options, pad_mode="zero")
+        groups = Groups.of(transform)
+        features = transform(torch.randn(3, 1024, generator=torch.Generator().manual_seed(0)))
+        whole = distances(features, "euclidean") ** 2
+        np.testing.assert_allclose(groups.squares(features).sum(-1), whole, atol=1e-6 * whole.max())
+        # One factor for the first order, and two for a path of the second: its rate and its scale.
+        assert sorted(set(groups.factors.sum(1).tolist())) == [1, 2]
+
+    def test_what_other_publications_heard_helps_where_it_is_heard_too(self):
+        random = np.random.default_rng(0)
+        studies = []
+        for publication in "ABC":
+            x = torch.from_numpy(random.standard_normal((10, 3, 2)))
+            squares = torch.stack([torch.cdist(x[:, k], x[:, k]).square() for k in range(3)], -1)
+            # Listeners hear the second group alone.
+            ratings = squares[..., 1].sqrt().numpy()
+            studies.append(Kept(publication, squares, ratings / ratings.max()))
+        found = held_out(studies, torch.eye(3, dtype=torch.float64))
+        for study, distance in zip(studies, found, strict=True):
+            equal = agreement(study.squares.sum(-1).sqrt().numpy(), study.ratings)
+            assert agreement(distance, study.ratings)["triplets"] > 0.95 > equal["triplets"]
+
+
 def test_the_page_is_that_of_the_kept_results():
     content = json.loads((ROOT / "benchmarks" / "results" / "listeners.json").read_text("utf-8"))
+    trained = json.loads((ROOT / "benchmarks" / "results" / "panel.json").read_text("utf-8"))
     page = (ROOT / "docs" / "evidence" / "listeners.md").read_text("utf-8")
-    assert as_markdown(content) == page
+    assert as_markdown(content, ears_table(trained)) == page
     assert "{{" not in page

@@ -1,6 +1,8 @@
 """The panel of synthesizers: what it judges by, and what its page says."""
 
+import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -56,6 +58,12 @@ def test_the_page_says_where_an_aim_is_missed():
     assert "does not hold for second, 1.20" in " ".join(page.split())
     assert "ends at 0.91 of P-loss's JTFS distance" in " ".join(page.split())
     assert "{{" not in page
+
+
+def test_the_page_is_that_of_the_kept_results():
+    root = Path(__file__).parents[2]
+    kept = json.loads((root / "benchmarks" / "results" / "panel.json").read_text("utf-8"))
+    assert as_markdown(kept) == (root / "docs" / "evidence" / "panel.md").read_text("utf-8")
 
 
 def test_log_mel_levels_of_a_tone_are_where_it_is():
