@@ -26,8 +26,8 @@ class Groups:
 
     Args:
         rows: Group of each row of coefficients, shape (C,).
-        factors: Whether a group's weight has a factor, shape (groups, factors): one for the first order, one for each
-            rate, one for each scale.
+        factors: 1 where a group's weight has a factor and 0 elsewhere, shape (groups, factors): one for the first
+            order, one for each rate, one for each scale.
     """
 
     rows: Tensor

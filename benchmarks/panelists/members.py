@@ -25,8 +25,8 @@ class Member:
     Args:
         make: Makes the synthesizer.
         title: Its name in tables.
-        differentiable: True where PyTorch differentiates it. If not, a loss that listens cannot be had, and its metric is
-            made of differences of features.
+        differentiable: True where PyTorch differentiates it. If not, a loss that listens cannot be had, and its metric
+            is made of differences of features.
         size: Number of sounds of its cache.
         ears: True where its encoders are judged by the representations of `judges.EARS` as well.
     """

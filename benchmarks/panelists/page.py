@@ -38,7 +38,11 @@ class Ratios:
 
     def of(self, member: str, condition: str, judge: str = "jtfs") -> list[float]:
         """Ratio of each seed for which P-loss was run too; below 1 is better than P-loss."""
-        base = {run["seed"]: run["distance"][judge] for run in self.runs(member, _BASE)}
+        base = {
+            run["seed"]: run["distance"][judge]
+            for run in self.runs(member, _BASE)
+            if judge in run["distance"]
+        }
         return [
             run["distance"][judge] / base[run["seed"]]
             for run in self.runs(member, condition)
@@ -196,11 +200,15 @@ def _members(ratios: Ratios) -> str:
             f"{member['n_samples']:,} at {member['rate']:,.0f} Hz",
             f"{member['size']:,}",
             f"{_offline(member, name) / member['size']:.2f}",
-            ", ".join(member["parameters"]),
         ]
         for name, member in ratios.members.items()
     ]
-    return markdown_table(["synthesizer", "samples", "sounds", "cache, s a sound", "parameters"], rows)
+    names = [
+        textwrap.fill(f"- {member['title']}: {', '.join(member['parameters'])}", 120, subsequent_indent="  ")
+        for member in ratios.members.values()
+    ]
+    table = markdown_table(["synthesizer", "samples", "sounds", "cache, s a sound"], rows)
+    return table + "\n\nParameters:\n\n" + "\n".join(names)
 
 
 def _raw(ratios: Ratios) -> str:
