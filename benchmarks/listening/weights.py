@@ -66,7 +66,7 @@ class Groups:
 
 @dataclass(frozen=True)
 class Kept:
-    """What a fit needs of a study.
+    """Part of a study that a fit needs.
 
     Args:
         publication: Publication that it is part of.
