@@ -14,6 +14,7 @@ from .features.scattering.transform import TimeFrequencyScattering as TimeFreque
 from .features.standard import standard_features as standard_features
 from .jacobian import value_and_jacobian as value_and_jacobian
 from .losses.choice import ChoiceLoss as ChoiceLoss
+from .losses.cross_entropy import ChoiceCrossEntropy as ChoiceCrossEntropy
 from .losses.parameter import ParameterLoss as ParameterLoss
 from .losses.pnp import PNPLoss as PNPLoss
 from .losses.spectral import SpectralLoss as SpectralLoss

@@ -179,8 +179,12 @@ class ChoiceCacheLike(CacheLike, Protocol):
     """Cache of a space with choices.
 
     Attributes:
+        choices: Positions of the true options, shape (n, K).
         choice_distances: Squared feature distances of all sounds to each option, shape (n, options), by choice.
     """
+
+    @property
+    def choices(self) -> Tensor: ...
 
     @property
     def choice_distances(self) -> dict[str, Tensor]: ...

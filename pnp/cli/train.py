@@ -112,9 +112,14 @@ def run(options: argparse.Namespace) -> int:
     say(
         f"{out}: {len(result.history)} epochs, {result.seconds:.1f} s, ended by {result.stopped}; best epoch "
         f"{result.best_epoch} with validation loss {result.best_validation_loss:.4g} and error "
-        f"{best['validation_error']:.4f} (mean |û − u|, the cube's side being 2)"
+        f"{best['validation_error']:.4f} (mean |û − u|, the cube's side being 2)" + _accuracy(best)
     )
     return EXIT_OK
+
+
+def _accuracy(epoch: dict[str, float]) -> str:
+    share = epoch.get("validation_accuracy")
+    return "" if share is None else f", {100 * share:.3g} % of choices right"
 
 
 def way_on(options: argparse.Namespace) -> str:

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+
+from pnp._torch.concrete import is_concrete
+
+if TYPE_CHECKING:
+    from pnp._protocols import ChoiceCacheLike
+
+# Probabilities sum to one, but for the rounding of half precision.
+_SLACK = 1e-2
 
 
 def select_rows(
@@ -66,3 +75,45 @@ def check_pair(u_hat: Tensor, u: Tensor) -> None:
             f"u_hat and u must have the same shape (B, P); got {tuple(u_hat.shape)} and {tuple(u.shape)}. "
             "Likely cause: a network whose outputs are not the P parameters of the cache."
         )
+
+
+def check_choices(cache: ChoiceCacheLike) -> None:
+    """Refuse a cache whose space has no choices."""
+    if not cache.space.choices:
+        raise ValueError(
+            f"The space of {cache.path} has no choices, {', '.join(cache.space.column_names)}; a choice is "
+            "Parameter(name, choices=(…))."
+        )
+
+
+def check_probabilities(
+    probabilities: Mapping[str, Tensor], n_options: Mapping[str, int]
+) -> dict[str, Tensor]:
+    """Return probabilities of all choices in single precision at least, once they have been checked."""
+    if set(probabilities) != set(n_options):
+        raise ValueError(
+            f"Probabilities must be a mapping with the choices {', '.join(n_options)}; got "
+            f"{', '.join(map(str, probabilities)) or 'none'}."
+        )
+    return {name: _checked(name, probabilities[name], options) for name, options in n_options.items()}
+
+
+def _checked(name: str, p: Tensor, options: int) -> Tensor:
+    if not isinstance(p, Tensor) or not p.is_floating_point():
+        got = p.dtype if isinstance(p, Tensor) else type(p).__name__
+        raise TypeError(f"Probabilities of {name!r} must be a floating-point tensor; got {got}.")
+    if p.ndim != 2 or p.shape[1] != options:
+        raise ValueError(
+            f"Probabilities of {name!r} must have shape (B, {options}), one for each option; got {tuple(p.shape)}."
+        )
+    p = p.to(torch.promote_types(p.dtype, torch.float32))
+    if p.device.type == "cpu" and is_concrete(p):
+        values = p.detach()
+        off = ((values.sum(-1) - 1).abs() > _SLACK) | (values < -_SLACK).any(-1)
+        if off.any():
+            row = int(off.nonzero()[0])
+            raise ValueError(
+                f"Probabilities of {name!r} must be at least 0 and sum to 1; row {row} sums to "
+                f"{float(values[row].sum()):.3g}. Likely cause: logits; apply torch.softmax."
+            )
+    return p

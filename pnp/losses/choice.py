@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pnp._torch.concrete import is_concrete
 from pnp.losses.base import Loss
-from pnp.losses.checks import check_rows, select_rows
+from pnp.losses.checks import check_choices, check_probabilities, check_rows, select_rows
 from pnp.losses.pnp import normalization
 from pnp.metric.reach import DEFAULT_REACH
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from pnp._protocols import ChoiceCacheLike
 
 __all__ = ["ChoiceLoss"]
-
-# Probabilities sum to one, but for the rounding of half precision.
-_SLACK = 1e-2
 
 
 class ChoiceLoss(Loss):
@@ -59,6 +56,7 @@ class ChoiceLoss(Loss):
         if len(set(lengths.values())) > 1:
             raise ValueError(f"Distances of all choices must have the same number of sounds; got {lengths}.")
         self.names = tuple(distances)
+        self.n_options = {name: stored.shape[-1] for name, stored in distances.items()}
         for name, stored in distances.items():
             if stored.ndim != 2 or stored.shape[1] < 2:
                 raise ValueError(
@@ -75,6 +73,7 @@ class ChoiceLoss(Loss):
         cache: ChoiceCacheLike,
         *,
         reach: float | None = DEFAULT_REACH,
+        ceiling: float | None = None,
         normalize: bool | None = None,
         **options: Any,
     ) -> ChoiceLoss:
@@ -83,7 +82,8 @@ class ChoiceLoss(Loss):
         Args:
             cache: Open metric cache whose space has choices.
             reach: Reach of that PNP loss, on which its unit depends.
-            normalize: Divide by the same number as that PNP loss. By default with a reach, and not without.
+            ceiling: Ceiling of that PNP loss, in place of its reach.
+            normalize: Divide by the same number as that PNP loss. By default with a reach or a ceiling, and not without.
             **options: Options of the loss.
 
         Returns:
@@ -92,13 +92,9 @@ class ChoiceLoss(Loss):
         Raises:
             ValueError: If the space of the cache has no choices.
         """
-        if not cache.space.choices:
-            raise ValueError(
-                f"The space of {cache.path} has no choices, {', '.join(cache.space.column_names)}; a choice is "
-                "Parameter(name, choices=(…))."
-            )
-        if normalize or (normalize is None and reach is not None):
-            options["scale"] = options.get("scale", 1.0) / normalization(cache, reach)
+        check_choices(cache)
+        if normalize or (normalize is None and (reach is not None or ceiling is not None)):
+            options["scale"] = options.get("scale", 1.0) / normalization(cache, reach, ceiling)
         return cls(dict(cache.choice_distances), **options)
 
     def forward(self, probabilities: Mapping[str, Tensor], index: Tensor) -> Float[Tensor, "*batch"]:
@@ -117,16 +113,10 @@ class ChoiceLoss(Loss):
             ValueError: If a choice is missing, shapes do not fit, or rows do not sum to one.
             IndexError: If `index` is outside the cache, or, on the CPU, selects a sound that failed.
         """
-        missing = [name for name in self.names if name not in probabilities]
-        if missing or len(probabilities) != len(self.names):
-            raise ValueError(
-                f"Probabilities must be a mapping with the choices {', '.join(self.names)}; got "
-                f"{', '.join(map(str, probabilities)) or 'none'}."
-            )
+        checked = check_probabilities(probabilities, self.n_options)
         total: Tensor | None = None
-        for name in self.names:
-            stored, p = self.get_buffer(f"distance_{name}"), probabilities[name]
-            p = _checked(name, p, stored.shape[1])
+        for name, p in checked.items():
+            stored = self.get_buffer(f"distance_{name}")
             chosen = select_rows(stored, index, len(p), self.check_index)
             expected = (p * chosen.to(p.dtype)).sum(-1)
             total = expected if total is None else total + expected
@@ -145,25 +135,3 @@ class ChoiceLoss(Loss):
             IndexError: If one is outside the cache, or failed.
         """
         check_rows(self.get_buffer(f"distance_{self.names[0]}")[:, 0], index, "distances")
-
-
-def _checked(name: str, p: Tensor, options: int) -> Tensor:
-    """Probabilities in single precision at least, once they have been checked."""
-    if not isinstance(p, Tensor) or not p.is_floating_point():
-        got = p.dtype if isinstance(p, Tensor) else type(p).__name__
-        raise TypeError(f"Probabilities of {name!r} must be a floating-point tensor; got {got}.")
-    if p.ndim != 2 or p.shape[1] != options:
-        raise ValueError(
-            f"Probabilities of {name!r} must have shape (B, {options}), one for each option; got {tuple(p.shape)}."
-        )
-    p = p.to(torch.promote_types(p.dtype, torch.float32))
-    if p.device.type == "cpu" and is_concrete(p):
-        values = p.detach()
-        off = ((values.sum(-1) - 1).abs() > _SLACK) | (values < -_SLACK).any(-1)
-        if off.any():
-            row = int(off.nonzero()[0])
-            raise ValueError(
-                f"Probabilities of {name!r} must be at least 0 and sum to 1; row {row} sums to "
-                f"{float(values[row].sum()):.3g}. Likely cause: logits; apply torch.softmax."
-            )
-    return p

@@ -28,12 +28,15 @@ __all__ = ["LARGEST_DAMPING", "PNPLoss", "normalization"]
 LARGEST_DAMPING = 2.0**100
 
 
-def normalization(cache: CacheLike, reach: float | None = DEFAULT_REACH) -> float:
+def normalization(
+    cache: CacheLike, reach: float | None = DEFAULT_REACH, ceiling: float | None = None
+) -> float:
     """Return the number by which a normalized loss is divided: the mean eigenvalue of the training fold's metrics.
 
     Args:
         cache: Open metric cache.
         reach: Reach r of the loss, which limits eigenvalues; None for metrics as they are.
+        ceiling: Limit of the eigenvalues, in place of that of the reach.
 
     Returns:
         The mean eigenvalue, in units of squared feature distance.
@@ -43,9 +46,9 @@ def normalization(cache: CacheLike, reach: float | None = DEFAULT_REACH) -> floa
     """
     metrics = cache.metrics()
     metrics = metrics[_training(cache, metrics)]
-    if reach is not None:
-        metrics = metrics.saturated(ceiling_of_reach(cache, reach))
-    return _mean_eigenvalue(metrics)
+    if ceiling is None and reach is not None:
+        ceiling = ceiling_of_reach(cache, reach)
+    return _mean_eigenvalue(metrics if ceiling is None else metrics.saturated(ceiling))
 
 
 class PNPLoss(Loss):

@@ -64,9 +64,17 @@ class SurrogateLoss(Loss):
 
         Raises:
             CacheError: If the cache does not keep features and Jacobians.
-            ValueError: If there are too few sounds, or an option is outside its range.
+            ValueError: If there are too few sounds, an option is outside its range, or the sounds differ in choices,
+                conditions or parameters that `select` left out.
         """
         check_cache(cache)
+        columns = getattr(cache, "synth_space", cache.space).column_names
+        others = [name for name in columns if name not in cache.space.names]
+        if others:
+            raise ValueError(
+                f"A surrogate blends sounds that are near in their parameters; those of {cache.path} also differ in "
+                f"{', '.join(others)}, which are not predicted. Use PNPLoss, whose metric is that of each sound."
+            )
         surrogate = DistanceSurrogate.from_cache(cache, rank=rank, neighbours=neighbours, reach=reach)
         if normalize:
             metrics = cache.metrics()[cache.rows("train")]

@@ -19,7 +19,8 @@ def evaluations_as_text(evaluations: Mapping[str, Evaluation]) -> str:
 
     Returns:
         A table: mean parameter error in percent of the range, per parameter and over all, and mean distance
-        in features, absolute and relative to the norm of the target's features.
+        in features, absolute and relative to the norm of the target's features. Where there are choices, another one:
+        how often each is right, and the expected distance of the mistakes.
     """
     first = next(iter(evaluations.values()))
     columns = [f"{counted(first.n_sounds, f'{first.fold} sound')}", *first.parameters, "mean"]
@@ -31,7 +32,27 @@ def evaluations_as_text(evaluations: Mapping[str, Evaluation]) -> str:
         for row, e in zip(rows, evaluations.values(), strict=False):
             row += [number(e.feature_distance), percent(e.relative_feature_distance or 0.0)]
         rows[-1] += [number(first.centre_feature_distance), ""]
+    table = text_table(columns, rows)
+    choices = _choices_as_text(evaluations)
+    return f"{table}\n\n{choices}" if choices else table
+
+
+def _choices_as_text(evaluations: Mapping[str, Evaluation]) -> str:
+    """Accuracy and expected distance of choices, for the networks that answer them."""
+    answered = {name: e for name, e in evaluations.items() if e.choices}
+    if not answered:
+        return ""
+    first = next(iter(answered.values()))
+    columns = ["choices"]
+    for choice in first.choices:
+        columns += [f"{choice} right", "distance"]
+    rows = [[name, *_right(e.choice_accuracy, e.choice_distance)] for name, e in answered.items()]
+    rows.append(["most frequent option", *_right(first.centre_choice_accuracy, first.centre_choice_distance)])
     return text_table(columns, rows)
+
+
+def _right(accuracy: Sequence[float], distance: Sequence[float]) -> list[str]:
+    return [cell for a, d in zip(accuracy, distance, strict=True) for cell in (percent(a), number(d))]
 
 
 def _halves(errors: Sequence[float]) -> list[str]:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerLike
 from pnp.errors import CacheError
-from pnp.losses import ParameterLoss, PNPLoss, SpectralLoss, SurrogateLoss
+from pnp.losses import ChoiceCrossEntropy, ChoiceLoss, ParameterLoss, PNPLoss, SpectralLoss, SurrogateLoss
 from pnp.metric.reach import DEFAULT_REACH
 from pnp.training.damping import LevenbergMarquardt
 
 if TYPE_CHECKING:
-    from pnp._protocols import CacheLike
+    from pnp._protocols import CacheLike, ChoiceCacheLike
 
-__all__ = ["LOSSES", "make_criterion", "make_schedule", "with_defaults"]
+__all__ = ["LOSSES", "make_choice_criterion", "make_criterion", "make_schedule", "with_defaults"]
 
 LOSSES = ("pnp", "p", "surrogate", "spectral", "multiscale")
 
@@ -84,6 +84,39 @@ def make_criterion(
 
         return SpectralLoss(synth, MultiscaleSTFT(), **({"power": 1} | dict(options))), loss
     raise ValueError(f"Loss must be one of {', '.join(LOSSES)}, or a module; got {loss!r}.")
+
+
+def make_choice_criterion(
+    cache: CacheLike, loss: str | nn.Module, options: Mapping[str, Any], given: nn.Module | None
+) -> nn.Module | None:
+    """Make the loss of choices that is added to a loss of parameters.
+
+    Args:
+        cache: Sounds, with distances between options.
+        loss: Name of the loss of parameters, or the loss itself.
+        options: Its options: both losses are in one unit.
+        given: Loss of choices, if one was given.
+
+    Returns:
+        The loss that was given, cross-entropy beside P-loss, or `ChoiceLoss`; None where the space has no choices.
+
+    Raises:
+        ValueError: If a loss of choices was given and there are none.
+    """
+    if not cache.space.choices:
+        if given is not None:
+            raise ValueError(
+                f"choice_loss goes with choices; the space of {cache.path} has none: "
+                f"{', '.join(cache.space.column_names)}."
+            )
+        return None
+    if given is not None:
+        return given
+    choices = cast("ChoiceCacheLike", cache)
+    if loss == "p":
+        return ChoiceCrossEntropy.from_cache(choices)
+    shared = {name: options[name] for name in ("reach", "ceiling", "normalize", "scale") if name in options}
+    return ChoiceLoss.from_cache(choices, **({"normalize": True} | shared))
 
 
 def _stored_features(cache: CacheLike) -> Tensor | None:

@@ -14,6 +14,7 @@ from pnp._protocols import SynthesizerLike
 from pnp._torch.modes import full_precision, ordinary
 from pnp.store import MetricCache
 from pnp.store.fitting import check_fits
+from pnp.training.answers import conditions_of
 
 __all__ = ["CacheDataset"]
 
@@ -66,8 +67,8 @@ class CacheDataset(Dataset[Item]):
             self._theta = self.cache.theta[self.index].to(dtype)
             space = self.cache.space
             self._choices = self.cache.choices[self.index] if space.choices else None
-            scaled = self.cache.design[self.index, self.cache.theta.shape[1] - len(space.conditions) :]
-            self._conditions = scaled.to(dtype) if space.conditions else None
+            conditions = conditions_of(self.cache)
+            self._conditions = None if conditions is None else conditions[self.index].to(dtype)
             self._metric = self.cache.metric(self.index).matrix.to(dtype) if metric else None
 
     def __len__(self) -> int:

@@ -15,6 +15,9 @@ from pnp.training.front_end import LogFrequencySpectrogram, log_frequency_bank
 
 __all__ = ["Encoder"]
 
+# û, or û and probabilities by choice.
+Prediction = Tensor | tuple[Tensor, dict[str, Tensor]]
+
 # From the slowest modulation that is looked for to half the frame rate.
 _MODULATION_OCTAVES = 6.0
 
@@ -32,11 +35,14 @@ class Encoder(nn.Module):
     tanh would lose its gradient exponentially on the way to a wrong corner, and does not come back from
     there.
 
+    Conditions, such as a MIDI note, enter the dense layers as they are. Where the space has choices, the network also
+    answers with probabilities of their options, which are all equal before training.
+
     `forward` is `body(front_end(x))`: a training loop computes the front end, which has nothing to learn,
     once.
 
     Args:
-        space: Parameters to predict, P of them.
+        space: Parameters to predict, P of them, with their choices and conditions.
         sample_rate: Sampling rate of the sounds in Hz.
         n_channels: Channels of the convolutions over time and frequency, each of which halves both axes.
         n_modulation_channels: Channels of the convolutions over modulation and audio frequency, each of which
@@ -75,11 +81,13 @@ class Encoder(nn.Module):
         self.shapes = _convolutions(n_windows, self.n_channels, stride=(2, 2))
         self.modulations = _convolutions(n_windows, self.n_modulation_channels, stride=(2, 1))
         n_shapes = 2 * self.n_channels[-1] * math.ceil(n_bands / 2 ** len(self.n_channels))
-        output = nn.Linear(n_hidden, len(space))
+        n_rates = 2 * self.n_modulation_channels[-1] * n_modulations
+        n_options = sum(len(choice.choices) for choice in space.choices)
+        output = nn.Linear(n_hidden, len(space) + n_options)
         nn.init.zeros_(output.weight)
         nn.init.zeros_(output.bias)
         self.dense = nn.Sequential(
-            nn.Linear(n_shapes + 2 * self.n_modulation_channels[-1] * n_modulations, n_hidden),
+            nn.Linear(n_shapes + n_rates + len(space.conditions), n_hidden),
             nn.ReLU(),
             output,
         )
@@ -95,15 +103,22 @@ class Encoder(nn.Module):
         centred = spectrograms - self.offset
         self.deviation.copy_(centred.square().mean((0, 2, 3), keepdim=True)[0].sqrt().clamp(min=1e-6))
 
-    def body(self, spectrograms: Tensor, rates: Tensor | None = None) -> Float[Tensor, "B P"]:
+    def body(
+        self, spectrograms: Tensor, rates: Tensor | None = None, conditions: Tensor | None = None
+    ) -> Prediction:
         """Predict parameters from spectrograms.
 
         Args:
             spectrograms: Output of `front_end`, shape (B, W, K, frames).
             rates: Result of `rates`, where it is known already; it has nothing to learn either.
+            conditions: Conditions of the sounds, scaled to [-1, 1], shape (B, Q), where the space has some.
 
         Returns:
-            û in (−1, 1), shape (B, P).
+            û in (−1, 1), shape (B, P); where the space has choices, a pair of û and probabilities by choice, each of
+            shape (B, options).
+
+        Raises:
+            ValueError: If conditions are missing, or their shape does not fit.
         """
         standardized = (spectrograms - self.offset) / self.deviation
         if rates is None:
@@ -111,8 +126,33 @@ class Encoder(nn.Module):
         pooled = []
         for maps, axis in ((self.shapes(standardized), -1), (self.modulations(rates), -2)):
             pooled += [maps.mean(axis).flatten(1), maps.amax(axis).flatten(1)]
-        z: Tensor = self.dense(torch.cat(pooled, dim=1))
-        return z * torch.rsqrt(1 + z.square())
+        if self.space.conditions:
+            pooled.append(self._checked(conditions, len(spectrograms)).to(pooled[0]))
+        output: Tensor = self.dense(torch.cat(pooled, dim=1))
+        z = output[:, : len(self.space)]
+        u_hat = z * torch.rsqrt(1 + z.square())
+        if not self.space.choices:
+            return u_hat
+        sizes = [len(choice.choices) for choice in self.space.choices]
+        logits = output[:, len(self.space) :].split(sizes, dim=1)
+        named = zip(self.space.choices, logits, strict=True)
+        return u_hat, {choice.name: part.softmax(-1) for choice, part in named}
+
+    def _checked(self, conditions: Tensor | None, n_sounds: int) -> Tensor:
+        """Refuse conditions that are not there, or not those of the sounds."""
+        names = ", ".join(condition.name for condition in self.space.conditions)
+        expected = (n_sounds, len(self.space.conditions))
+        if conditions is None:
+            raise ValueError(
+                f"This encoder needs the conditions of each sound, {names}: encoder(x, conditions), scaled to "
+                "[-1, 1] as in batch['conditions']."
+            )
+        if tuple(conditions.shape) != expected:
+            raise ValueError(
+                f"Conditions must have shape (B, Q) = {expected}, one column for each of {names}; got "
+                f"{tuple(conditions.shape)}."
+            )
+        return conditions
 
     def rates(self, spectrograms: Tensor) -> Float[Tensor, "B W K n_modulations"]:
         """Compressed magnitudes of the modulations in each band of standardized spectrograms.
@@ -133,16 +173,26 @@ class Encoder(nn.Module):
         bank = log_frequency_bank(rate, n_frames, self.n_modulations, _MODULATION_OCTAVES)
         return torch.log1p(torch.matmul(spectrum, bank.to(spectrum).T))
 
-    def forward(self, x: Tensor) -> Float[Tensor, "B P"]:
+    def forward(self, x: Tensor, conditions: Tensor | None = None) -> Prediction:
         """Predict parameters from sounds.
 
         Args:
             x: Sounds, shape (B, N).
+            conditions: Conditions of the sounds, scaled to [-1, 1], shape (B, Q), where the space has some.
 
         Returns:
-            û in (−1, 1), shape (B, P).
+            û in (−1, 1), shape (B, P); where the space has choices, a pair of û and probabilities by choice, each of
+            shape (B, options).
+
+        Raises:
+            ValueError: If conditions are missing, or their shape does not fit.
         """
-        return self.body(self.front_end(x))
+        spectrograms = self.front_end(x)
+        return (
+            self.body(spectrograms, conditions=conditions)
+            if self.space.conditions
+            else self.body(spectrograms)
+        )
 
     def check_fits(self, space: ParameterSpace, sample_rate: float, sounds: str) -> None:
         """Check that sounds are of the kind that this network was made for.
@@ -155,11 +205,12 @@ class Encoder(nn.Module):
         Raises:
             ValueError: If parameters, their ranges or the sampling rate differ; says which.
         """
-        if self.space.names != space.names:
+        if self.space.column_names != space.column_names:
             raise ValueError(
-                f"The encoder predicts {', '.join(self.space.names)}; {sounds} is about {', '.join(space.names)}."
+                f"The encoder predicts {_listed(self.space)}; {sounds} is about {_listed(space)}."
             )
-        differing = [(ours, theirs) for ours, theirs in zip(self.space, space, strict=True) if ours != theirs]
+        columns = zip(self.space.columns, space.columns, strict=True)
+        differing = [(ours, theirs) for ours, theirs in columns if ours != theirs]
         if differing:
             ours, theirs = (", ".join(map(str, parameters)) for parameters in zip(*differing, strict=True))
             raise ValueError(
@@ -195,6 +246,13 @@ class Encoder(nn.Module):
         """
         options = dict(config)
         return cls(ParameterSpace.from_dict(options.pop("space")), options.pop("sample_rate"), **options)
+
+
+def _listed(space: ParameterSpace) -> str:
+    """Return the names of what is predicted, with those of the conditions where there are some."""
+    predicted = ", ".join(parameter.name for parameter in (*space, *space.choices))
+    given = ", ".join(condition.name for condition in space.conditions)
+    return f"{predicted} given {given}" if given else predicted
 
 
 def _convolutions(n_inputs: int, n_channels: Sequence[int], stride: tuple[int, int]) -> nn.Sequential:

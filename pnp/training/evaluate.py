@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -13,15 +13,16 @@ from tqdm import tqdm
 
 from pnp._protocols import FeatureMap, SynthesizerLike, check_cache
 from pnp._torch.device import usable_device
-from pnp._torch.modes import at_least_single, full_precision
+from pnp._torch.modes import full_precision
 from pnp.errors import CacheError
 from pnp.parameters.values import rounded
 from pnp.store.fitting import check_fits
+from pnp.training.answers import Answer, Network, answer_of, ask, conditions_of
 from pnp.training.encoder import Encoder
 from pnp.training.spectrograms import Spectrograms
 
 if TYPE_CHECKING:
-    from pnp._protocols import CacheLike
+    from pnp._protocols import CacheLike, ChoiceCacheLike
 
 # Sounds analysed at a time.
 _CHUNK = 16
@@ -31,8 +32,9 @@ _CHUNK = 16
 class Evaluation:
     """Errors of an encoder over a fold of a cache.
 
-    Each stands beside the same error of a predictor that always answers with the centre of the cube: what is
-    learned is what lies below.
+    Each stands beside the same error of a predictor that always answers with the centre of the cube and with the most
+    frequent option of the training fold: what is learned is what lies below. Sounds are made with the predicted
+    parameters and options, and with the true conditions. Options are the true ones where the network leaves them alone.
 
     Attributes:
         fold: Fold that was evaluated.
@@ -46,9 +48,16 @@ class Evaluation:
         feature_distance: Mean distance ‖Φ(g(û)) − Φ(g(u))‖ over sounds; None if it was not asked for.
         relative_feature_distance: Mean of the distance divided by ‖Φ(g(u))‖.
         centre_feature_distance: `feature_distance` of the centre.
+        choices: Names of the choices that the network answers, K of them.
+        choice_accuracy: Share of sounds whose most probable option is the true one, for each choice.
+        choice_distance: Expected distance Σₖ pₖ dₖ of each choice under the network's probabilities, mean over sounds, in
+            the unit of `feature_distance`: dₖ is that between a sound and the same sound with option k.
+        centre_choice_accuracy: `choice_accuracy` of the most frequent option.
+        centre_choice_distance: `choice_distance` of the most frequent option.
         rows: Rows of the sounds in the cache, shape (n,).
         u_hat: Predictions, shape (n, P).
         feature_distances: Distance of each sound, shape (n,), or None.
+        probabilities: Probabilities of the options, by the name of each choice, shape (n, options).
     """
 
     fold: str
@@ -64,10 +73,16 @@ class Evaluation:
     rows: Tensor = field(repr=False, compare=False)
     u_hat: Tensor = field(repr=False, compare=False)
     feature_distances: Tensor | None = field(repr=False, compare=False)
+    probabilities: Mapping[str, Tensor] = field(default_factory=dict, repr=False, compare=False)
+    choices: tuple[str, ...] = ()
+    choice_accuracy: tuple[float, ...] = ()
+    choice_distance: tuple[float, ...] = ()
+    centre_choice_accuracy: tuple[float, ...] = ()
+    centre_choice_distance: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The summary, without what belongs to single sounds."""
-        per_sound = ("rows", "u_hat", "feature_distances")
+        per_sound = ("rows", "u_hat", "feature_distances", "probabilities")
         return {name: value for name, value in asdict(self).items() if name not in per_sound}
 
     def to_json(self) -> str:
@@ -77,7 +92,7 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    encoder: Encoder | Callable[[Tensor], Tensor],
+    encoder: Network,
     cache: CacheLike,
     synth: SynthesizerLike,
     *,
@@ -92,7 +107,9 @@ def evaluate(
 
     Args:
         encoder: Encoder, as `train` or `load_encoder` returns it; or any callable from sounds (B, N) to scaled
-            parameters (B, P). A module is moved to `device` and put into evaluation mode.
+            parameters (B, P). It may answer with a pair instead: these, and a mapping from the name of each choice to
+            probabilities (B, options). If it has an argument `conditions`, it is told them, scaled, (B, Q). A module is
+            moved to `device` and put into evaluation mode.
         cache: Sounds and folds.
         synth: The synthesizer that the cache was made with.
         features: Features Φ that the cache was made with, for distances between sounds; None to leave them
@@ -120,6 +137,7 @@ def evaluate(
     if not len(rows):
         raise ValueError(f"The {fold} fold of {cache.path} has no sound with a metric to evaluate on.")
     check_fits(cache, synth, features)
+    conditions = conditions_of(cache)
     if isinstance(encoder, nn.Module):
         encoder = encoder.to(device).eval()
     if isinstance(encoder, Encoder):
@@ -129,14 +147,22 @@ def evaluate(
                 encoder.front_end, synth, cache.theta, rows, device, progress=progress
             )
         spectrograms.check_serve(encoder.front_end, rows)
-        u_hat = torch.cat([encoder.body(spectrograms(chunk)).cpu() for chunk in torch.split(rows, _CHUNK)])
+        answer = Answer.joined(
+            [
+                answer_of(
+                    _heard(encoder, spectrograms(chunk), conditions, chunk, device), len(chunk), cache.space
+                )
+                for chunk in torch.split(rows, _CHUNK)
+            ]
+        )
     elif spectrograms is not None:
         raise ValueError(
             "Spectrograms are the input of this package's Encoder; another network hears the sounds."
         )
     else:
-        u_hat = _answers(encoder, synth, cache.theta[rows], len(cache.space), device)
-    bad = ~torch.isfinite(u_hat).all(-1)
+        answer = _answer(encoder, synth, cache, conditions, rows, device)
+    u_hat = answer.u_hat
+    bad = ~torch.isfinite(torch.cat([u_hat, *answer.probabilities.values()], -1)).all(-1)
     if bad.any():
         raise FloatingPointError(
             f"The encoder predicts NaN or infinite parameters for {int(bad.sum())} of {len(rows)} sounds. "
@@ -148,12 +174,15 @@ def evaluate(
     distances = relative = centre = None
     if features is not None:
         target = _target_features(cache, synth, features, rows, device, progress)
-        # Where conditions vary, so does the sound of the centre.
+        # Where other columns than the predicted ones vary, so does the sound of the centre.
         several = rows if cache.theta.shape[1] > len(cache.space) else rows[:1]
-        middle = _completed(cache, torch.zeros(len(several), len(cache.space)), several)
+        nothing_learned = torch.zeros(len(several), len(cache.space))
+        options = answer.options(cache.space) if answer.probabilities else None
+        usual = None if options is None else most_frequent(cache).expand(len(several), -1)
+        middle = _completed(cache, nothing_learned, usual, several)
         one = _analyse(synth, features, middle, device, progress=False)
         centre = float(torch.linalg.vector_norm(one - target, dim=-1).mean())
-        matched = _analyse(synth, features, _completed(cache, u_hat, rows), device, progress)
+        matched = _analyse(synth, features, _completed(cache, u_hat, options, rows), device, progress)
         distances = torch.linalg.vector_norm(matched - target, dim=-1)
         relative = float((distances / torch.linalg.vector_norm(target, dim=-1)).mean())
     return Evaluation(
@@ -170,40 +199,74 @@ def evaluate(
         rows=rows,
         u_hat=u_hat,
         feature_distances=distances,
+        probabilities=answer.probabilities,
+        **_choices(cache, answer, rows),
     )
 
 
-def _answers(
-    network: Callable[[Tensor], Tensor],
+def _heard(
+    encoder: Encoder, spectrograms: Tensor, conditions: Tensor | None, rows: Tensor, device: torch.device
+) -> object:
+    if conditions is None:
+        return encoder.body(spectrograms)
+    return encoder.body(spectrograms, conditions=conditions[rows].float().to(device))
+
+
+def _answer(
+    network: Network,
     synth: SynthesizerLike,
-    theta: Tensor,
-    n_parameters: int,
+    cache: CacheLike,
+    conditions: Tensor | None,
+    rows: Tensor,
     device: torch.device,
-) -> Tensor:
-    """Predictions of any network from the sounds themselves, shape (n, P)."""
-    answers = []
-    for chunk in torch.split(theta.float(), _CHUNK):
-        answer = network(synth(chunk.to(device)))
-        if not isinstance(answer, Tensor) or answer.shape != (len(chunk), n_parameters):
-            got = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
-            raise ValueError(
-                f"The network must map sounds (B, N) to scaled parameters (B, P) = {(len(chunk), n_parameters)}; "
-                f"got {got}."
-            )
-        answers.append(at_least_single(answer).cpu())
-    return torch.cat(answers)
+) -> Answer:
+    """Return what any network says about the sounds themselves."""
+    parts = []
+    for chunk in torch.split(rows, _CHUNK):
+        sounds = synth(cache.theta[chunk].float().to(device))
+        told = None if conditions is None else conditions[chunk].float().to(device)
+        parts.append(ask(network, sounds, told, cache.space))
+    return Answer.joined(parts)
 
 
-def _completed(cache: CacheLike, u_hat: Tensor, rows: Tensor) -> Tensor:
+def _choices(cache: CacheLike, answer: Answer, rows: Tensor) -> dict[str, Any]:
+    """Return how well a network answers choices, beside the most frequent options."""
+    if not answer.probabilities:
+        return {}
+    space, choosing = cache.space, cast("ChoiceCacheLike", cache)
+    true, usual, chosen = choosing.choices[rows], most_frequent(cache), answer.options(space)
+    expected, constant = [], []
+    for column, choice in enumerate(space.choices):
+        distances = choosing.choice_distances[choice.name][rows].sqrt()
+        expected.append(float((answer.probabilities[choice.name] * distances).sum(-1).mean()))
+        constant.append(float(distances[:, usual[column]].mean()))
+    return {
+        "choices": tuple(choice.name for choice in space.choices),
+        "choice_accuracy": tuple((chosen == true).double().mean(0).tolist()),
+        "choice_distance": tuple(expected),
+        "centre_choice_accuracy": tuple((usual == true).double().mean(0).tolist()),
+        "centre_choice_distance": tuple(constant),
+    }
+
+
+def most_frequent(cache: CacheLike) -> Tensor:
+    """Return the position of the most frequent option of each choice in the training fold, shape (K,)."""
+    rows = cache.rows("train")
+    return cast("ChoiceCacheLike", cache).choices[rows if len(rows) else cache.rows()].mode(0).values
+
+
+def _completed(cache: CacheLike, u_hat: Tensor, options: Tensor | None, rows: Tensor) -> Tensor:
     """Physical values with which predictions are made into sounds, shape (n, D).
 
-    Integers are rounded. Choices, conditions and what `select` left out are the true ones: the parameters are what is
-    evaluated here.
+    Integers are rounded. Conditions, what `select` left out, and choices that the network leaves alone are the true
+    ones.
     """
     space = cache.space
     full = getattr(cache, "synth_space", space)
     theta = cache.theta[rows].to(u_hat)
     theta[:, [full.column(name) for name in space.names]] = rounded(space, space.from_unit(space.snap(u_hat)))
+    if options is not None:
+        theta[:, [full.column(choice.name) for choice in space.choices]] = options.to(theta)
     return theta
 
 

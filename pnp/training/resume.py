@@ -41,10 +41,17 @@ class Settings:
     n_sounds: int | None = None
     decay: str = "cosine"
     cache: dict[str, Any] | None = None
+    choice_loss: str | None = None
 
     @classmethod
     def of(
-        cls, options: TrainOptions, loss: str, encoder: dict[str, Any], optimizer: str, cache: dict[str, Any]
+        cls,
+        options: TrainOptions,
+        loss: str,
+        encoder: dict[str, Any],
+        optimizer: str,
+        cache: dict[str, Any],
+        choice_loss: str | None = None,
     ) -> Settings:
         """Gather the settings of a run.
 
@@ -54,6 +61,7 @@ class Settings:
             encoder: Configuration of its network.
             optimizer: Name of its optimizer.
             cache: Identity of its cache, as `cache_identity` returns it.
+            choice_loss: Name of its loss of choices, if there is one.
 
         Returns:
             Settings that a checkpoint can hold.
@@ -72,6 +80,7 @@ class Settings:
             n_sounds=options.n_sounds,
             decay=options.decay,
             cache=cache,
+            choice_loss=choice_loss,
         )
 
 
@@ -91,6 +100,8 @@ def cache_identity(cache: CacheLike, rows: Mapping[str, Tensor]) -> dict[str, An
     digest = hashlib.sha256()
     for selected in rows.values():
         digest.update(f"{len(selected)}:".encode() + cache.u[selected].numpy().tobytes())
+        if len(cache.space.columns) > len(cache.space):
+            digest.update(cache.theta[selected].numpy().tobytes())
     counts = {fold: len(selected) for fold, selected in rows.items()}
     return {"path": str(cache.path), "fingerprint": cache.fingerprint, "sounds": digest.hexdigest(), **counts}
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from pnp.losses import PNPLoss
+from pnp.training.answers import Answer, answer_of
 from pnp.training.damping import LevenbergMarquardt
 from pnp.training.encoder import Encoder
 from pnp.training.learning_rate import LearningRate
@@ -49,6 +50,22 @@ class Learner:
     optimizer: torch.optim.Optimizer
     learning_rate: LearningRate
     schedule: LevenbergMarquardt | None
+    choice_criterion: nn.Module | None = None
+
+    def loss(self, criterion: nn.Module, answer: Answer, u: Tensor, index: Tensor) -> Tensor:
+        """Return the loss of a batch: that of parameters, plus that of choices where there are some.
+
+        Args:
+            criterion: Loss of parameters.
+            answer: Output of the network.
+            u: True parameters, shape (B, P).
+            index: Rows of the cache, shape (B,).
+        """
+        loss: Tensor = criterion(answer.u_hat, u, index)
+        if self.choice_criterion is None:
+            return loss
+        choices: Tensor = self.choice_criterion(answer.probabilities, index)
+        return loss + choices
 
     def state_dict(self) -> dict[str, Any]:
         """State to go on from, as a checkpoint holds it."""
@@ -86,6 +103,9 @@ class Sounds:
         spectrograms: Input of the network.
         encoder: The network. Offset and scale of its input are set from the first training sounds.
         batch_size: Sounds a batch, B.
+        conditions: Conditions of all rows, scaled to [-1, 1], on the device, shape (n, Q), where the network hears
+            some.
+        choices: Positions of the true options of all rows, on the device, shape (n, K), where there are choices.
     """
 
     def __init__(
@@ -95,8 +115,12 @@ class Sounds:
         spectrograms: Spectrograms,
         encoder: Encoder,
         batch_size: int,
+        *,
+        conditions: Tensor | None = None,
+        choices: Tensor | None = None,
     ) -> None:
         self.u, self.rows, self.batch_size = u, rows, batch_size
+        self.conditions, self.choices = conditions, choices
         self._spectrograms = spectrograms
         encoder.standardize(spectrograms(rows["train"][:_MOST_STANDARDIZED]))
         self._rates = spectrograms.derived(encoder.rates)
@@ -118,10 +142,15 @@ class Sounds:
         """Return the batches of validation, row numbers in order."""
         return torch.split(self.rows["validation"], self.batch_size)
 
-    def predict(self, encoder: Encoder, index: Tensor) -> Tensor:
-        """Predict the parameters of some rows, shape (B, P)."""
+    def predict(self, encoder: Encoder, index: Tensor) -> Answer:
+        """Return what the network says about some rows."""
         rates = None if self._rates is None else self._rates(index)
-        return encoder.body(self._spectrograms(index), rates)
+        spectrograms = self._spectrograms(index)
+        if self.conditions is None:
+            said = encoder.body(spectrograms, rates)
+        else:
+            said = encoder.body(spectrograms, rates, self.conditions[index.to(self.u.device)])
+        return answer_of(said, len(index), encoder.space)
 
 
 class Run:
@@ -184,11 +213,14 @@ class Run:
                     return end
                 start, before = self._clock(), self.state.seconds
                 train_loss = self._train_epoch(start - before)
-                validation_loss, error = self._validate()
-                self._note(train_loss, validation_loss, error, before + self._clock() - start)
+                found = self._validate()
+                validation_loss = found["validation_loss"]
+                self._note(train_loss, found, before + self._clock() - start)
                 bar.update()
                 bar.set_postfix(
-                    train=f"{train_loss:.4g}", validation=f"{validation_loss:.4g}", error=f"{error:.3f}"
+                    train=f"{train_loss:.4g}",
+                    validation=f"{validation_loss:.4g}",
+                    error=f"{found['validation_error']:.3f}",
                 )
                 # With a schedule that reverts, a failed epoch is not the end.
                 if not math.isfinite(validation_loss) and not self._can_recover():
@@ -228,8 +260,8 @@ class Run:
         for number, index in enumerate(batches):
             learner.learning_rate.set(min(max(self._fractions(number / len(batches), origin)), 1.0))
             learner.optimizer.zero_grad()
-            u_hat = sounds.predict(learner.encoder, index)
-            loss = learner.criterion(u_hat, sounds.u[index], index.to(sounds.u.device))
+            answer = sounds.predict(learner.encoder, index)
+            loss = learner.loss(learner.criterion, answer, sounds.u[index], index.to(sounds.u.device))
             loss.backward()
             learner.optimizer.step()
             total += loss.detach() * len(index)
@@ -247,19 +279,27 @@ class Run:
             yield (self._clock() - origin) / self.options.time_budget
 
     @torch.no_grad()
-    def _validate(self) -> tuple[float, float]:
-        self.learner.encoder.eval()
-        sounds, total, error = self.sounds, 0.0, 0.0
+    def _validate(self) -> dict[str, float]:
+        """Return the loss of the validation fold, its mean error and, where there are choices, how many are right."""
+        learner, sounds = self.learner, self.sounds
+        learner.encoder.eval()
+        total, error, right = 0.0, 0.0, 0.0
         for index in sounds.validation():
-            u_hat, u = sounds.predict(self.learner.encoder, index), sounds.u[index]
-            total += float(self._validation_criterion(u_hat, u, index.to(u.device))) * len(index)
-            error += float((u_hat - u).abs().mean()) * len(index)
+            answer, u = sounds.predict(learner.encoder, index), sounds.u[index]
+            loss = learner.loss(self._validation_criterion, answer, u, index.to(u.device))
+            total += float(loss) * len(index)
+            error += float((answer.u_hat - u).abs().mean()) * len(index)
+            if sounds.choices is not None:
+                hits = answer.options(learner.encoder.space) == sounds.choices[index.to(u.device)]
+                right += float(hits.double().mean()) * len(index)
         n_sounds = len(sounds.rows["validation"])
-        return total / n_sounds, error / n_sounds
+        found = {"validation_loss": total / n_sounds, "validation_error": error / n_sounds}
+        return found if sounds.choices is None else found | {"validation_accuracy": right / n_sounds}
 
-    def _note(self, train_loss: float, validation_loss: float, error: float, seconds: float) -> None:
+    def _note(self, train_loss: float, found: dict[str, float], seconds: float) -> None:
         """Note an epoch, keep its weights if they are the best, step the schedules, and write it all down."""
         state, learner = self.state, self.learner
+        validation_loss = found["validation_loss"]
         state.epoch += 1
         state.seconds = seconds
         state.history.append(
@@ -269,8 +309,7 @@ class Run:
                 "learning_rate": learner.learning_rate.current,
                 "damping": learner.damping,
                 "train_loss": train_loss,
-                "validation_loss": validation_loss,
-                "validation_error": error,
+                **found,
             }
         )
         improved = validation_loss < state.best_validation_loss

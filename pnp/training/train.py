@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from pnp._protocols import SynthesizerLike, check_cache
 from pnp._torch.device import usable_device
 from pnp.store.fitting import check_fits
-from pnp.training.criterion import LOSSES, make_criterion, make_schedule, with_defaults
+from pnp.training.answers import conditions_of
+from pnp.training.criterion import (
+    LOSSES,
+    make_choice_criterion,
+    make_criterion,
+    make_schedule,
+    with_defaults,
+)
 from pnp.training.encoder import Encoder
 from pnp.training.learning_rate import LearningRate
 from pnp.training.options import DECAYS, TrainOptions
@@ -26,7 +33,7 @@ from pnp.training.spectrograms import Spectrograms
 from pnp.training.tensorboard import summary_writer
 
 if TYPE_CHECKING:
-    from pnp._protocols import CacheLike
+    from pnp._protocols import CacheLike, ChoiceCacheLike
 
 __all__ = ["DECAYS", "LOSSES", "Spectrograms", "TrainOptions", "TrainResult", "train"]
 
@@ -43,7 +50,8 @@ class TrainResult:
         encoder: Network with the weights that were best on validation data, on the CPU, in evaluation mode.
         loss_name: Name of the loss.
         history: One dictionary an epoch: `epoch`, `seconds`, `learning_rate`, `damping`, `train_loss`,
-            `validation_loss`, `validation_error` (mean |û − u|, in units of the cube).
+            `validation_loss`, `validation_error` (mean |û − u|, in units of the cube) and, where there are choices,
+            `validation_accuracy` (share of right options).
         best_epoch: Epoch of the weights kept.
         best_validation_loss: Its validation loss.
         stopped: Reason for its end: "epochs", "time", "patience", "converged" or "diverged".
@@ -72,6 +80,7 @@ def train(
     options: TrainOptions | None = None,
     *,
     loss: str | nn.Module = "pnp",
+    choice_loss: nn.Module | None = None,
     features: nn.Module | None = None,
     optimizer: OptimizerFactory | None = None,
     spectrograms: Spectrograms | None = None,
@@ -80,6 +89,9 @@ def train(
     **changes: Any,
 ) -> TrainResult:
     """Train an encoder from sound to parameters on the training fold of a cache.
+
+    Where the space has choices, the encoder answers with their probabilities too, and a loss of choices is added. Where
+    it has conditions, the encoder is told them.
 
     Sounds are synthesized and their spectrograms computed once, up front, where they fit into memory. The optimizer
     is AdamW, and its learning rate falls as the options say. The weights with the lowest validation loss are kept; for
@@ -94,6 +106,8 @@ def train(
         options: Options of the run: epochs, learning rate, directory and all else that `TrainOptions` lists.
         loss: `"pnp"`, `"p"`, `"surrogate"`, `"spectral"` or `"multiscale"` (absolute differences of
             `MultiscaleSTFT`); or a module called as `loss(u_hat, u, index)` on a batch.
+        choice_loss: Module called as `choice_loss(probabilities, index)`, where the space has choices. None: beside
+            P-loss `ChoiceCrossEntropy`; else `ChoiceLoss`, in the unit of the loss.
         features: Features Φ, for the spectral loss.
         optimizer: Makes an optimizer from the parameters of the network, in place of AdamW. Its learning rate
             is that of the options, whatever it was made with, and falls in the same way.
@@ -131,6 +145,9 @@ def train(
     options = replace(options, loss_options=loss_options)
     criterion, loss_name = make_criterion(cache, synth, loss, loss_options, features)
     criterion.to(device)
+    choice_criterion = make_choice_criterion(cache, loss, loss_options, choice_loss)
+    if choice_criterion is not None:
+        choice_criterion.to(device)
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
@@ -142,14 +159,31 @@ def train(
         updates,
         LearningRate(updates, options.learning_rate, options.decay),
         make_schedule(options.damping_schedule, loss_options, criterion, encoder, updates),
+        choice_criterion,
     )
-    settings = Settings.of(options, loss_name, encoder.config(), type(updates).__name__, identity)
+    settings = Settings.of(
+        options,
+        loss_name,
+        encoder.config(),
+        type(updates).__name__,
+        identity,
+        None if choice_criterion is None else type(choice_criterion).__name__,
+    )
 
     used = torch.cat(list(rows.values()))
     if spectrograms is None:
         spectrograms = Spectrograms(encoder.front_end, synth, cache.theta, used, device, progress=progress)
     spectrograms.check_serve(encoder.front_end, used)
-    sounds = Sounds(cache.u.float().to(device), rows, spectrograms, encoder, options.batch_size)
+    conditions = conditions_of(cache)
+    sounds = Sounds(
+        cache.u.float().to(device),
+        rows,
+        spectrograms,
+        encoder,
+        options.batch_size,
+        conditions=None if conditions is None else conditions.float().to(device),
+        choices=cast("ChoiceCacheLike", cache).choices.to(device) if cache.space.choices else None,
+    )
 
     out = None if options.out is None else Path(options.out)
     previous = (

@@ -1,0 +1,121 @@
+"""Cross-entropy of choices: the baseline that knows nothing of sound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pnp.losses.base import Loss
+from pnp.losses.checks import check_choices, check_probabilities, select_rows
+
+if TYPE_CHECKING:
+    from pnp._protocols import ChoiceCacheLike
+
+__all__ = ["ChoiceCrossEntropy"]
+
+
+class ChoiceCrossEntropy(Loss):
+    """Cross-entropy of choices, L = −μ Σ_c log p_c with the probability p_c of the true option.
+
+    It goes with P-loss: every mistake costs the same, whatever it sounds like.
+
+    Args:
+        options: From the name of each choice to the position of the true option of all sounds, integers of shape (n,).
+        n_options: From the name of each choice to its number of options.
+        scale: Factor μ.
+        reduction: `"mean"` or `"sum"` over the batch, or `"none"`.
+
+    Raises:
+        ValueError: If there is no choice, or an option is out of range.
+
+    Example:
+        >>> loss = ChoiceCrossEntropy({"wave": torch.tensor([1])}, {"wave": 2})
+        >>> loss({"wave": torch.tensor([[0.5, 0.5]])}, torch.tensor([0]))
+        tensor(0.6931)
+    """
+
+    def __init__(
+        self,
+        options: Mapping[str, Tensor],
+        n_options: Mapping[str, int],
+        *,
+        scale: float = 1.0,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(scale, reduction)
+        if not options:
+            raise ValueError("A cross-entropy of choices needs the options of at least one choice; got none.")
+        self.names = tuple(options)
+        self.n_options = {name: int(n_options[name]) for name in self.names}
+        for name, true in options.items():
+            if true.numel() and not 0 <= int(true.min()) <= int(true.max()) < self.n_options[name]:
+                raise ValueError(
+                    f"Options of choice {name!r} must be in 0 … {self.n_options[name] - 1}; got "
+                    f"{int(true.min())} … {int(true.max())}."
+                )
+            self.register_buffer(f"option_{name}", true.long())
+
+    @classmethod
+    def from_cache(cls, cache: ChoiceCacheLike, **options: Any) -> ChoiceCrossEntropy:
+        """Loss over the choices of a cache.
+
+        Args:
+            cache: Open metric cache whose space has choices.
+            **options: Options of the loss.
+
+        Returns:
+            The loss, on the CPU.
+
+        Raises:
+            ValueError: If the space of the cache has no choices.
+        """
+        check_choices(cache)
+        choices = cache.space.choices
+        true = {choice.name: cache.choices[:, column] for column, choice in enumerate(choices)}
+        return cls(true, {choice.name: len(choice.choices) for choice in choices}, **options)
+
+    def forward(self, probabilities: Mapping[str, Tensor], index: Tensor) -> Float[Tensor, "*batch"]:
+        """Cross-entropy of a batch.
+
+        Args:
+            probabilities: From the name of each choice to the network's probabilities, shape (B, options); rows sum
+                to one, as those of `torch.softmax` do.
+            index: Row of each sound in the cache, integers of shape (B,).
+
+        Returns:
+            A scalar, or shape (B,) with reduction `"none"`.
+
+        Raises:
+            TypeError: If probabilities or index are not tensors of their type.
+            ValueError: If a choice is missing, shapes do not fit, or rows do not sum to one.
+            IndexError: If `index` is outside the cache.
+        """
+        checked = check_probabilities(probabilities, self.n_options)
+        total = torch.zeros((), device=index.device)
+        for name, p in checked.items():
+            true = select_rows(self.get_buffer(f"option_{name}"), index, len(p), self.check_index)
+            # A probability of zero has a finite loss: that of the least number.
+            chosen = p.gather(1, true[:, None])[:, 0].clamp(min=torch.finfo(p.dtype).tiny)
+            total = total - chosen.log()
+        return self._half(2 * total)
+
+    def check_index(self, index: Tensor) -> None:
+        """Check that every sound of a batch is in the cache.
+
+        Args:
+            index: Rows in the cache, integers of shape (B,).
+
+        Raises:
+            IndexError: If one is outside the cache.
+        """
+        n_sounds = len(self.get_buffer(f"option_{self.names[0]}"))
+        outside = (index < 0) | (index >= n_sounds)
+        if outside.any():
+            raise IndexError(
+                f"Index must be in 0 … {n_sounds - 1}, the rows of the cache; got {index[outside][:8].tolist()}. "
+                "Likely cause: it belongs to another cache."
+            )
