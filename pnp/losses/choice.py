@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -83,7 +82,8 @@ class ChoiceLoss(Loss):
             cache: Open metric cache whose space has choices.
             reach: Reach of that PNP loss, on which its unit depends.
             ceiling: Ceiling of that PNP loss, in place of its reach.
-            normalize: Divide by the same number as that PNP loss. By default with a reach or a ceiling, and not without.
+            normalize: Divide by the same number as that PNP loss. By default with a reach or a ceiling, and not
+                without.
             **options: Options of the loss.
 
         Returns:

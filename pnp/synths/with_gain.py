@@ -14,7 +14,7 @@ __all__ = ["WithGain"]
 
 
 class WithGain(nn.Module):
-    """Synthesizer followed by an amplifier, whose gain is the last parameter.
+    """Synthesizer followed by an amplifier, whose gain is the last parameter, before choices and conditions.
 
     It is named "gain" or, where that name is taken, "gain_2".
 
@@ -39,36 +39,54 @@ class WithGain(nn.Module):
         super().__init__()
         synth = check_synthesizer(synth)
         self.synth = synth
-        self.space = ParameterSpace([*synth.space, Parameter(_free_name(synth.space), low, high, "log")])
+        space, gain = synth.space, Parameter(_free_name(synth.space), low, high, "log")
+        self.space = ParameterSpace([*space, gain, *space.choices], conditions=space.conditions)
+        self.forward_mode = getattr(synth, "forward_mode", True)
         self.sample_rate = synth.sample_rate
         self.n_samples = synth.n_samples
 
-    def forward(self, theta: Shaped[Tensor, "*batch P"]) -> Float[Tensor, "*batch N"]:
+    def forward(self, theta: Shaped[Tensor, "*batch D"]) -> Float[Tensor, "*batch N"]:
         """Synthesize and amplify.
 
         Args:
-            theta: Physical parameters, shape (..., P), the gain last.
+            theta: Physical parameters, shape (..., D), the gain after the synthesizer's parameters.
 
         Returns:
             Sounds, shape (..., N).
         """
-        sounds: Tensor = self.synth(theta[..., :-1]) * theta[..., -1:]
+        inner, gain = self._parts(theta)
+        sounds: Tensor = self.synth(inner) * gain
         return sounds
 
     def value_and_tangents(
-        self, theta: Shaped[Tensor, "B P"]
+        self, theta: Shaped[Tensor, "B D"]
     ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
         """Sounds and their derivatives with respect to each physical parameter.
 
         Args:
-            theta: Physical parameters, shape (B, P), the gain last.
+            theta: Physical parameters, shape (B, D), the gain after the synthesizer's parameters.
 
         Returns:
-            Sounds, shape (B, N), and tangents, shape (B, P, N); the last one is the sound before the amplifier.
+            Sounds, shape (B, N), and tangents, shape (B, P, N); the last one is the sound before the amplifier. Those
+            of integers are 0.
         """
-        inner, gain = theta[:, :-1], theta[:, -1:]
-        x, dx = along_axes(self.synth, inner)
+        inner, gain = self._parts(theta)
+        smooth = [p for p, parameter in enumerate(self.synth.space) if parameter.kind == "continuous"]
+        if not smooth:
+            x = self.synth(inner)
+            dx = x.new_zeros(len(x), len(self.synth.space), x.shape[-1])
+        else:
+            x, dx = along_axes(self.synth, inner, smooth)
+        if 0 < len(smooth) < len(self.synth.space):
+            every = x.new_zeros(len(x), len(self.synth.space), x.shape[-1])
+            every[:, smooth] = dx
+            dx = every
         return gain * x, torch.cat([gain.unsqueeze(1) * dx, x.unsqueeze(1)], dim=1)
+
+    def _parts(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Split θ into what the synthesizer receives and the gain."""
+        place = len(self.synth.space)
+        return torch.cat([theta[..., :place], theta[..., place + 1 :]], dim=-1), theta[..., place : place + 1]
 
 
 def _free_name(space: ParameterSpace) -> str:

@@ -50,8 +50,8 @@ class Evaluation:
         centre_feature_distance: `feature_distance` of the centre.
         choices: Names of the choices that the network answers, K of them.
         choice_accuracy: Share of sounds whose most probable option is the true one, for each choice.
-        choice_distance: Expected distance Σₖ pₖ dₖ of each choice under the network's probabilities, mean over sounds, in
-            the unit of `feature_distance`: dₖ is that between a sound and the same sound with option k.
+        choice_distance: Expected distance Σₖ pₖ dₖ of each choice under the network's probabilities, mean over sounds,
+            in the unit of `feature_distance`: dₖ is that between a sound and the same sound with option k.
         centre_choice_accuracy: `choice_accuracy` of the most frequent option.
         centre_choice_distance: `choice_distance` of the most frequent option.
         rows: Rows of the sounds in the cache, shape (n,).

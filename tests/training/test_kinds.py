@@ -141,7 +141,7 @@ def test_losses_of_choices_go_with_losses_of_parameters(cache):
     assert isinstance(make_choice_criterion(cache, "p", {}, None), ChoiceCrossEntropy)
     assert isinstance(make_choice_criterion(cache, ParameterLoss(), {}, None), ChoiceLoss)
     assert make_choice_criterion(cache.select(["decay"]), "pnp", {}, None) is None
-    with pytest.raises(ValueError, match="choice_loss goes with choices; .* has none: decay"):
+    with pytest.raises(ValueError, match=r"choice_loss goes with choices; .* has none: decay"):
         make_choice_criterion(cache.select(["decay"]), "pnp", {}, pnp_loss)
 
 
