@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pnp.cli.arguments import add_json, output_folder, positive
+from pnp.cli.arguments import add_json, key_value, output_folder, positive
 from pnp.cli.outcome import EXIT_OK, as_json, say, tell
 from pnp.cli.own import add_features, add_synthesizer, features_for, network_for, synthesizer_for
 
@@ -27,6 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--max-evaluations", type=positive, default=60, metavar="N", help="most sounds made from one start"
+    )
+    parser.add_argument(
+        "--condition",
+        action="append",
+        type=key_value,
+        default=[],
+        metavar="NAME=VALUE",
+        help="condition that is known, such as note=60; may be given several times; others are searched",
     )
     parser.add_argument(
         "--encoder",
@@ -59,6 +67,7 @@ def run(options: argparse.Namespace) -> int:
             synth=synth,
             features=features_for(cache, synth, options),
             encoder=network,
+            conditions=dict(options.condition),
             starts=options.starts,
             max_evaluations=options.max_evaluations,
             fit_gain=not options.keep_level,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from pnp._protocols import FeatureMap, SynthesizerLike
@@ -22,6 +23,9 @@ __all__ = ["Catalogue"]
 _PROBES = 32
 # Levels at which a recording is looked up: 3 dB apart, which is next to nothing after compression.
 _LEVEL_STEP, _MOST_LEVELS = math.sqrt(2.0), 12
+# Sounds whose conditions are this near to known ones, in units of the cube, are looked at; at least so many times the
+# number of starts.
+_SAME_CONDITION, _LEAST = 0.05, 8
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Catalogue:
         synth: Synthesizer.
         features: Feature map.
         rows: Rows of the cache that have a sound, shape (n,).
-        u: Parameters of these in units of the cube, shape (n, P).
+        design: All columns that the synthesizer receives for these, scaled, shape (n, D).
         S: Features of these, float32, shape (n, C).
         low: Least norm of the synthesizer's sounds.
         level: Median norm.
@@ -43,7 +47,7 @@ class Catalogue:
     synth: SynthesizerLike
     features: FeatureMap
     rows: Tensor = field(repr=False)
-    u: Tensor = field(repr=False)
+    design: Tensor = field(repr=False)
     S: np.ndarray = field(repr=False)
     low: float
     level: float
@@ -67,11 +71,6 @@ class Catalogue:
             ValueError: If cache, synthesizer and features do not fit each other.
         """
         check_fits(cache, synth, features)
-        if not synth.space.is_plain:
-            raise ValueError(
-                f"a match needs continuous parameters and nothing else; {type(synth).__name__} also has whole numbers, "
-                "choices or conditions"
-            )
         rows = cache.rows()
         if not len(rows):
             raise CacheError(
@@ -94,7 +93,7 @@ class Catalogue:
             synth,
             features,
             rows,
-            cache.u[rows],
+            cache.design[rows],
             S,
             low=float(norms.min()),
             level=float(norms.median()),
@@ -107,8 +106,30 @@ class Catalogue:
         count = 1 + math.ceil(math.log(self.high / self.low) / math.log(_LEVEL_STEP))
         return np.geomspace(self.low, self.high, min(max(count, 1), _MOST_LEVELS))
 
+    def like(self, known: Mapping[str, float], count: int) -> np.ndarray:
+        """Return places of the sounds whose conditions are the nearest to known ones; all where nothing is known.
+
+        Args:
+            known: From the name of a condition to its number in physical units.
+            count: Least number of sounds to return, if there are as many.
+        """
+        space = self.synth.space
+        if not known:
+            return np.arange(len(self.rows))
+        columns = [space.column(name) for name in known]
+        numbers = torch.zeros(len(space.columns), dtype=torch.float64)
+        numbers[columns] = torch.tensor(list(known.values()), dtype=torch.float64)
+        wanted = space.to_unit(numbers)[columns]
+        away = (self.design[:, columns] - wanted).abs().amax(1)
+        enough = max(int((away <= _SAME_CONDITION).sum()), min(_LEAST * count, len(away)))
+        return away.argsort(stable=True)[:enough].numpy()
+
     def nearest(
-        self, queries: Float[np.ndarray, "K C"], levels: Float[np.ndarray, " K"], count: int
+        self,
+        queries: Float[np.ndarray, "K C"],
+        levels: Float[np.ndarray, " K"],
+        count: int,
+        among: Int[np.ndarray, " m"],
     ) -> tuple[list[int], Float[np.ndarray, " n"]]:
         """Look a recording up by its features at several levels.
 
@@ -116,17 +137,19 @@ class Catalogue:
             queries: Features of the recording at each level, shape (K, C).
             levels: The levels, shape (K,).
             count: Most sounds to return.
+            among: Places of the sounds that are looked at, shape (m,).
 
         Returns:
-            Places in `u` and `rows`, nearest first, and the level at which each is nearest.
+            Places in `design` and `rows`, nearest first, and the level at which each is nearest.
         """
         from sklearn.neighbors import NearestNeighbors
 
-        count = min(count, len(self.rows))
-        search = NearestNeighbors(n_neighbors=min(4 * count, len(self.rows))).fit(self.S)
+        S = self.S[among]
+        count = min(count, len(S))
+        search = NearestNeighbors(n_neighbors=min(4 * count, len(S))).fit(S)
         distances, places = search.kneighbors(queries.astype(np.float32))
         # Soft sounds are close to each other: distances at different levels compare relative to what is at hand.
-        norms = np.maximum(np.linalg.norm(self.S, axis=1), np.finfo(np.float32).tiny)
+        norms = np.maximum(np.linalg.norm(S, axis=1), np.finfo(np.float32).tiny)
         best: dict[int, tuple[float, float]] = {}
         for distance, place, level in zip(
             (distances / norms[places]).ravel(),
@@ -136,4 +159,4 @@ class Catalogue:
         ):
             best[int(place)] = min(best.get(int(place), (math.inf, 0.0)), (float(distance), float(level)))
         chosen = sorted(best, key=lambda place: best[place])[:count]
-        return chosen, np.array([best[place][1] for place in chosen])
+        return [int(among[place]) for place in chosen], np.array([best[place][1] for place in chosen])

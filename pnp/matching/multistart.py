@@ -49,6 +49,8 @@ def refine(
     jacobian: Callable[[np.ndarray], np.ndarray],
     starts: Shaped[np.ndarray, "n P"],
     *,
+    free: Sequence[int] | None = None,
+    moves: Callable[[np.ndarray], Sequence[np.ndarray]] | None = None,
     max_evaluations: int = 60,
     negligible: float = 0.0,
     progress: bool = False,
@@ -61,13 +63,19 @@ def refine(
     of evaluations the worse half of the starts that still move is given up, and the next round is twice as
     long. Nothing is asked but residuals and Jacobians.
 
+    Where some columns are whole numbers, they are searched by exchange: at the beginning of each round, and wherever
+    the continuous columns have come to rest, all `moves` from the point are tried, and the best one is taken if it is
+    better.
+
     A point at which the residual is not finite is a bad point: a step to it is shortened, and a start at it is given
     up. So is a start that comes to a point at which the Jacobian is not finite; the best point on its way counts.
 
     Args:
         residual: From a point, shape (P,), to the residual r, shape (C,).
-        jacobian: From a point to ∂r/∂u, shape (C, P).
+        jacobian: From a point to ∂r/∂u along the free columns, shape (C, F).
         starts: Points in the cube.
+        free: Columns that are continuous, F of them; None for all.
+        moves: From a point to points that differ in the other columns; None where there are no others.
         max_evaluations: Most residuals to compute from one start, that at the start included.
         negligible: Distance at which there is nothing left to gain, and all starts end.
         progress: Show a progress bar.
@@ -94,12 +102,14 @@ def refine(
         raise ValueError("least squares need at least one start, got none")
     if max_evaluations < 1:
         raise ValueError(f"least squares need at least one evaluation a start, got {max_evaluations}")
-    runs = [_Run(start, residual, jacobian, max_evaluations) for start in starts]
+    columns = list(range(starts.shape[1])) if free is None else list(free)
+    task = _Task(residual, jacobian, columns, moves or (lambda _: []), max_evaluations)
+    runs = [_Run(start, task) for start in starts]
     if not any(math.isfinite(run.distance) for run in runs):
         raise SynthesisError(
             f"the residual is not finite at any of the {len(runs)} starts: no sound to compare with"
         )
-    length = _FIRST_ROUND
+    length = _FIRST_ROUND + len(task.moves(runs[0].u))
     with tqdm(desc="refining", unit="evaluation", disable=not progress, leave=False) as bar:
         while alive := [run for run in runs if run.alive]:
             for run in alive:
@@ -118,19 +128,24 @@ class _BadPoint(Exception):  # noqa: N818
     """A point from which the search cannot go on."""
 
 
+@dataclass(frozen=True)
+class _Task:
+    """What all starts share."""
+
+    residual: Callable[[np.ndarray], np.ndarray]
+    jacobian: Callable[[np.ndarray], np.ndarray]
+    free: list[int]
+    moves: Callable[[np.ndarray], Sequence[np.ndarray]]
+    most: int
+
+
 class _Run:
     """A start under way."""
 
-    def __init__(
-        self,
-        start: np.ndarray,
-        residual: Callable[[np.ndarray], np.ndarray],
-        jacobian: Callable[[np.ndarray], np.ndarray],
-        max_evaluations: int,
-    ) -> None:
-        self._residual, self._jacobian, self._most = residual, jacobian, max_evaluations
+    def __init__(self, start: np.ndarray, task: _Task) -> None:
+        self._task = task
         self.u = np.asarray(start, np.float64)
-        self.distance = _norm(residual(self.u))
+        self.distance = _norm(task.residual(self.u))
         self.distances = [self.distance]
         self.evaluations = 1
         self.alive = math.isfinite(self.distance) and self._left > 0
@@ -138,28 +153,70 @@ class _Run:
 
     @property
     def _left(self) -> int:
-        return self._most - self.evaluations
+        return self._task.most - self.evaluations
 
     def search(self, length: int | None) -> int:
         """Go on for some evaluations, or to the end; return their number."""
+        before = self.evaluations
+        end = self._task.most if length is None else min(before + length, self._task.most)
+        at_rest = False
+        while self.evaluations < end:
+            exchanged = self._exchange(end - self.evaluations)
+            if at_rest and not exchanged:
+                self.alive = False
+                break
+            if self.evaluations >= end or not self.alive:
+                break
+            at_rest = self._descend(end - self.evaluations)
+            if not self.alive or (at_rest and not self._task.moves(self.u)):
+                self.alive = False
+                break
+        self.distances.append(self.distance)
+        if self._left <= 0:
+            self.alive = False
+        return self.evaluations - before
+
+    def _exchange(self, share: int) -> bool:
+        """Take the best of the moves, if it is better; return true where it is."""
+        best, lowest = self.u, self.distance
+        for point in self._task.moves(self.u)[:share]:
+            self.evaluations += 1
+            distance = _norm(self._task.residual(point))
+            if distance < lowest:
+                best, lowest = point, distance
+        improved = lowest < self.distance
+        self.u, self.distance = best, lowest
+        return improved
+
+    def _descend(self, share: int) -> bool:
+        """Refine the continuous columns for some evaluations; return true where they have come to rest."""
         from scipy.optimize import least_squares
 
-        share = self._left if length is None else min(length, self._left)
+        free = self._task.free
+        if not free:
+            self.reason = "no other value is better"
+            return True
         counted, best, lowest = 0, self.u, self.distance
 
-        def residual(u: np.ndarray) -> np.ndarray:
+        def point(part: np.ndarray) -> np.ndarray:
+            u = self.u.copy()
+            u[free] = part
+            return u
+
+        def residual(part: np.ndarray) -> np.ndarray:
             nonlocal counted, best, lowest
             counted += 1
-            value = self._residual(u)
+            u = point(part)
+            value = self._task.residual(u)
             distance = _norm(value)
             if counted == 1 and not math.isfinite(distance):
                 raise _BadPoint
             if distance < lowest:
-                best, lowest = u.copy(), distance
+                best, lowest = u, distance
             return value
 
-        def jacobian(u: np.ndarray) -> np.ndarray:
-            J = self._jacobian(u)
+        def jacobian(part: np.ndarray) -> np.ndarray:
+            J = self._task.jacobian(point(part))
             if not np.isfinite(J).all():
                 raise _BadPoint
             return J
@@ -167,7 +224,7 @@ class _Run:
         try:
             done = least_squares(
                 residual,
-                self.u,
+                self.u[free],
                 jac=jacobian,
                 bounds=(-1.0, 1.0),
                 method="trf",
@@ -177,17 +234,14 @@ class _Run:
                 max_nfev=share,
             )
         except _BadPoint:
-            self._move(best, lowest, counted)
+            self.u, self.distance = np.clip(best, -1.0, 1.0), lowest
+            self.evaluations += counted
             self.alive, self.reason = False, "came to a point without a derivative"
-            return counted
-        self._move(done.x, math.sqrt(2 * done.cost), done.nfev)
-        self.alive, self.reason = done.status == 0 and self._left > 0, _REASONS[done.status]
-        return int(done.nfev)
-
-    def _move(self, u: np.ndarray, distance: float, evaluations: int) -> None:
-        self.u, self.distance = np.clip(u, -1.0, 1.0), distance
-        self.distances.append(distance)
-        self.evaluations += evaluations
+            return False
+        self.u, self.distance = np.clip(point(done.x), -1.0, 1.0), math.sqrt(2 * done.cost)
+        self.evaluations += done.nfev
+        self.reason = _REASONS[done.status]
+        return bool(done.status != 0)
 
     def result(self) -> Refinement:
         return Refinement(self.u, self.distance, tuple(self.distances), self.evaluations, self.reason)

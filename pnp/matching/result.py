@@ -16,7 +16,7 @@ from torch import Tensor
 from pnp._files import write_atomically
 from pnp.metric.riemannian import RiemannianMetric
 
-__all__ = ["MatchResult", "ParameterEstimate", "Start"]
+__all__ = ["ChoiceEstimate", "MatchResult", "ParameterEstimate", "Start"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,22 @@ class ParameterEstimate:
 
 
 @dataclass(frozen=True)
+class ChoiceEstimate:
+    """One choice of a match.
+
+    Attributes:
+        name: Name of the choice.
+        option: Estimate.
+        distances: Distance of the match with each option, with all else as it is; infinite where the synthesizer fails.
+            Another option that comes as near cannot be told from the estimate.
+    """
+
+    name: str
+    option: str
+    distances: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Start:
     """Outcome of one start of the search.
 
@@ -53,7 +69,7 @@ class Start:
         row: Row of the cache; None for another origin.
         before: Distance at the start; infinite if the synthesizer failed there.
         after: Distance in the end.
-        theta: Parameters in the end, in physical units.
+        theta: All that the synthesizer receives in the end, in physical units: parameters, choices, conditions.
         evaluations: Number of sounds that were synthesized and analysed.
         reason: Reason for its end.
     """
@@ -76,7 +92,7 @@ class MatchResult:
     compared in the end.
 
     Attributes:
-        parameters: Estimates of the P parameters.
+        parameters: Estimates of the P parameters. Integers are whole.
         gain: Estimated gain a, from the synthesizer's level to the recording's.
         distance_before: Distance of the nearest sound of the cache, at the best gain.
         distance_after: Distance of the match.
@@ -88,10 +104,15 @@ class MatchResult:
         notes: Changes that were made to the recording.
         warnings: Reasons to doubt the match.
         sample_rate: Sampling rate of the sounds in Hz.
-        metric: Metric M at the match; the last axis is the gain's if it was estimated.
+        metric: Metric M at the match, over parameters, conditions that were searched and, last, the gain if it was
+            estimated.
+        theta: All that the synthesizer receives, in physical units, float64, shape (D,).
         target: The recording as it was compared, shape (N,).
         sound: The match at the level of the recording, shape (N,).
         nearest: The nearest sound of the cache at the level of the recording, shape (N,).
+        choices: Estimates of the choices, conditions that are choices included.
+        conditions: Estimates of the conditions that were not given.
+        given: Conditions that were given, as the synthesizer receives them.
     """
 
     parameters: tuple[ParameterEstimate, ...]
@@ -107,26 +128,27 @@ class MatchResult:
     warnings: tuple[str, ...]
     sample_rate: float
     metric: RiemannianMetric = field(repr=False, compare=False)
+    theta: Float[Tensor, " D"] = field(repr=False, compare=False)
     target: Tensor = field(repr=False, compare=False)
     sound: Tensor = field(repr=False, compare=False)
     nearest: Tensor = field(repr=False, compare=False)
-
-    @property
-    def theta(self) -> Float[Tensor, " P"]:
-        """Estimates in physical units, float64, shape (P,)."""
-        return torch.tensor([p.value for p in self.parameters], dtype=torch.float64)
+    choices: tuple[ChoiceEstimate, ...] = ()
+    conditions: tuple[ParameterEstimate, ...] = ()
+    given: dict[str, float | int | str] = field(default_factory=dict)
 
     @property
     def u(self) -> Float[Tensor, " P"]:
-        """Estimates in units of the cube, float64, shape (P,)."""
+        """Estimates of the parameters in units of the cube, float64, shape (P,)."""
         return torch.tensor([p.u for p in self.parameters], dtype=torch.float64)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the sounds for JSON: None stands for infinity."""
-        arrays = ("metric", "target", "sound", "nearest")
+        arrays = ("metric", "theta", "target", "sound", "nearest")
         # Not asdict of the whole, which would copy the sounds.
         plain = {name: _finite(value) for name, value in self.__dict__.items() if name not in arrays}
-        plain["parameters"] = [_finite_items(asdict(p)) for p in self.parameters]
+        for name in ("parameters", "conditions"):
+            plain[name] = [_finite_items(asdict(p)) for p in getattr(self, name)]
+        plain["choices"] = [asdict(c) | {"distances": _finite_items(c.distances)} for c in self.choices]
         plain["starts"] = [_finite_items(asdict(start)) for start in self.starts]
         plain["metric"] = self.metric.matrix.tolist()
         return plain

@@ -14,12 +14,12 @@ from pnp._text import percent
 from pnp.matching.multistart import Refinement
 from pnp.metric.riemannian import RiemannianMetric
 
-__all__ = ["deviations", "doubts", "rivals"]
+__all__ = ["NOT_MUCH_LARGER", "deviations", "doubts", "rivals"]
 
 # A direction of the cube in which the features change less than this, relative to the most audible one, is inaudible.
 _INAUDIBLE = 1e-6
 # An end elsewhere, further than this along a parameter, is another explanation if its distance is not much larger.
-_ELSEWHERE, _NOT_MUCH_LARGER = 0.05, 2.0
+_ELSEWHERE, NOT_MUCH_LARGER = 0.05, 2.0
 # A residual of this part of the recording's features is a difference that one hears.
 _LARGE = 0.1
 
@@ -28,7 +28,7 @@ def deviations(
     metric: RiemannianMetric,
     distance: float,
     n_features: int,
-    others: Float[np.ndarray, "n P"],
+    others: Float[np.ndarray, "n D"],
     u: np.ndarray,
 ) -> Float[Tensor, " P"]:
     """Return the standard deviation of each parameter of a match, in units of the cube.
@@ -40,8 +40,8 @@ def deviations(
         metric: Metric at the match.
         distance: Norm ‖r‖ of the residual there.
         n_features: Number of features C.
-        others: Other explanations, see `rivals`, shape (n, P).
-        u: The match, shape (P,).
+        others: Other explanations, see `rivals`, shape (n, D): columns beyond the P of the metric do not count.
+        u: The match, shape (D,).
 
     Returns:
         Shape (P,); infinite for a parameter that is not heard.
@@ -51,7 +51,7 @@ def deviations(
     heard = sigma > _INAUDIBLE * sigma.max()
     inverse = torch.where(heard, 1.0 / sigma, 0.0)
     near = variance * (vectors * inverse).square().sum(-1)
-    spread = np.square(others - u).sum(0) / (len(others) + 1)
+    spread = np.square(others - u).sum(0)[: metric.n_parameters] / (len(others) + 1)
     return torch.where(_is_determined(metric), (near + torch.from_numpy(spread)).sqrt(), math.inf)
 
 
@@ -63,21 +63,26 @@ def _is_determined(metric: RiemannianMetric) -> Bool[Tensor, " P"]:
 
 
 def rivals(
-    ends: Sequence[Refinement], best: Refinement, metric: RiemannianMetric, n_parameters: int
+    ends: Sequence[Refinement], best: Refinement, metric: RiemannianMetric, gain: int | None = None
 ) -> list[Refinement]:
     """Return the ends that would explain the sound about as well as the best one, with other audible parameters.
+
+    An option of a choice that differs is another explanation too.
 
     Args:
         ends: Ends of all starts.
         best: The best of them.
-        metric: Metric at the best.
-        n_parameters: Number of parameters that count: a gain after them does not.
+        metric: Metric at the best, whose P parameters are the first columns of points; choices follow.
+        gain: Column of a gain, which does not count; None where there is none.
     """
-    audible = _is_determined(metric).numpy() & (np.arange(len(best.u)) < n_parameters)
+    audible = np.ones(len(best.u), bool)
+    audible[: metric.n_parameters] = _is_determined(metric).numpy()
+    if gain is not None:
+        audible[gain] = False
     return [
         end
         for end in ends
-        if end.distance <= _NOT_MUCH_LARGER * best.distance
+        if end.distance <= NOT_MUCH_LARGER * best.distance
         and (np.abs(end.u - best.u)[audible] > _ELSEWHERE).any()
     ]
 

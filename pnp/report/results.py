@@ -77,12 +77,27 @@ def match_as_text(result: MatchResult) -> str:
             f"{p.high:.5g}",
             p.unit,
             "unknown" if math.isinf(p.deviation) else f"{50 * p.deviation:.2g} %",
-            "at its bound" if p.at_bound else "",
+            ", ".join(word for word, holds in (("condition", known), ("at its bound", p.at_bound)) if holds),
         ]
-        for p in result.parameters
+        for known, group in ((False, result.parameters), (True, result.conditions))
+        for p in group
     ]
     lines = [text_table(["parameter", "value", "− σ", "+ σ", "unit", "σ of range", ""], rows, "lrrrlrl"), ""]
-    fields = {
+    if result.choices:
+        options = [
+            [
+                choice.name,
+                choice.option,
+                ", ".join(
+                    f"{name} {number(other)}" for name, other in _others(choice.option, choice.distances)
+                ),
+            ]
+            for choice in result.choices
+        ]
+        lines += [text_table(["choice", "option", "distance with others"], options, "lll"), ""]
+    fields = {"given": ", ".join(f"{name} = {value}" for name, value in result.given.items())}
+    fields = {name: value for name, value in fields.items() if value}
+    fields |= {
         "gain": f"{20 * math.log10(result.gain):+.1f} dB",
         "distance before": _distance(result.distance_before, result.target_norm),
     }
@@ -98,6 +113,11 @@ def match_as_text(result: MatchResult) -> str:
     if result.warnings:
         lines += ["", *(f"Warning: {warning}" for warning in result.warnings)]
     return "\n".join(printable(line) for text in lines for line in text.splitlines() or [""])
+
+
+def _others(option: str, distances: Mapping[str, float]) -> list[tuple[str, float]]:
+    """Return the other options, nearest first."""
+    return sorted(((name, d) for name, d in distances.items() if name != option), key=lambda item: item[1])
 
 
 def _distance(distance: float, norm: float) -> str:
