@@ -130,7 +130,7 @@ class _BadPoint(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class _Task:
-    """What all starts share."""
+    """Search that all starts share."""
 
     residual: Callable[[np.ndarray], np.ndarray]
     jacobian: Callable[[np.ndarray], np.ndarray]

@@ -24,7 +24,7 @@ Network = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a network says about a batch of sounds.
+    """Output of a network about a batch of sounds.
 
     Attributes:
         u_hat: Predicted parameters in units of the cube, shape (B, P).
@@ -85,7 +85,7 @@ def hears_conditions(network: Network) -> bool:
 
 
 def ask(network: Network, sounds: Tensor, conditions: Tensor | None, space: ParameterSpace) -> Answer:
-    """Return what a network says about sounds, once it has been checked.
+    """Return the answer of a network about sounds, once it has been checked.
 
     Args:
         network: Callable from sounds, shape (B, N), to û of shape (B, P), or to û and a mapping from the name of each
