@@ -52,6 +52,7 @@ class ScatteringPlan:
         normalization: "mean" or "kymatio".
         first_order: "joint" or "average".
         padding: "power of two" or "short".
+        precision: "exact" or "fast".
 
     Raises:
         ValueError: If the settings are not compatible.
@@ -73,7 +74,9 @@ class ScatteringPlan:
         normalization: str,
         first_order: str = "joint",
         padding: str = "power of two",
+        precision: str = "exact",
     ) -> None:
+        self.precision = precision
         self.n_samples = n_samples
         self.J, self.Q = J, Q
         self.first_order_kind = first_order
@@ -129,6 +132,17 @@ class ScatteringPlan:
     def _limit_stride(self, j: int) -> int:
         """Stride of a signal of scale `2**j`: a local average must not be coarser than its own output."""
         return min(j, self.log2_stride) if self.average == "local" else j
+
+    def _second_order_stride(self, j2: int) -> int:
+        """Stride of a second-order sub-band of scale `2**j2`.
+
+        Sub-bands are analytic: all they hold lies between zero and half of their sampling rate. At half of that rate
+        nothing of them is lost, only the average of their modulus is taken over half of the samples.
+        """
+        if self.precision == "exact":
+            return self._limit_stride(j2)
+        coarsest = (self.n_padded & -self.n_padded).bit_length() - 2  # two samples and more remain
+        return max(self._limit_stride(j2), min(self._limit_stride(j2 + 1), coarsest))
 
     @cached_property
     def phi(self) -> Float[np.ndarray, " N"]:
@@ -207,7 +221,7 @@ class ScatteringPlan:
             n1_max = sum(j1 < j2 for j1 in self.psi1.j)
             if n1_max == 0:
                 continue
-            k = self._limit_stride(j2)
+            k = self._second_order_stride(j2)
             n = self.n_padded >> k
             filter_hat = as_applied(morlet(self.n_padded, xi, sigma), self.normalization)
             paths.append(
