@@ -23,6 +23,7 @@ def as_markdown(results: dict[str, Any], heading: str = "##") -> str:
     """
     sections = {
         "One sound": _speed(results),
+        "Fast and exact": _precision(results),
         "Operations, and the ceiling of the machine": _operations(results),
         "Throughput": _throughput(results),
         "Memory of a gradient": _memory(results),
@@ -114,6 +115,29 @@ def _speed(results: dict[str, Any]) -> Iterable[str]:
         "frequential wavelet with one filter, which Kymatio's rounding tells apart. S and J then take: "
         f"{defaults}."
     )
+
+
+def _precision(results: dict[str, Any]) -> Iterable[str]:
+    tables = results.get("precision", {})
+    rows = [
+        [
+            f"{name} {variant}",
+            *(_ratio(measured["ratio"][kind]) for kind in ("forward", "S and J")),
+            *(_error(measured[key][part]) for key in ("S", "M") for part in ("median", "high")),
+        ]
+        for name, table in tables.items()
+        for variant, measured in table["variants"].items()
+    ]
+    if not rows:
+        return
+    yield markdown_table(
+        ["", "forward", "S and J", "features, median", "largest", "M, median", "largest"], rows
+    )
+    yield ""
+    first = next(iter(tables.values()))
+    yield 'Times as fast as the exact transform, in turn. `precision="fast"` has second-order sub-bands at half of'
+    yield "their rate and short padding; each is measured alone, too. Errors are relative, of compressed features"
+    yield f"(log1p, scale {first['scale']:g}) and of M in Frobenius norm, over {first['sounds']} sounds, in float32."
 
 
 def _operations(results: dict[str, Any]) -> Iterable[str]:

@@ -20,6 +20,7 @@ from pnp.bench.configurations import STANDARD, Configuration
 from pnp.bench.environment import commit, environment
 from pnp.bench.operations import Operations, count
 from pnp.bench.peer import Peer
+from pnp.bench.precision import measure_precision
 from pnp.bench.processes import gradient_memory, throughput
 from pnp.bench.sweep import SWEEPS, Sweep, measure_sweep
 from pnp.bench.timing import relative_error, summary, timed
@@ -33,7 +34,7 @@ _REPEATS = 3
 # Steps of central differences relative to the norm of the sound: about the cube root of the precision.
 _STEPS = {"float32": 3e-3, "float64": 1e-5}
 GRADIENT_SOUNDS = 8
-SECTIONS = ("table", "throughput", "memory", "cost")
+SECTIONS = ("table", "precision", "throughput", "memory", "cost")
 
 
 def run_benchmark(
@@ -54,7 +55,7 @@ def run_benchmark(
         configurations: Transforms to measure.
         rounds: Times that ours and the peer's are timed in turn.
         peer: Python interpreter of an environment with Kymatio's development version; None to measure ours alone.
-        sections: Some of "table", "throughput", "memory" and "cost".
+        sections: Some of "table", "precision", "throughput", "memory" and "cost".
         json_file: File for the result; written after each part, so that an interruption loses one.
         command: Command that the result names as its own.
         sweeps: Parameters whose cost is measured.
@@ -87,6 +88,7 @@ def run_benchmark(
         "environment": place,
         "peer": None,
         "configurations": {},
+        "precision": {},
         "throughput": {},
         "gradient_memory": None,
         "cost": [],
@@ -110,6 +112,11 @@ def run_benchmark(
                 save()
         if torch.cuda.is_available():
             results["cuda"] = _measure_cuda(configurations, rounds, ceiling_size)
+            save()
+    if "precision" in sections:
+        for configuration in configurations:
+            _log.info("%s: fast and exact", configuration.name)
+            results["precision"][configuration.name] = measure_precision(configuration, rounds)
             save()
     if "throughput" in sections:
         for configuration in configurations:
@@ -182,6 +189,8 @@ def merge_results(parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
             "runs": merged["runs"] + part["runs"],
             "environment": merged["environment"],
             **{key: merged[key] | part[key] for key in ("configurations", "throughput")},
+            # Results of earlier versions have no such section.
+            "precision": merged.get("precision", {}) | part.get("precision", {}),
             **{key: part[key] or merged[key] for key in ("peer", "gradient_memory", "cost", "cuda")},
         }
     return merged

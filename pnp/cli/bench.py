@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--section",
         action="append",
-        choices=("table", "throughput", "memory", "cost"),
+        choices=("table", "precision", "throughput", "memory", "cost"),
         help="what is measured; may be given several times (all if not given)",
     )
     parser.add_argument(

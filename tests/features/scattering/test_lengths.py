@@ -36,6 +36,7 @@ def any_settings(seed: int) -> dict:
     }
     if (settings["normalization"], settings["pad_mode"]) == ("mean", "zero"):
         settings["padding"] = draw.choice(["power of two", "short"])
+        settings["precision"] = draw.choice(["exact", "fast"]) if T != 0 else "exact"
     return settings
 
 
@@ -128,6 +129,35 @@ def test_the_configuration_of_an_earlier_version_keeps_its_padding():
 def test_short_padding_is_for_means_and_zeros(change):
     settings = {"shape": 700, "J": 5, "Q": 4, "J_fr": 2, "pad_mode": "zero", "padding": "short"}
     with pytest.raises(ValueError, match="padding='short' needs normalization='mean' and pad_mode='zero'"):
+        TimeFrequencyScattering(**(settings | change))
+
+
+@pytest.mark.parametrize("shape", [400, 700])
+@pytest.mark.parametrize("T", ["global", 60])
+@pytest.mark.parametrize("padding", [None, "power of two"])
+def test_fast_paths_agree(shape, T, padding):
+    settings = {"shape": shape, "J": 5, "Q": (4, 1), "J_fr": 2, "T": T}
+    settings |= {"precision": "fast", "padding": padding}
+    assert_paths_agree(settings)
+
+
+def test_fast_has_half_of_the_samples_of_the_exact_one_and_short_padding():
+    settings = {"shape": 8192, "J": 9, "Q": 8, "J_fr": 3, "T": "global", "F": 2}
+    exact, fast = (TimeFrequencyScattering(**settings, precision=name).plan for name in ("exact", "fast"))
+    assert [path.log2_stride for path in fast.second_order] == [
+        path.log2_stride + 1 for path in exact.second_order
+    ]
+    assert fast.n_padded < exact.n_padded
+    assert "precision" not in TimeFrequencyScattering(**settings).config()
+    assert TimeFrequencyScattering(**settings, precision="fast").config()["precision"] == "fast"
+
+
+@pytest.mark.parametrize("change", [{"pad_mode": "reflect"}, {"normalization": "kymatio"}, {"T": 0}])
+def test_fast_is_for_means_zeros_and_averages(change):
+    settings = {"shape": 700, "J": 5, "Q": 4, "J_fr": 2, "precision": "fast"}
+    with pytest.raises(
+        ValueError, match="precision='fast' needs normalization='mean', pad_mode='zero' and an average"
+    ):
         TimeFrequencyScattering(**(settings | change))
 
 
