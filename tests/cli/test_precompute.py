@@ -1,5 +1,6 @@
 """`pnp precompute`: what it writes, says and refuses, and how it resumes."""
 
+import json
 import os
 import shutil
 import signal
@@ -49,6 +50,15 @@ def test_precompute_refuses_a_step_twice(tmp_path, capsys) -> None:
     argv = ["precompute", *SMALL, "--size", "8", "--out", str(tmp_path / "a.h5"), "--step"]
     assert "either one number" in refused([*argv, "0.1", "--step", "gamma=0.2"], capsys)
     assert "expected a finite number, got 'x'" in refused([*argv, "gamma=x"], capsys)
+
+
+def test_precompute_is_fast_on_request(tmp_path, capsys) -> None:
+    path = tmp_path / "fast.h5"
+    assert pnp_precompute(path, "--fast") == EXIT_OK
+    with pnp.MetricCache(path) as cache:
+        assert '"precision": "fast"' in json.dumps(cache.config["features"])
+    argv = ["precompute", *SMALL, "--size", "8", "--out", str(path), "--fast", "--features", "own.py:make"]
+    assert "--fast is about the scattering transform" in refused(argv, capsys)
 
 
 def test_precompute_of_another_configuration_is_refused(cache: Path, tmp_path, capsys) -> None:
