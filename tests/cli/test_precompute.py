@@ -58,7 +58,7 @@ def test_precompute_is_fast_on_request(tmp_path, capsys) -> None:
     with pnp.MetricCache(path) as cache:
         assert '"precision": "fast"' in json.dumps(cache.config["features"])
     capsys.readouterr()
-    argv = ["precompute", *SMALL, "--size", "8", "--out", str(path), "--fast", "--features", "own.py:make"]
+    argv = ["precompute", "--synth", "chirp", "--out", str(path), "--fast", "--features", "own.py:make"]
     assert "--fast is about the scattering transform" in refused(argv, capsys)
 
 
