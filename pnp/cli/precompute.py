@@ -119,7 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scattering.add_argument(
         "--fast",
         action="store_true",
-        help="twice as fast, with a metric that is off by up to 1 %% where sounds are long",
+        help="twice as fast, with a metric that is off by some 0.2 %% where sounds are long",
     )
 
 
