@@ -53,7 +53,7 @@ def build(words: str, kind: str, options: Mapping[str, Any], given: Mapping[str,
     Args:
         words: `path/to/file.py:name` or `package.module:name`; the name is that of a function or class, which is
             called, or of an object that is there already.
-        kind: What is built, for messages: "synthesizer", "features".
+        kind: Kind of object, for messages: "synthesizer", "features".
         options: Keyword arguments of the function or class.
         given: Arguments that it gets if it has parameters of these names.
 
@@ -104,7 +104,7 @@ def load_files(files: Mapping[str, str]) -> None:
     """Load files as another process did, so that what it pickled can be read.
 
     Args:
-        files: What `loaded_files` returned there.
+        files: Result of `loaded_files` there.
     """
     for name, path in files.items():
         if name not in sys.modules:

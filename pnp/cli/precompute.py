@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--presets",
         type=Path,
         metavar="FILE",
-        help="the sounds themselves, a CSV file in physical units with a column for each parameter",
+        help="the sounds themselves, a CSV or Parquet file in physical units with a column for each parameter",
     )
     parser.add_argument(
         "--out", type=output_file, metavar="FILE", help="cache to write (cache/NAME.h5 if not given)"

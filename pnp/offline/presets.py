@@ -1,4 +1,4 @@
-"""Presets: the sounds of a run in physical units, from an array or a CSV file, each value checked in its own unit."""
+"""Presets: the sounds of a run in physical units, from an array or a file, each value checked in its own unit."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ from pnp.store.schema import FOLDS
 __all__ = ["Presets", "read_presets"]
 
 _FOLD = "fold"
+
+# Place of a line in its file, for messages, and its cells.
+_Line = tuple[str, list[str]]
 
 # Roundings of a value that a program wrote with all its digits.
 _SLACK = 1e-12
@@ -47,7 +50,8 @@ def read_presets(
         space: Parameters, choices and conditions of the synthesizer.
         theta: Physical values, shape (n, D), one column for each of `space.column_names`; a choice is the position of
             its option. Or a CSV file: its first line names the columns, in any order; decimal points; options by name.
-            A column `fold` says train, validation or test.
+            A column `fold` says train, validation or test. Or a Parquet file with such columns, which needs the extra
+            `pnp-metric[parquet]`.
 
     Returns:
         The presets, scaled.
@@ -56,6 +60,7 @@ def read_presets(
         ValueError: If a column is missing, unknown or misspelt, or a value is empty, no number, outside its range, not
             whole where it must be, or no option; the message names row and column.
         FileNotFoundError: If there is no such file.
+        ImportError: If a Parquet file is given, and pyarrow is not installed.
 
     Example:
         >>> space = ParameterSpace([Parameter("cutoff", 100, 400, "log", "Hz")])
@@ -81,17 +86,11 @@ def read_presets(
 def _from_file(space: ParameterSpace, path: Path) -> Presets:
     if not path.is_file():
         raise FileNotFoundError(f"there is no file of presets at {path}")
-    try:
-        # With the mark that spreadsheets put at the beginning.
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8 ({error}); expected a CSV file") from error
-    reader = csv.reader(text.splitlines())
-    header = [name.strip() for name in next(reader, [])]
+    header, lines = _parquet(path) if _is_parquet(path) else _csv(path)
     _check_columns(space, header, path)
     values, folds = list[list[float]](), list[int]()
-    for row, (line, cells) in enumerate(_lines(reader)):
-        where = f"{path}, row {row} (line {line})"
+    for row, (place, cells) in enumerate(lines):
+        where = f"{path}, row {row}{place}"
         if len(cells) != len(header):
             cause = (
                 "a decimal comma where a decimal point must be" if len(cells) > len(header) else "a lost cell"
@@ -105,17 +104,60 @@ def _from_file(space: ParameterSpace, path: Path) -> Presets:
         if _has_folds(space, header):
             folds.append(_fold(named[_FOLD], f"{where}, column {_FOLD!r}"))
     if not values:
-        raise ValueError(f"{path} has no presets: no line follows its first")
+        raise ValueError(f"{path} has no presets: it names its columns and has no row")
     theta = torch.tensor(values, dtype=torch.float64)
     return Presets(_scaled(space, theta), np.array(folds, np.int8) if folds else None)
 
 
-def _lines(reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
+def _csv(path: Path) -> tuple[list[str], Iterator[_Line]]:
+    """Return the names of the columns of a CSV file, and its lines."""
+    try:
+        # With the mark that spreadsheets put at the beginning.
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is no text in UTF-8 ({error}); expected a CSV file, or a Parquet file"
+        ) from error
+    reader = csv.reader(text.splitlines())
+    return [name.strip() for name in next(reader, [])], _lines(reader)
+
+
+def _lines(reader: Iterator[list[str]]) -> Iterator[_Line]:
     """Cells of each line that is not blank, with its number."""
     for line, cells in enumerate(reader, start=2):
         stripped = [cell.strip() for cell in cells]
         if any(stripped):
-            yield line, stripped
+            yield f" (line {line})", stripped
+
+
+def _is_parquet(path: Path) -> bool:
+    """Tell if a file is a Parquet file, by its name or its first bytes."""
+    with path.open("rb") as file:
+        return path.suffix.lower() in (".parquet", ".pq") or file.read(4) == b"PAR1"
+
+
+def _parquet(path: Path) -> tuple[list[str], Iterator[_Line]]:
+    """Return the names of the columns of a Parquet file, and its rows as text."""
+    try:
+        from pyarrow import ArrowException
+        from pyarrow.parquet import read_table
+    except ImportError as error:
+        raise ImportError(
+            f"reading the Parquet file {path} needs pyarrow; install it with `pip install pnp-metric[parquet]`, or "
+            "write the presets as CSV"
+        ) from error
+    try:
+        table = read_table(path)
+    except (ArrowException, OSError) as error:
+        raise ValueError(f"{path} is no Parquet file, or it is damaged: {error}") from error
+    header = [str(name) for name in table.column_names]
+    columns = [column.to_pylist() for column in table.columns]
+    return header, (("", [_text(cell) for cell in cells]) for cells in zip(*columns, strict=True))
+
+
+def _text(cell: object) -> str:
+    """Return a cell as a CSV file would hold it; a float keeps all its digits."""
+    return "" if cell is None else cell.strip() if isinstance(cell, str) else str(cell)
 
 
 def _has_folds(space: ParameterSpace, header: Sequence[str]) -> bool:
@@ -124,8 +166,9 @@ def _has_folds(space: ParameterSpace, header: Sequence[str]) -> bool:
 
 
 def _check_columns(space: ParameterSpace, header: Sequence[str], path: Path) -> None:
-    if len(header) == 1 and ";" in header[0]:
-        raise ValueError(f"{path} separates its cells by semicolons; expected commas, and decimal points")
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and separator in header[0]:
+            raise ValueError(f"{path} separates its cells by {name}; expected commas, and decimal points")
     expected = space.column_names
     known = (*expected, _FOLD)
     for name in header:

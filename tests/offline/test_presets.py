@@ -1,5 +1,7 @@
 """Presets: physical units in, every mistake named with row and column."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -79,6 +81,7 @@ def test_a_bad_cell_is_named(row, message, tmp_path):
         ("note,decay,wave,voices,velocty", "has a column 'velocty', which is none of .*velocity"),
         ("note,decay,wave,voices,velocity,note", "has the column 'note' more than once"),
         ("note;decay;wave;voices;velocity", "separates its cells by semicolons"),
+        ("note\tdecay\twave\tvoices\tvelocity", "separates its cells by tabs"),
         ("", "lacks the column 'decay'.*got nothing"),
         (HEADER, "has no presets"),
     ],
@@ -86,6 +89,62 @@ def test_a_bad_cell_is_named(row, message, tmp_path):
 def test_a_bad_first_line_is_named(header, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         read_presets(SPACE, write(tmp_path / "presets.csv", header=header))
+
+
+def write_parquet(path, **changes):
+    """The presets of `ROWS` in a Parquet file, with some columns changed, or left out by None."""
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns = {
+        "note": [45, 60, 50],
+        "decay": [2.5, 20.0, 7.0],
+        "wave": ["square", "sine", "soft_square"],
+        "voices": [1, 4, 2],
+        "velocity": [0.2, 1.0, 0.5],
+        "fold": ["train", "test", "validation"],
+    } | changes
+    parquet.write_table(pyarrow.table({name: cells for name, cells in columns.items() if cells}), path)
+    return path
+
+
+def test_a_parquet_file_is_read_like_a_csv_file(tmp_path):
+    exact = [2.5, 20.0, 7.0 + 1e-12]
+    presets = read_presets(SPACE, write_parquet(tmp_path / "presets.parquet", decay=exact))
+    csv = read_presets(SPACE, write(tmp_path / "presets.csv", *ROWS[:3], ROWS[3].replace("7", repr(exact[2]), 1)))
+    assert torch.equal(presets.u, csv.u)
+    assert presets.folds.tolist() == csv.folds.tolist() == [0, 2, 1]
+    # By its first bytes, whatever it is called.
+    assert torch.equal(read_presets(SPACE, write_parquet(tmp_path / "presets.dat", decay=exact)).u, csv.u)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"decay": [2.5, None, 7.0]}, r"row 1, column 'decay': the cell is empty"),
+        ({"decay": ["2.5", "2,5", "7"]}, r"row 1, column 'decay': '2,5' is no number; write a decimal point"),
+        ({"decay": [2.5, 20.0, 70.0]}, r"row 2, column 'decay': 70 1/s is outside \[2, 20\] 1/s"),
+        ({"voices": [1.0, 3.5, 2.0]}, r"row 1, column 'voices': the value must be a whole number, got 3.5"),
+        ({"wave": ["square", "sine", "sqare"]}, r"row 2, column 'wave': 'sqare' is no option"),
+        ({"velocity": None}, "lacks the column 'velocity'"),
+        ({"velocty": [0.2, 0.3, 0.4]}, "has a column 'velocty'.*did you mean 'velocity'"),
+    ],
+)
+def test_a_bad_parquet_cell_is_named(changes, message, tmp_path):
+    path = write_parquet(tmp_path / "presets.parquet", **changes)
+    with pytest.raises(ValueError, match=f"presets.parquet.*{message}"):
+        read_presets(SPACE, path)
+
+
+def test_parquet_without_its_reader_and_a_damaged_file_are_named(tmp_path, monkeypatch):
+    path = tmp_path / "presets.parquet"
+    path.write_bytes(b"PAR1 and nothing else")
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pyarrow", None)
+        with pytest.raises(ImportError, match=r"pip install pnp-metric\[parquet\]"):
+            read_presets(SPACE, path)
+    pytest.importorskip("pyarrow")
+    with pytest.raises(ValueError, match="is no Parquet file, or it is damaged"):
+        read_presets(SPACE, path)
 
 
 def test_a_bad_array_is_named(tmp_path):
