@@ -23,6 +23,7 @@ from pnp.jacobian import Derivatives
 from pnp.offline.comparison import check_same_numbers
 from pnp.offline.design import design_points, draw_folds, shard_rows
 from pnp.offline.feature_probe import probe_derivative, probe_features
+from pnp.offline.kind_probe import probe_kinds
 from pnp.offline.placement import placed
 from pnp.offline.presets import read_presets
 from pnp.offline.summary import PrecomputeSummary, summarize
@@ -157,6 +158,8 @@ def precompute(
         trying = probe and is_new
         if trying:
             sounds = probe_where_it_sounds(synth, part, device, asked)
+            if not space.is_plain:
+                probe_kinds(synth, part, device)
             if len(sounds):
                 probe_features(features, sounds.to(working))
         trial = first_sound(synth, features, part, working, device, asked)

@@ -110,7 +110,9 @@ def write_parquet(path, **changes):
 def test_a_parquet_file_is_read_like_a_csv_file(tmp_path):
     exact = [2.5, 20.0, 7.0 + 1e-12]
     presets = read_presets(SPACE, write_parquet(tmp_path / "presets.parquet", decay=exact))
-    csv = read_presets(SPACE, write(tmp_path / "presets.csv", *ROWS[:3], ROWS[3].replace("7", repr(exact[2]), 1)))
+    csv = read_presets(
+        SPACE, write(tmp_path / "presets.csv", *ROWS[:3], ROWS[3].replace("7", repr(exact[2]), 1))
+    )
     assert torch.equal(presets.u, csv.u)
     assert presets.folds.tolist() == csv.folds.tolist() == [0, 2, 1]
     # By its first bytes, whatever it is called.
