@@ -132,6 +132,13 @@ def add_jobs(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_out(parser: argparse.ArgumentParser, default: str) -> None:
+    """Add the folder of a verb that writes several files."""
+    parser.add_argument(
+        "--out", type=output_folder, default=default, metavar="DIR", help="folder to write into"
+    )
+
+
 def add_seed(parser: argparse.ArgumentParser, purpose: str) -> None:
     """Add a seed with its purpose as help."""
     parser.add_argument("--seed", type=seed, default=0, help=purpose)

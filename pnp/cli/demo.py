@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pnp._text import percent
-from pnp.cli.arguments import add_jobs, add_seed, output_folder, positive
-from pnp.cli.outcome import EXIT_OK, say
+from pnp.cli.arguments import add_jobs, add_out, add_seed, positive
+from pnp.cli.outcome import EXIT_OK, rerun, say
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SUMMARY = "the whole story, small: a cache of chirps, its metric, two networks, a table"
 
+how_to_continue = rerun
+
 _LABELS = {"pnp": "PNP loss", "p": "P-loss"}
 
 # A fifth of the sounds is held out: with few sounds, a tenth would decide between the losses by chance.
@@ -28,9 +30,7 @@ _SPLIT = (0.7, 0.1, 0.2)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument(
-        "--out", type=output_folder, default="pnp-demo", metavar="DIR", help="where everything is put"
-    )
+    add_out(parser, "pnp-demo")
     parser.add_argument("--size", type=positive, default=200, metavar="N", help="number of sounds")
     parser.add_argument("--epochs", type=positive, default=40, metavar="N", help="passes over them")
     add_seed(parser, "seed of sounds, weights and their order")
@@ -55,12 +55,6 @@ def run(options: argparse.Namespace) -> int:
     ):
         say(paragraph)
     return EXIT_OK
-
-
-def way_on(options: argparse.Namespace) -> str:
-    """Return how to continue after an interruption."""
-    del options
-    return "; run the same command again to continue"
 
 
 def run_demo(

@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pnp.cli.arguments import add_jobs, add_seed, output_folder, positive
-from pnp.cli.outcome import EXIT_OK, say
+from pnp.cli.arguments import add_jobs, add_out, add_seed, positive
+from pnp.cli.outcome import EXIT_OK, rerun, say
 
 SUMMARY = "loss landscapes of chirps and ripples: multiscale spectrograms against JTFS, under time shifts"
+
+how_to_continue = rerun
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument(
-        "--out", type=output_folder, default="pnp-figures", metavar="DIR", help="where everything is put"
-    )
+    add_out(parser, "pnp-figures")
     parser.add_argument(
         "--only",
         action="append",
@@ -49,9 +49,3 @@ def run(options: argparse.Namespace) -> int:
     ):
         say(paragraph)
     return EXIT_OK
-
-
-def way_on(options: argparse.Namespace) -> str:
-    """Return how to continue after an interruption."""
-    del options
-    return "; run the same command again to continue"

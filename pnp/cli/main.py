@@ -1,8 +1,8 @@
 """The `pnp` command: its parser, and how a call ends.
 
 A verb is a module beside this one with `SUMMARY`, `add_arguments(parser)` and `run(options)`, which returns the exit
-code. Where a verb can continue after an interruption, its `way_on(options)` says how. Nothing heavy is imported before
-a verb runs, so that help and mistakes are answered at once.
+code. Where a verb can continue after an interruption, its `how_to_continue(options)` says how. Nothing heavy is
+imported before a verb runs, so that help and mistakes are answered at once.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def _run(options: argparse.Namespace) -> int:
         code: int = verb.run(options)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        way_on = verb.way_on(options) if hasattr(verb, "way_on") else ""
-        tell(f"{command}: interrupted{way_on}")
+        continuation = verb.how_to_continue(options) if hasattr(verb, "how_to_continue") else ""
+        tell(f"{command}: interrupted{continuation}")
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader (`| head`) has gone; the interpreter must not try to write the rest on its way out.

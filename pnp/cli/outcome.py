@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dis
 import json
 import logging
@@ -49,6 +50,12 @@ def as_json(value: Any) -> str:
         raise ValueError(
             "The result has NaN or infinite numbers, which JSON cannot hold; leave --json out to see them."
         ) from error
+
+
+def rerun(options: argparse.Namespace) -> str:
+    """Return how to continue a verb that keeps finished work, after an interruption."""
+    del options
+    return "; run the same command again to continue"
 
 
 def show_messages(level: int) -> None:

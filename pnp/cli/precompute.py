@@ -18,13 +18,15 @@ from pnp.cli.arguments import (
     steps,
     support,
 )
-from pnp.cli.outcome import EXIT_FAILURES, EXIT_OK, say
+from pnp.cli.outcome import EXIT_FAILURES, EXIT_OK, rerun, say
 from pnp.cli.own import add_features, add_synthesizer
 
 if TYPE_CHECKING:
     from torch import nn
 
 SUMMARY = "offline stage: features, Jacobian and metric of every sound of a design, into a cache that resumes"
+
+how_to_continue = rerun
 _SCATTERING = ("J", "Q", "J_fr", "Q_fr", "T", "F", "pad_mode", "scale")
 
 
@@ -179,9 +181,3 @@ def _features(synth: nn.Module, options: argparse.Namespace) -> nn.Module:
         option = "fast" if first == "precision" else first.replace("_", "-")
         raise ValueError(f"--{option} is about the scattering transform; it does not go with --features.")
     return make_features(options.features, synth, **dict(options.features_option))
-
-
-def way_on(options: argparse.Namespace) -> str:
-    """Return how to continue after an interruption."""
-    del options
-    return "; run the same command again to continue"

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from pnp._text import percent
 from pnp.cli.arguments import add_seed, nonnegative_number, output_folder, positive, positive_number, reach
 from pnp.cli.outcome import EXIT_OK, say
 from pnp.cli.own import add_features, add_synthesizer, features_for, synthesizer_for
@@ -119,10 +120,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _accuracy(epoch: dict[str, float]) -> str:
     share = epoch.get("validation_accuracy")
-    return "" if share is None else f", {100 * share:.3g} % of choices right"
+    return "" if share is None else f", {percent(share, significant=3)} of choices right"
 
 
-def way_on(options: argparse.Namespace) -> str:
+def how_to_continue(options: argparse.Namespace) -> str:
     """Return how to continue after an interruption."""
     if options.resume:
         return "; run the same command again to continue after the last finished epoch"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor
 
 from pnp._torch.modes import KeepingModule
+from pnp.losses.checks import check_pair
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -35,3 +37,33 @@ class Loss(KeepingModule):
     def extra_repr(self) -> str:
         """Options, as `repr` shows them."""
         return f"scale={self.scale:g}, reduction={self.reduction!r}"
+
+
+class PairLoss(Loss):
+    """Loss of predicted and true parameters alone, without anything of the sound at a row of the cache."""
+
+    def forward(
+        self, u_hat: Tensor, u: Tensor, index: Tensor | None = None, *, metric: Tensor | None = None
+    ) -> Float[Tensor, "*batch"]:
+        """Loss of a batch.
+
+        Args:
+            u_hat: Predicted parameters û in units of the cube, shape (B, P).
+            u: True parameters, shape (B, P).
+            index: Not used; here so that losses are interchangeable.
+            metric: Not used.
+
+        Returns:
+            A scalar, or shape (B,) with reduction `"none"`.
+
+        Raises:
+            TypeError: If a batch is not a floating-point tensor.
+            ValueError: If the shapes differ or are not (B, P).
+        """
+        del index, metric
+        check_pair(u_hat, u)
+        return self._of_pair(u_hat, u)
+
+    def _of_pair(self, u_hat: Tensor, u: Tensor) -> Tensor:
+        """Return the reduced loss of a batch that was checked."""
+        raise NotImplementedError

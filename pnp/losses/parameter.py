@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from pnp.losses.base import Loss
-from pnp.losses.checks import check_pair
+from pnp.losses.base import PairLoss
 from pnp.losses.quadratic_form import squared_norm
 
 __all__ = ["ParameterLoss"]
 
 
-class ParameterLoss(Loss):
+class ParameterLoss(PairLoss):
     """P-loss, L = μ/2 ‖û − u‖²: the baseline that knows nothing of sound.
 
     It equals `PNPLoss` with M = I.
@@ -30,26 +28,7 @@ class ParameterLoss(Loss):
     def __init__(self, *, scale: float = 1.0, reduction: str = "mean") -> None:
         super().__init__(scale, reduction)
 
-    def forward(
-        self, u_hat: Tensor, u: Tensor, index: Tensor | None = None, *, metric: Tensor | None = None
-    ) -> Float[Tensor, "*batch"]:
-        """P-loss of a batch.
-
-        Args:
-            u_hat: Predicted parameters û in units of the cube, shape (B, P).
-            u: True parameters, shape (B, P).
-            index: Not used; here so that losses can stand in for each other.
-            metric: Not used.
-
-        Returns:
-            A scalar, or shape (B,) with reduction `"none"`.
-
-        Raises:
-            TypeError: If a batch is not a floating-point tensor.
-            ValueError: If the shapes differ or are not (B, P).
-        """
-        del index, metric
-        check_pair(u_hat, u)
+    def _of_pair(self, u_hat: Tensor, u: Tensor) -> Tensor:
         dtype = u_hat.dtype
         if self.reduction == "none" or dtype not in (torch.float32, torch.float64):
             return self._half(squared_norm(u_hat.to(dtype) - u.to(dtype)))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from jaxtyping import Float
 from torch import Tensor
 
 from pnp._protocols import check_cache
-from pnp.losses.base import Loss
-from pnp.losses.checks import check_pair
+from pnp.losses.base import PairLoss
+from pnp.losses.pnp import normalization
 from pnp.losses.quadratic_form import squared_norm
-from pnp.metric.reach import ceiling_of_reach
 from pnp.metric.surrogate import DistanceSurrogate
 
 if TYPE_CHECKING:
@@ -20,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["SurrogateLoss"]
 
 
-class SurrogateLoss(Loss):
+class SurrogateLoss(PairLoss):
     """Surrogate of the spectral loss, L = μ/2 ‖Φ̃(û) − Φ̃(u)‖², with Φ̃ from the sounds of a cache.
 
     Φ̃ blends first-order expansions of the features around the nearest sounds of the cache, at û and at u, so
@@ -77,31 +75,8 @@ class SurrogateLoss(Loss):
             )
         surrogate = DistanceSurrogate.from_cache(cache, rank=rank, neighbours=neighbours, reach=reach)
         if normalize:
-            metrics = cache.metrics()[cache.rows("train")]
-            if reach is not None:
-                metrics = metrics.saturated(ceiling_of_reach(cache, reach))
-            mean = metrics.mean()
-            options["scale"] = options.get("scale", 1.0) * mean.n_parameters / float(mean.trace)
+            options["scale"] = options.get("scale", 1.0) / normalization(cache, reach)
         return cls(surrogate, **options)
 
-    def forward(
-        self, u_hat: Tensor, u: Tensor, index: Tensor | None = None, *, metric: Tensor | None = None
-    ) -> Float[Tensor, "*batch"]:
-        """Surrogate loss of a batch.
-
-        Args:
-            u_hat: Predicted parameters û in units of the cube, shape (B, P).
-            u: True parameters, shape (B, P).
-            index: Not used; here so that losses can stand in for each other.
-            metric: Not used.
-
-        Returns:
-            A scalar, or shape (B,) with reduction `"none"`.
-
-        Raises:
-            TypeError: If a batch is not a floating-point tensor.
-            ValueError: If the shapes differ or are not (B, P).
-        """
-        del index, metric
-        check_pair(u_hat, u)
+    def _of_pair(self, u_hat: Tensor, u: Tensor) -> Tensor:
         return self._half(squared_norm(self.surrogate(u_hat) - self.surrogate(u)))

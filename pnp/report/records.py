@@ -185,7 +185,7 @@ class CacheReport:
         synthesizer: Description of the synthesizer, as the cache has it.
         features: Description of the feature map.
         n_features: Number of coefficients.
-        derivatives: Account of how the Jacobians were made; empty where the file does not say.
+        derivatives: Kind and steps of the derivatives; empty where the file does not say.
         stored: Optional datasets that are there.
         sounds: Number of sounds by state.
         folds: Number of sounds in each fold.

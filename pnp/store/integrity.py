@@ -35,7 +35,7 @@ class IntegrityReport:
         n_failed: Rows whose sound failed.
         problems: One sentence for each thing that is wrong.
         n_recomputed: Rows that were computed again and compared.
-        derivatives: Account of how J was made, in words; empty where the file does not say.
+        derivatives: Kind and steps of the derivatives, in words; empty where the file does not say.
     """
 
     path: Path

@@ -94,7 +94,7 @@ class CacheHeader:
         first_row: Row of the whole design at which this file begins; a multiple of `block`.
         shard: Pair (i, n): the file is part i of n of the whole design.
         schema_version: Version of the schema by which the file was begun.
-        derivatives: Account of how J was made; JSON-able, empty in files of earlier versions.
+        derivatives: Kind and steps of the derivatives; JSON-able, empty in files of earlier versions.
         versions: Library versions at creation.
         date: Date of creation, ISO 8601, UTC.
     """
