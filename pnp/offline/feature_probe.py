@@ -11,21 +11,15 @@ from torch import Tensor, nn
 from pnp._protocols import SynthesizerModule
 from pnp._text import percent
 from pnp.jacobian import Derivatives
+from pnp.jacobian.agreement import REPEATABLE, contradiction_of_differences, relative
 from pnp.offline.trial import Trial
 from pnp.parameters import ParameterSpace
 from pnp.parameters.values import rounded
 
 __all__ = ["probe_derivative", "probe_features"]
 
-# Relative difference of two runs, or of one row alone and in a batch, that rounding may cause, in units of the dtype's
-# spacing: sums over a few thousand terms in another order.
-_REPEATABLE = 1e4
-
-# Steps in unit coordinates of the finite differences. One is trusted where it agrees with itself at half the step, and
-# then it may contradict a derivative. The gap between the two keeps inexact differences from accusing correct ones.
+# Steps in unit coordinates of the finite differences.
 _STEPS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
-_TRUSTED = 0.01
-_CONTRADICTED = 0.05
 
 
 @torch.no_grad()
@@ -53,15 +47,15 @@ def probe_features(features: nn.Module, sounds: Tensor) -> None:
             f"{label} must map sounds of shape (B, N) to features of shape (B, ...), got {tuple(value.shape)} for one "
             f"sound and {tuple(both.shape)} for {len(batch)}"
         )
-    tolerance = _REPEATABLE * torch.finfo(value.dtype).eps
-    drift = _relative(features(x) - value, value)
+    tolerance = REPEATABLE * torch.finfo(value.dtype).eps
+    drift = relative(features(x) - value, value)
     if drift > tolerance:
         where = _first_difference(features, partial(features, x), partial(features, x), tolerance)
         raise ValueError(
             f"{label} are not deterministic: the same sound twice gives features that differ by {drift:.1e} of their "
             f"norm{where}; likely dropout that is always on, or noise without a seed"
         )
-    drift = _relative(both[:1] - value, value)
+    drift = relative(both[:1] - value, value)
     if drift > tolerance:
         where = _first_difference(features, partial(features, x), partial(features, batch), tolerance)
         raise ValueError(
@@ -122,10 +116,8 @@ def probe_derivative(
         # Features of resonant sounds bend within 1e-5. In single precision no difference is that short, and longer ones
         # agree with each other on the trend alone.
         return
-    pairs = [[difference(step) for step in (whole, whole / 2)] for whole in _STEPS]
-    doubt, best = min(((_relative(a - b, b), b) for a, b in pairs), key=lambda pair: pair[0])
-    gap = _relative(pushed - best, best)
-    if doubt < _TRUSTED and gap > _CONTRADICTED:
+    gap = contradiction_of_differences(pushed, [(difference(step), difference(step / 2)) for step in _STEPS])
+    if gap is not None:
         raise ValueError(
             f"{label} have a wrong derivative: along the diagonal of the cube it is {percent(gap, 0)} off finite "
             "differences; likely .detach(), .item() or torch.no_grad() on part of the way"
@@ -138,11 +130,6 @@ def _physical(space: ParameterSpace, u: Tensor) -> Tensor:
 
 def _label(features: nn.Module) -> str:
     return f"features {type(features).__name__!r}"
-
-
-def _relative(difference: Tensor, reference: Tensor) -> float:
-    norm = float(reference.double().norm())
-    return float(difference.double().norm()) / norm if norm > 0 else float(difference.double().norm())
 
 
 def _outputs(features: nn.Module, call: Callable[[], Tensor]) -> list[tuple[str, nn.Module, Tensor]]:
@@ -169,7 +156,7 @@ def _first_difference(
     """Name the part in which two runs on the same first sound begin to differ."""
     for (name, part, a), (_, _, b) in zip(_outputs(features, one), _outputs(features, other), strict=False):
         first = b[: len(a)] if a.ndim else b
-        if a.shape != first.shape or _relative(a - first, a) > tolerance:
+        if a.shape != first.shape or relative(a - first, a) > tolerance:
             return f", first in part {name!r} ({type(part).__name__})" if name else ""
     return ""
 

@@ -8,25 +8,17 @@ from torch import Tensor, nn
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._text import percent
 from pnp._torch.pushforward import along_axes, jvp
+from pnp.jacobian.agreement import REPEATABLE, contradiction_of_differences, relative
 from pnp.parameters import ParameterSpace
 from pnp.parameters.values import rounded
 from pnp.synths.black_box import BlackBox
 
 __all__ = ["probe"]
 
-# Relative difference of two runs, or of one row alone and in a batch, that rounding may cause, in units of
-# the dtype's spacing: sums over a few thousand terms in another order.
-_REPEATABLE = 1e4
-
 # Steps in unit coordinates. Which one is right depends on how fast the sound's phase turns: try all, keep the
 # one whose derivative changes least when the step is halved. Steps of few roundings of theta say nothing.
 _STEPS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 _LEAST_ROUNDINGS = 1e3
-
-# A finite difference is trusted when it agrees with itself at half the step, and then it may contradict a
-# derivative. The gap between the two thresholds keeps inexact differences from accusing correct derivatives.
-_TRUSTED = 0.01
-_CONTRADICTED = 0.05
 
 # Keeps the finite differences inside the cube.
 _MARGIN = 0.02
@@ -100,15 +92,15 @@ def _check_sound(x: object, theta: Tensor, n_samples: int, label: str) -> None:
 
 
 def _check_repeatable(synth: nn.Module, theta: Tensor, x: Tensor, label: str) -> None:
-    tolerance = _REPEATABLE * torch.finfo(x.dtype).eps
-    drift = _relative(synth(theta) - x, x)
+    tolerance = REPEATABLE * torch.finfo(x.dtype).eps
+    drift = relative(synth(theta) - x, x)
     if drift > tolerance:
         raise ValueError(
             f"{label} is not deterministic: the same theta twice gives sounds that differ by {drift:.1e} "
             "of their norm; seed its noise inside forward"
         )
     alone = torch.cat([synth(row[None]) for row in theta])
-    drift = _relative(alone - x, x)
+    drift = relative(alone - x, x)
     if drift > tolerance:
         raise ValueError(
             f"{label} mixes the rows of a batch: sounds made one by one differ from the batch by {drift:.1e} "
@@ -119,12 +111,12 @@ def _check_repeatable(synth: nn.Module, theta: Tensor, x: Tensor, label: str) ->
 def _cause_of_mixing(synth: nn.Module, theta: Tensor, alone: Tensor, tolerance: float) -> str:
     """Find out what makes the rows of a batch depend on each other."""
     twins = synth(theta[:1].expand(2, -1))
-    if _relative(twins[1:] - twins[:1], twins[:1]) > tolerance:
+    if relative(twins[1:] - twins[:1], twins[:1]) > tolerance:
         return "noise that is drawn for the whole batch: draw it for one sound and use it for all rows"
-    if _relative(twins[:1] - alone[:1], alone[:1]) > tolerance:
+    if relative(twins[:1] - alone[:1], alone[:1]) > tolerance:
         return "noise that is seeded by all rows: seed it by a constant, not by theta"
     backwards = synth(theta.flip(0)).flip(0)
-    if _relative(backwards - synth(theta), alone) > tolerance:
+    if relative(backwards - synth(theta), alone) > tolerance:
         return "a value of one row that decides about all: a branch or a seed that reads theta[0], say"
     return (
         "a maximum, mean or branch over the whole batch: reduce over the last axis only, and use torch.where"
@@ -155,17 +147,20 @@ def _check_tangents(synth: SynthesizerModule, space: ParameterSpace, theta: Tens
         tangent = tangent * slope[:, column, None]
         steps = [step for step in _STEPS if step >= _LEAST_ROUNDINGS * torch.finfo(theta.dtype).eps]
         with torch.no_grad():
-            pairs = [[_central(synth, space, u, column, h, theta.dtype) for h in (s, s / 2)] for s in steps]
+            pairs = [
+                (
+                    _central(synth, space, u, column, step, theta.dtype),
+                    _central(synth, space, u, column, step / 2, theta.dtype),
+                )
+                for step in steps
+            ]
         if not bool(tangent.any()) and bool(pairs[0][0].any()):
             raise ValueError(
                 f"{label} drops the gradient of {name!r}: the sound changes with it but its derivative is 0; "
                 "likely a float(), .item(), detach() or rounding on the way"
             )
-        doubt, difference = min(
-            ((_relative(coarse - fine, fine), fine) for coarse, fine in pairs), key=lambda pair: pair[0]
-        )
-        gap = _relative(tangent - difference, difference)
-        if doubt < _TRUSTED and gap > _CONTRADICTED:
+        gap = contradiction_of_differences(tangent, pairs)
+        if gap is not None:
             raise ValueError(
                 f"{label} has a wrong derivative with respect to {name!r}: it is {percent(gap, 0)} off finite "
                 "differences; likely a float(), .item() or detach() on part of the way"
@@ -183,8 +178,3 @@ def _central(
     taken = (space.to_unit(above.double()) - space.to_unit(below.double()))[:, column, None]
     difference: Tensor = (synth(above).double() - synth(below).double()) / taken
     return difference
-
-
-def _relative(difference: Tensor, reference: Tensor) -> float:
-    norm = float(reference.double().norm())
-    return float(difference.double().norm()) / norm if norm > 0 else float(difference.double().norm())
