@@ -1,8 +1,9 @@
-"""Success and cost of matching sounds, by four methods; then recordings of percussion.
+"""Success and cost of matching sounds, by four methods.
 
     python benchmarks/matching.py synthetic --synth chirp --count 200
     python benchmarks/matching.py synthetic --synth drum --count 100
-    python benchmarks/matching.py recordings --count 16
+    python benchmarks/matching_noise.py --synth chirp
+    python benchmarks/matching_recordings.py
     python benchmarks/matching.py page
 
 Everything measured is a line in a file under --work, and a rerun goes on where it ends; --seconds ends a run early.
@@ -14,11 +15,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
-import tarfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -46,32 +45,30 @@ REDUCED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"Q": (8, 1), "Q_fr": 1, "J_fr": 4, "pad_mode": "zero"},
     ),
     "drum": ({"n_samples": 4096, "sample_rate": 11025.0}, {"Q": (8, 1), "J_fr": 3}),
+    "string": ({"n_samples": 4096, "sample_rate": 11025.0}, {"Q": (8, 1), "J_fr": 3}),
 }
 FULL: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "chirp": ({}, {"pad_mode": "zero"}),
     "drum": ({}, {}),
 }
-CACHE_SIZE = {"chirp": 512, "drum": 1024}
+CACHE_SIZE = {"chirp": 512, "drum": 1024, "string": 1024}
 CONDITIONS = ("clean", "noise 20 dB", "noise 10 dB", "time shift")
 METHODS = ("nearest neighbour", "descent on spectrograms", "descent on JTFS", "Levenberg-Marquardt")
 STEPS = 60
 # Not the seed of the caches' design: targets are held out.
 SEED = 2024
-PACKAGE = "hydrogen-drumkits"
 
 
 def main() -> None:
     """Run one part."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("part", choices=("synthetic", "recordings", "page"))
+    parser.add_argument("part", choices=("synthetic", "page"))
     parser.add_argument(
         "--synth", choices=("chirp", "drum"), default="chirp", help="synthesizer of the targets"
     )
-    parser.add_argument("--count", type=int, help="number of targets (200 chirps, 100 drums, 16 recordings)")
+    parser.add_argument("--count", type=int, help="number of targets (200 chirps, 100 drums)")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no target after this long")
     parser.add_argument("--full", action="store_true", help="synthesizers and representations of full size")
-    parser.add_argument("--encoder", help="run of `pnp train` on the cache of drums, for the recordings")
-    parser.add_argument("--samples", type=Path, help="folder of recordings in place of the Debian package")
     parser.add_argument(
         "--work", type=Path, default=Path("matching"), help="where caches and records are kept"
     )
@@ -80,8 +77,6 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     if options.part == "synthetic":
         synthetic(options)
-    elif options.part == "recordings":
-        recordings(options)
     else:
         page()
 
@@ -89,12 +84,13 @@ def main() -> None:
 # -- what is measured with -----------------------------------------------------------------------------------
 
 
-def tools(name: str, options: argparse.Namespace) -> tuple[Any, Any, pnp.MetricCache]:
-    """Synthesizer, features and their cache, which is made or continued if it is not complete."""
+def tools(name: str, options: argparse.Namespace, **other: Any) -> tuple[Any, Any, pnp.MetricCache]:
+    """Synthesizer, features and their cache, which is made or continued; `other` options of the transform by name."""
     synth_options, changes = (FULL if options.full else REDUCED)[name]
     synth: Any = pnp.synths.make(name, **synth_options)
-    features = published_features(synth, **changes)
-    path = options.work / f"{name}{'-full' if options.full else ''}.h5"
+    features = published_features(synth, **changes, **other)
+    label = "".join(f"-{key}{value}" for key, value in other.items())
+    path = options.work / f"{name}{label}{'-full' if options.full else ''}.h5"
     pnp.precompute(synth, features, path, size=CACHE_SIZE[name], jobs=1, store=("S",))
     return synth, features, pnp.MetricCache(path)
 
@@ -243,131 +239,6 @@ def summarize(
     write_result(f"matching-{name}{'-full' if options.full else ''}.json", summary)
 
 
-# -- recordings ----------------------------------------------------------------------------------------------
-
-
-def recordings(options: argparse.Namespace) -> None:
-    """Recordings of percussion: how much closer does the search come than its start?"""
-    from pnp.training.checkpoint import load_encoder
-
-    synth, features, cache = tools("drum", options)
-    encoder = load_encoder(options.encoder) if options.encoder else None
-    folder = options.samples or samples(options.work)
-    files = spread(sorted(sound_files(folder)), options.count or 16)
-    records = Records(options.work / f"recordings{'-full' if options.full else ''}.jsonl")
-    done = {row["file"] for row in records.rows}
-    began = time.monotonic()
-    with cache:
-        for file in tqdm(files, desc="recordings", unit="sound"):
-            label = str(file.relative_to(folder))
-            if label in done:
-                continue
-            if time.monotonic() - began > options.seconds:
-                break
-            try:
-                result = pnp.match(file, cache, synth=synth, features=features, encoder=encoder)
-            except ValueError as error:
-                records.add({"file": label, "refused": str(error).replace(str(file), label)})
-                continue
-            out = options.work / "recordings" / label.replace("/", "-").replace(" ", "-")
-            result.save(out)
-            keep = (
-                "distance_before",
-                "distance_after",
-                "distance_encoder",
-                "target_norm",
-                "evaluations",
-                "seconds",
-            )
-            records.add(
-                {
-                    "file": label,
-                    "sounds": str(out),
-                    "parameters": {p.name: p.value for p in result.parameters},
-                }
-                | {key: getattr(result, key) for key in keep}
-            )
-    matched = [row for row in records.rows if "refused" not in row]
-    listening_page(options.work / "listen.html", matched)
-    summary = {
-        "source": str(options.samples or f"Debian package {PACKAGE}"),
-        "full": options.full,
-        "refused": [row for row in records.rows if "refused" in row],
-        "synthesizer": synth.config(),
-        "features": features.config(),
-        "cache_size": len(cache),
-        "environment": environment(),
-        "rows": [{key: value for key, value in row.items() if key != "sounds"} for row in matched],
-    }
-    write_result(f"matching-recordings{'-full' if options.full else ''}.json", summary)
-
-
-def samples(work: Path) -> Path:
-    """Recordings of a Debian package, downloaded and unpacked by apt and dpkg, without installing it."""
-    folder = work / PACKAGE
-    if not folder.exists():
-        subprocess.run(["apt-get", "download", PACKAGE], cwd=work, check=True)
-        (package,) = work.glob(f"{PACKAGE}_*.deb")
-        partial = work / f"{PACKAGE}.partial"
-        subprocess.run(["dpkg-deb", "-x", str(package), str(partial)], check=True)
-        for kit in partial.rglob("*.h2drumkit"):
-            with tarfile.open(kit) as archive:
-                archive.extractall(kit.parent, filter="data")
-        partial.replace(folder)
-    return folder
-
-
-def sound_files(folder: Path) -> Iterator[Path]:
-    """Sound files below a folder."""
-    return (
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in (".wav", ".flac", ".aiff", ".aif", ".ogg")
-    )
-
-
-def spread(files: list[Path], count: int) -> list[Path]:
-    """So many files, evenly from all of them; a smaller number need not be a part of a larger one."""
-    places = np.linspace(0, len(files) - 1, min(count, len(files))).round().astype(int)
-    return [files[place] for place in places]
-
-
-def listening_page(path: Path, rows: list[dict[str, Any]]) -> None:
-    """One page with all sounds in it."""
-    import base64
-    import html
-
-    def player(file: Path) -> str:
-        data = base64.b64encode(file.read_bytes()).decode()
-        return f'<audio controls preload="none" src="data:audio/wav;base64,{data}"></audio>'
-
-    cells = []
-    for row in rows:
-        folder = Path(row["sounds"])
-        picture = base64.b64encode((folder / "comparison.png").read_bytes()).decode()
-        before, after = (
-            percent(row[key] / row["target_norm"], 0) for key in ("distance_before", "distance_after")
-        )
-        players = "".join(
-            f"<td>{player(folder / name)}</td>" for name in ("target.wav", "nearest.wav", "match.wav")
-        )
-        cells.append(
-            f"<tr><th scope=row>{html.escape(row['file'])}<br>{before} → {after}</th>"
-            f"{players}</tr>"
-            f'<tr><td colspan=4><img alt="Scalograms of recording, nearest sound and match" width=900 '
-            f'src="data:image/png;base64,{picture}"></td></tr>'
-        )
-    path.write_text(
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Matches of recordings</title>"
-        "<style>body{font:16px sans-serif;margin:2em}td,th{padding:.3em;text-align:left}</style>"
-        "<h1>Matches of recordings</h1><p>Distance of the nearest sound and of the match, relative to the norm of the "
-        "recording's features.</p><table><tr><th>recording<th>recording<th>nearest<th>match</tr>"
-        + "".join(cells)
-        + "</table></html>\n"
-    )
-    sys.stderr.write(f"{path}\n")
-
-
 # -- the page ------------------------------------------------------------------------------------------------
 
 
@@ -386,10 +257,15 @@ def page() -> None:
         path = RESULTS / f"matching-{name}.json"
         if path.exists():
             parts.append(synthetic_part(json.loads(path.read_text())))
-    for name in ("recordings", "recordings-full"):
-        path = RESULTS / f"matching-{name}.json"
-        if path.exists():
-            parts.append(recordings_part(json.loads(path.read_text())))
+    from matching_noise import COUNT, noise_part
+    from matching_recordings import former_part, recordings_part
+
+    noisy = [RESULTS / f"matching-noise-{name}.json" for name in COUNT]
+    parts = [noise_part(path) for path in noisy if path.exists()] + parts
+    heard = RESULTS / "matching-kits.json"
+    if heard.exists():
+        parts.append(recordings_part(json.loads(heard.read_text())))
+    parts.append(former_part(json.loads((RESULTS / "matching-recordings.json").read_text())))
     path = DOCS / "matching.md"
     path.write_text(text.rstrip() + "\n\n" + "\n\n".join(parts) + "\n")
     sys.stderr.write(f"{path}\n")
@@ -424,45 +300,6 @@ def described(summary: dict[str, Any]) -> str:
         f"{synth['n_samples']} samples at {synth['sample_rate']:g} Hz{', ' + ranges if ranges else ''}; scattering "
         f"with {shown}; a cache of {summary['cache_size']} sounds."
     )
-
-
-def recordings_part(summary: dict[str, Any]) -> str:
-    """Table of the recordings."""
-    rows = summary["rows"]
-    relative = {
-        key: [
-            row[f"distance_{key}"] / row["target_norm"] for row in rows if row[f"distance_{key}"] is not None
-        ]
-        for key in ("before", "encoder", "after")
-    }
-    titles = {"before": "nearest neighbour", "encoder": "encoder", "after": "match"}
-    used = [key for key in titles if relative[key]]
-    medians = ", ".join(f"{titles[key]} {percent(float(np.median(relative[key])), 1)}" for key in used)
-    lines = [
-        f"## {len(rows)} recordings of percussion{', full size' if summary['full'] else ''}",
-        "",
-        described(summary),
-        "",
-        f"From {summary['source']}; {len(summary['refused'])} more were refused. Medians: {medians}.",
-        "",
-        "| recording | " + " | ".join(titles[key] for key in used) + " | evaluations | seconds |",
-        "|---" * (len(used) + 3) + "|",
-    ]
-    for i, row in enumerate(rows):
-        name = "/".join(Path(row["file"]).parts[-2:])
-        cells = " | ".join(percent(relative[key][i], 1) for key in used)
-        lines.append(f"| {name} | {cells} | {row['evaluations']} | {row['seconds']:.2g} |")
-    for row in summary["refused"]:
-        lines += [
-            "",
-            f"Refused: {'/'.join(Path(row['file']).parts[-2:])}: {row['refused'].split('; ')[0].split(': ', 1)[-1]}.",
-        ]
-    return "\n".join(lines)
-
-
-def reason(row: dict[str, Any]) -> str:
-    """Reason for which a recording was refused, without the advice."""
-    return str(row["refused"]).replace(row["file"], "").split(";")[0].split(":")[0].strip(" .")
 
 
 if __name__ == "__main__":

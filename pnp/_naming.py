@@ -1,6 +1,8 @@
-"""Names by which caches know classes."""
+"""Names: those by which caches know classes, and those that are still free."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 from pnp._own_code import module_name
 
@@ -42,3 +44,9 @@ def class_name(kind: type) -> str:
     package = ".".join(kind.__module__.split(".")[:2])
     name = f"{package}.{kind.__qualname__}"
     return _FIRST_NAMES.get(name, name)
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """Return a name, or the first of name_2, name_3, ... that is not taken."""
+    names = (name, *(f"{name}_{i}" for i in range(2, len(taken) + 3)))
+    return next(candidate for candidate in names if candidate not in taken)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from pnp.cli.arguments import add_json, key_value, output_folder, positive
-from pnp.cli.outcome import EXIT_OK, as_json, say, tell
+from pnp.cli.outcome import EXIT_FAILURES, EXIT_OK, as_json, say, tell
 from pnp.cli.own import add_features, add_synthesizer, features_for, network_for, synthesizer_for
 
 SUMMARY = "a recording in, synthesizer parameters and a resynthesis out"
@@ -14,13 +15,18 @@ SUMMARY = "a recording in, synthesizer parameters and a resynthesis out"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("sound", metavar="SOUND", help="file of any format that libsndfile reads")
+    parser.add_argument(
+        "sound",
+        metavar="SOUND",
+        help="file of any format that libsndfile reads; or a folder of them: rerun it and it resumes",
+    )
     parser.add_argument("--cache", required=True, metavar="CACHE", help="cache of the synthesizer")
     parser.add_argument(
         "--out",
         type=output_folder,
         metavar="DIR",
-        help="sounds, figure and JSON go here (NAME-match if not given)",
+        help="sounds, figure and JSON go here (NAME-match if not given); for a folder also table.csv and index.html, a "
+        "page to listen",
     )
     parser.add_argument(
         "--starts", type=positive, default=8, metavar="N", help="nearest sounds to start from"
@@ -43,6 +49,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "path/to/file.py:NAME",
     )
     parser.add_argument(
+        "--noise",
+        choices=("auto", "yes", "no"),
+        default="auto",
+        help="estimate the level of a noise floor: auto where the recording seems to have one",
+    )
+    parser.add_argument(
         "--keep-level", action="store_true", help="compare samples as they are, without estimating the gain"
     )
     parser.add_argument("--keep-onset", action="store_true", help="do not move the beginning of the sound")
@@ -53,7 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Match a recording."""
+    """Match a recording, or every recording of a folder."""
+    if Path(options.sound).is_dir():
+        return _run_folder(options)
     from pnp.matching.match import match
     from pnp.report.results import match_as_text
     from pnp.store import MetricCache
@@ -68,14 +82,58 @@ def run(options: argparse.Namespace) -> int:
             features=features_for(cache, synth, options),
             encoder=network,
             conditions=dict(options.condition),
-            starts=options.starts,
-            max_evaluations=options.max_evaluations,
-            fit_gain=not options.keep_level,
-            align=not options.keep_onset,
             allow_clipped=options.allow_clipped,
             progress=not options.quiet,
+            **_search_options(options),
         )
     say(as_json(result.to_dict()) if options.json else match_as_text(result))
     for path in result.save(options.out or f"{Path(options.sound).stem}-match").values():
         tell(str(path))
     return EXIT_OK
+
+
+def _run_folder(options: argparse.Namespace) -> int:
+    from pnp.matching.catalogue import Catalogue
+    from pnp.matching.folder import match_folder
+    from pnp.matching.search import Search, known_conditions
+    from pnp.report.html.matches import write_matches
+    from pnp.report.results import matches_as_text
+    from pnp.store import MetricCache
+
+    out = Path(options.out or f"{Path(options.sound).resolve().name}-match")
+    chosen = _search_options(options)
+    network = network_for(options.encoder) if options.encoder else None
+    with MetricCache(options.cache) as cache:
+        synth = synthesizer_for(cache, options)
+        catalogue = Catalogue.from_cache(cache, synth, features_for(cache, synth, options))
+        known = known_conditions(synth.space, dict(options.condition))
+        settings = {
+            "cache": cache.fingerprint,
+            "sounds": len(catalogue.rows),
+            "encoder": options.encoder,
+            **chosen,
+        }
+    search = Search(catalogue, network, known, **chosen)
+    found = match_folder(
+        options.sound,
+        out,
+        search,
+        settings=settings,
+        allow_clipped=options.allow_clipped,
+        progress=not options.quiet,
+    )
+    page = write_matches(found, out / "index.html", cache=str(options.cache))
+    say(as_json(found.to_dict()) if options.json else matches_as_text(found))
+    for path in (found.table, page):
+        tell(str(path))
+    return EXIT_OK if found.matched else EXIT_FAILURES
+
+
+def _search_options(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "starts": options.starts,
+        "max_evaluations": options.max_evaluations,
+        "fit_gain": not options.keep_level,
+        "fit_noise": {"auto": None, "yes": True, "no": False}[options.noise],
+        "align": not options.keep_onset,
+    }

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pnp._text import percent
+from pnp._text import did_you_mean, percent
 from pnp.cli.arguments import add_seed, nonnegative_number, output_folder, positive, positive_number, reach
 from pnp.cli.outcome import EXIT_OK, say
 from pnp.cli.own import add_features, add_synthesizer, features_for, synthesizer_for
+
+if TYPE_CHECKING:
+    from pnp.training.augment import Augmentation
 
 SUMMARY = "a sound-matching encoder on the sounds of a cache"
 
@@ -74,6 +77,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weight-decay", type=nonnegative_number, default=1e-2, help="weight decay of AdamW")
     add_synthesizer(parser)
     add_features(parser)
+    parser.add_argument(
+        "--augment",
+        nargs="?",
+        const="all",
+        type=_kinds,
+        metavar="KINDS",
+        help="let the network hear sounds as recordings have them, in training: all kinds, or some with commas of "
+        "shift, room, equalizer, noise, level, clipping, resampling",
+    )
     add_seed(parser, "seed of weights and of the order of sounds")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
 
@@ -101,6 +113,7 @@ def run(options: argparse.Namespace) -> int:
             learning_rate=options.learning_rate,
             decay=options.decay,
             weight_decay=options.weight_decay,
+            augment=options.augment,
             seed=options.seed,
             device=options.device,
             out=out,
@@ -129,6 +142,19 @@ def how_to_continue(options: argparse.Namespace) -> str:
         return "; run the same command again to continue after the last finished epoch"
     flag = "--resume in place of --overwrite" if options.overwrite else "--resume"
     return f"; run the same command with {flag} to continue after the last finished epoch"
+
+
+def _kinds(text: str) -> Augmentation:
+    """Parse kinds of augmentation with commas, or "all"."""
+    from pnp.training.augment import KINDS, Augmentation
+
+    kinds = KINDS if text == "all" else tuple(text.split(","))
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise argparse.ArgumentTypeError(
+            f"expected kinds among {', '.join(KINDS)}, got {unknown[0]!r}{did_you_mean(unknown[0], KINDS)}"
+        )
+    return Augmentation().only(kinds)
 
 
 def _loss_options(options: argparse.Namespace) -> dict[str, Any]:

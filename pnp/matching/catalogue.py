@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp.errors import CacheError
-from pnp.matching.onset import find_onset
+from pnp.matching.onset import count_onsets, find_onset
 from pnp.store import MetricCache
 from pnp.store.fitting import check_fits
 
@@ -21,6 +22,8 @@ __all__ = ["Catalogue"]
 
 # Sounds of the cache that are made to learn the synthesizer's usual level and onset.
 _PROBES = 32
+# Sounds whose nearest neighbours tell how far apart sounds are.
+_NEIGHBOURS = 64
 # Levels at which a recording is looked up: 3 dB apart, which is next to nothing after compression.
 _LEVEL_STEP, _MOST_LEVELS = math.sqrt(2.0), 12
 # Sounds whose conditions are this near to known ones, in units of the cube, are looked at; at least so many times the
@@ -42,6 +45,7 @@ class Catalogue:
         level: Median norm.
         high: Largest norm.
         onset: Median sample at which its sounds begin.
+        most_onsets: Number of times that one of its sounds begins, at most.
     """
 
     synth: SynthesizerLike
@@ -53,6 +57,7 @@ class Catalogue:
     level: float
     high: float
     onset: int
+    most_onsets: int
 
     @classmethod
     def from_cache(cls, cache: MetricCache, synth: SynthesizerLike, features: FeatureMap) -> Catalogue:
@@ -99,6 +104,7 @@ class Catalogue:
             level=float(norms.median()),
             high=float(norms.max()),
             onset=int(np.median([find_onset(probe, synth.sample_rate) for probe in probes.numpy()])),
+            most_onsets=max(count_onsets(probe, synth.sample_rate) for probe in probes.numpy()),
         )
 
     def levels(self) -> Float[np.ndarray, " K"]:
@@ -123,6 +129,18 @@ class Catalogue:
         away = (self.design[:, columns] - wanted).abs().amax(1)
         enough = max(int((away <= _SAME_CONDITION).sum()), min(_LEAST * count, len(away)))
         return away.argsort(stable=True)[:enough].numpy()
+
+    @cached_property
+    def neighbour_distance(self) -> float | None:
+        """Distance within which 19 of 20 sounds have a neighbour, relative to their norm; None for one sound."""
+        from sklearn.neighbors import NearestNeighbors
+
+        if len(self.rows) < 2:
+            return None
+        norms = np.maximum(np.linalg.norm(self.S, axis=1), np.finfo(np.float32).tiny)
+        probes = np.linspace(0, len(self.rows) - 1, min(_NEIGHBOURS, len(self.rows))).round().astype(int)
+        distances, _ = NearestNeighbors(n_neighbors=2).fit(self.S).kneighbors(self.S[probes])
+        return float(np.quantile(distances[:, 1] / norms[probes], 0.95))
 
     def nearest(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-__all__ = ["envelope", "find_lag", "find_onset"]
+__all__ = ["count_onsets", "envelope", "find_lag", "find_onset"]
 
 # Sound this far below the maximum, before the onset, counts as leading silence.
 _ONSET, _LATEST_ONSET = 10 ** (-40 / 20), 10 ** (-20 / 20)
@@ -13,6 +13,37 @@ _ABOVE_NOISE, _WINDOW, _TINY = 2.0, 0.005, 1e-300
 # A coder spreads its rounding over a block, so that an attack is heard softly before it comes. The attack itself rises
 # by more than this, within a millisecond, over all that came before.
 _ATTACK, _ATTACK_TIME, _LONGEST_PRE_ECHO = 10 ** (12 / 20), 0.001, 0.008
+
+
+# A further onset rises by this much over the quietest of the time before, and comes this near to the loudest moment.
+_RISE, _LOUD, _APART = 10 ** (18 / 20), 10 ** (-20 / 20), 0.1
+
+
+def count_onsets(x: np.ndarray, sample_rate: float) -> int:
+    """Return how often a sound begins: a roll or a loop has several onsets.
+
+    An onset is a rise by 18 dB within 0.1 s, to less than 20 dB below the loudest moment. Rises less than 0.1 s apart
+    are one.
+
+    Args:
+        x: Sound, shape (n,).
+        sample_rate: Sampling rate in Hz.
+
+    Returns:
+        Number of onsets; 0 for silence.
+    """
+    from scipy.ndimage import minimum_filter1d
+
+    window = _samples(_APART, sample_rate)
+    # A beginning without silence before it is an onset too.
+    level = np.concatenate([np.zeros(window), envelope(x, sample_rate)])
+    loudest = float(level.max())
+    if not loudest:
+        return 0
+    quietest = minimum_filter1d(level, window, origin=(window - 1) // 2, mode="nearest")
+    rising = (level >= _LOUD * loudest) & (level >= _RISE * quietest)
+    places = rising.nonzero()[0]
+    return 1 + int((np.diff(places) > window).sum()) if len(places) else 1
 
 
 def find_onset(x: np.ndarray, sample_rate: float) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import numpy as np
@@ -15,12 +16,14 @@ from pnp.errors import SynthesisError
 from pnp.jacobian import value_and_jacobian
 from pnp.matching.catalogue import Catalogue
 from pnp.matching.multistart import Refinement, refine
+from pnp.matching.noise import NOISE_HIGHEST, NOISE_LOWEST, noise_draw, noise_share, without_noise
 from pnp.matching.onset import find_lag
 from pnp.matching.recording import Recording, fit_recording
 from pnp.matching.unknowns import Unknowns
 from pnp.parameters import Parameter, ParameterSpace
 from pnp.parameters.values import rounded
 from pnp.synths.with_gain import WithGain
+from pnp.synths.with_noise import WithNoise
 from pnp.training.answers import Answer, Network, ask
 
 __all__ = ["Problem"]
@@ -29,6 +32,12 @@ __all__ = ["Problem"]
 _GAIN_MARGIN = 4.0
 # Below this part of the target's norm, distances are rounding of float32.
 _NEGLIGIBLE = 1e-5
+# A floor this many times the lowest, or less, is silence.
+_SILENT = 1.1
+# Of the recording's power, what is the synthesizer's at least.
+_LEAST_VOICED = 0.01
+# Sounds of the cache that are heard with the recording's noise: this many times the starts, of either kind.
+_CANDIDATES = 4
 # An onset depends on what sounds: with a match at hand, the recording can be laid upon it, to a millisecond.
 _ALIGNED = 1e-3
 
@@ -40,11 +49,13 @@ class Problem:
         catalogue: Sounds of the cache and habits of the synthesizer.
         recording: Recording to match.
         onset: Sample at which the recording is made to begin; None leaves it where it is.
-        fit_gain: True where the gain is one more unknown, the last parameter of every point.
+        fit_gain: True where the gain is one more unknown, after the parameters of every point.
+        fit_noise: True where the level of a noise floor is one more unknown, after that.
         known: From the name of each condition that is known to its number in physical units.
 
     Attributes:
-        space: All that is to be found, as the columns of a point: parameters, unknown conditions, gain, choices.
+        space: All that is to be found, as the columns of a point: parameters, unknown conditions, gain, noise,
+            choices.
         free: Columns that are continuous.
 
     Raises:
@@ -58,8 +69,10 @@ class Problem:
         onset: int | None,
         fit_gain: bool,
         known: Mapping[str, float] | None = None,
+        fit_noise: bool = False,
     ) -> None:
-        self.catalogue, self.recording, self.onset, self.fit_gain = catalogue, recording, onset, fit_gain
+        self.catalogue, self.recording, self.onset = catalogue, recording, onset
+        self.fit_gain, self.fit_noise = fit_gain, fit_noise
         self.known = dict(known or {})
         rate, n_samples = catalogue.synth.sample_rate, catalogue.synth.n_samples
         self.recorded, self.notes = fit_recording(recording, rate, n_samples, onset=onset)
@@ -75,10 +88,16 @@ class Problem:
         self.synth: SynthesizerLike = catalogue.synth
         if catalogue.synth.space.conditions:
             self.synth = Unknowns(cast("nn.Module", catalogue.synth), self.known)
-        self.engine: SynthesizerLike = self.synth
+        self.voice: SynthesizerLike = self.synth
         if fit_gain:
             low, high = catalogue.level / catalogue.high, catalogue.level / catalogue.low
-            self.engine = WithGain(cast("nn.Module", self.synth), low / _GAIN_MARGIN, high * _GAIN_MARGIN)
+            self.voice = WithGain(cast("nn.Module", self.synth), low / _GAIN_MARGIN, high * _GAIN_MARGIN)
+        # Share of the noise in the recording's norm, by its spectrogram.
+        self.noise = noise_share(self.recorded)
+        self.engine: SynthesizerLike = self.voice
+        if fit_noise:
+            draw = self.norm * noise_draw(self.recorded)
+            self.engine = WithNoise(cast("nn.Module", self.voice), draw.float(), NOISE_LOWEST, NOISE_HIGHEST)
         self.space: ParameterSpace = self.engine.space
         self.free = [p for p, parameter in enumerate(self.space.columns) if not parameter.is_whole]
         self.target = (self.recorded * self.scale).float()
@@ -123,7 +142,12 @@ class Problem:
         lag = find_lag(self.target.double().numpy(), self.sound(best.u).numpy(), rate)
         if self.onset is None or abs(lag) < _ALIGNED * rate or self.onset + lag < 0:
             return None
-        return Problem(self.catalogue, self.recording, self.onset + lag, self.fit_gain, self.known)
+        onset = self.onset + lag
+        return Problem(self.catalogue, self.recording, onset, self.fit_gain, self.known, self.fit_noise)
+
+    def with_noise(self) -> Problem:
+        """Return the same problem with the level of a noise floor as one more unknown."""
+        return Problem(self.catalogue, self.recording, self.onset, self.fit_gain, self.known, True)
 
     def moves(self, u: np.ndarray) -> list[np.ndarray]:
         """Return points at which one choice has another option, or one integer another value near or far."""
@@ -146,17 +170,33 @@ class Problem:
         return rounded(self.space, self.space.from_unit(point))
 
     def complete(self, u: np.ndarray) -> Float[Tensor, " D"]:
-        """Return all that the synthesizer receives at a point, in physical units and its order; no gain."""
-        inner = self.theta(u)
-        if self.fit_gain:
-            place = len(self.synth.space)
-            inner = torch.cat([inner[:place], inner[place + 1 :]])
+        """Return all that the synthesizer receives at a point, in physical units and its order; no gain, no noise."""
+        inner = self._without(self.theta(u), self.fit_gain + self.fit_noise)
         return self.synth.complete(inner) if isinstance(self.synth, Unknowns) else inner
 
     def sound(self, u: np.ndarray) -> Float[Tensor, " N"]:
-        """Return the synthesizer's sound, float64, shape (N,)."""
-        point = self.space.from_unit(torch.from_numpy(u)[None].float())
-        return self.engine(rounded(self.space, point))[0].double()
+        """Return the synthesizer's sound without a noise floor, float64, shape (N,)."""
+        if not self.fit_noise:
+            return _render(self.engine, torch.from_numpy(u))
+        place = len(self.voice.space)
+        return _render(self.voice, torch.from_numpy(np.delete(u, place)))
+
+    def gain(self, u: np.ndarray) -> float:
+        """Return the gain at a point, from the synthesizer's level to the recording's."""
+        return (float(self.theta(u)[len(self.synth.space)]) if self.fit_gain else 1.0) / self.scale
+
+    def noise_to_sound(self, u: np.ndarray) -> float | None:
+        """Return the norm of the noise floor at a point relative to that of the sound.
+
+        None where no floor is estimated; 0 where its level is at the lowest, which is silence.
+        """
+        if not self.fit_noise:
+            return None
+        factor = float(self.theta(u)[len(self.voice.space)])
+        if factor < _SILENT * NOISE_LOWEST:
+            return 0.0
+        own = float(torch.linalg.vector_norm(self.sound(u)))
+        return factor * self.norm / own if own else math.inf
 
     def at_own_level(self, u: np.ndarray) -> Float[Tensor, " N"]:
         """Return the synthesizer's sound at the level of the recording."""
@@ -165,7 +205,8 @@ class Problem:
     def residual(self, u: np.ndarray) -> np.ndarray:
         """Return Φ(g(u)) − Φ(x), shape (C,); NaN where the synthesizer fails."""
         try:
-            difference: np.ndarray = self._analyse(self.sound(u)[None].float())[0] - self.phi
+            heard = _render(self.engine, torch.from_numpy(u))
+            difference: np.ndarray = self._analyse(heard[None].float())[0] - self.phi
         except Exception as error:  # noqa: BLE001  (whatever a user's synthesizer raises is a property of the point)
             self.failure = self.failure or error
             return np.full_like(self.phi, np.nan)
@@ -174,7 +215,7 @@ class Problem:
     def jacobian(self, u: np.ndarray) -> np.ndarray:
         """Return the Jacobian of the features, shape (C, P); NaN where the synthesizer fails.
 
-        Its columns are those of parameters, unknown conditions and gain; choices have none.
+        Its columns are those of parameters, unknown conditions, gain and noise; choices have none.
         """
         try:
             _, J = value_and_jacobian(
@@ -188,20 +229,49 @@ class Problem:
         return J[0].double().numpy()
 
     def nearest(self, count: int) -> tuple[list[int], np.ndarray]:
-        """Return rows of the cache, nearest first, and their points with the gain they call for."""
-        levels = self.catalogue.levels() if self.fit_gain else np.array([self.norm])
-        queries = self._analyse(torch.stack([self.target * (level / self.norm) for level in levels]))
-        places, at = self.catalogue.nearest(queries, levels, count, self.catalogue.like(self.known, count))
-        names = self.catalogue.synth.space.column_names
-        columns = [names.index(name) for name in self.synth.space.column_names]
-        points = self.catalogue.design[places][:, columns].numpy()
-        if self.fit_gain:
-            # The recording at this level resembles the sound: so does the sound, times the inverse, the target.
-            points = self._with_gain(points, self.norm / at)
+        """Return rows of the cache, nearest first, and their points with the gain and the noise that they call for."""
+        if self.fit_noise:
+            return self._nearest_with_noise(count)
+        places, points = self._looked_up(self.target, self.norm, count)
         return [int(self.catalogue.rows[place]) for place in places], points
 
+    def _looked_up(self, heard: Tensor, norm: float, count: int) -> tuple[list[int], np.ndarray]:
+        """Look a sound up in the cache, at all levels if the gain is unknown."""
+        levels = self.catalogue.levels() if self.fit_gain else np.array([norm])
+        queries = self._analyse(torch.stack([heard * (level / norm) for level in levels]))
+        places, at = self.catalogue.nearest(queries, levels, count, self.catalogue.like(self.known, count))
+        # The recording at this level resembles the sound: so does the sound, times the inverse, the target.
+        return places, self._with_nuisances(self._points(places), self._voiced / at)
+
+    def _points(self, places: Sequence[int]) -> np.ndarray:
+        """Return sounds of the cache as points of the synthesizer whose unknowns are searched."""
+        names = self.catalogue.synth.space.column_names
+        columns = [names.index(name) for name in self.synth.space.column_names]
+        return self.catalogue.design[list(places)][:, columns].numpy()
+
+    def _nearest_with_noise(self, count: int) -> tuple[list[int], np.ndarray]:
+        """Take the sounds of the cache that are nearest to the recording once they have its noise.
+
+        Sounds of the cache have no floor, so that a recording with one is far from all of them. Candidates are those
+        that are near to the recording less its floor, and some from everywhere; each is heard with the noise.
+        """
+        quiet = without_noise(self.target.double()).float()
+        wanted = _CANDIDATES * count
+        places, points = self._looked_up(quiet, float(torch.linalg.vector_norm(quiet.double())), wanted)
+        everywhere = self.catalogue.like(self.known, wanted)
+        spread = everywhere[np.linspace(0, len(everywhere) - 1, wanted).round().astype(int)]
+        others = sorted({*spread.tolist()} - {*places})
+        if others:
+            inner = self._points(others)
+            gains = np.array([self._gain_of(torch.from_numpy(point)) for point in inner])
+            points = np.concatenate([points, self._with_nuisances(inner, gains)])
+            places = [*places, *others]
+        distances = [float(np.linalg.norm(self.residual(point))) for point in points]
+        best = np.argsort(np.nan_to_num(distances, nan=np.inf), kind="stable")[:count]
+        return [int(self.catalogue.rows[places[i]]) for i in best], points[best]
+
     def predicted(self, encoder: Network, nearest: np.ndarray) -> np.ndarray:
-        """Return an encoder's prediction, shape (1, D), with the gain that gives it the target's level.
+        """Return an encoder's prediction, shape (1, D), with the gain that gives it the target's level and the noise.
 
         Args:
             encoder: Callable from sounds (B, N), and conditions if it takes them, to parameters in units of the cube
@@ -222,10 +292,7 @@ class Problem:
         answer = _ask(encoder, self.target[None], told, synth.space)
         if not torch.isfinite(torch.cat([answer.u_hat, *answer.probabilities.values()], -1)).all():
             raise ValueError("the encoder must predict finite parameters; got NaN or infinite ones")
-        point = torch.from_numpy(np.array(nearest, np.float64))
-        if self.fit_gain:
-            place = len(self.synth.space)
-            point = torch.cat([point[:place], point[place + 1 :]])
+        point = self._without(torch.from_numpy(np.array(nearest, np.float64)), self.fit_gain + self.fit_noise)
         point[: len(synth.space)] = answer.u_hat[0].double().clamp(-1.0, 1.0)
         theta = self.synth.space.from_unit(point)
         if answer.probabilities:
@@ -233,25 +300,49 @@ class Problem:
             theta[columns] = answer.options(synth.space)[0].to(theta)
         theta = rounded(self.synth.space, theta)
         point = torch.where(_whole(self.synth.space), self.synth.space.to_unit(theta), point)
+        return self._with_nuisances(point[None].numpy(), np.array([self._gain_of(point)]))
+
+    def _gain_of(self, point: Tensor) -> float:
+        """Return the gain that gives a sound of the synthesizer the level that it has in the target."""
         if not self.fit_gain:
-            return np.asarray(point[None].numpy())
+            return 1.0
         try:
-            own = float(torch.linalg.vector_norm(self.synth(theta[None].float()).double()))
+            own = float(torch.linalg.vector_norm(_render(self.synth, point)))
         except Exception as error:  # noqa: BLE001  (a start like any other, which the search gives up)
             self.failure = self.failure or error
             own = 0.0
-        return self._with_gain(point[None].numpy(), np.array([self.norm / own if 0 < own < np.inf else 1.0]))
+        return self._voiced / own if 0 < own < np.inf else 1.0
 
-    def _with_gain(self, points: np.ndarray, gains: np.ndarray) -> np.ndarray:
-        """Return points of the synthesizer with the column of the gain."""
+    @property
+    def _voiced(self) -> float:
+        """Norm of what is left of the target when its noise is taken away."""
+        share = self.noise if self.fit_noise else 0.0
+        return self.norm * math.sqrt(max(1.0 - share**2, _LEAST_VOICED))
+
+    def _with_nuisances(self, points: np.ndarray, gains: np.ndarray) -> np.ndarray:
+        """Return points of the synthesizer with the columns of gain and noise, where these are unknowns."""
         place = len(self.synth.space)
-        gain = self.space[place : place + 1]
-        scaled = gain.to_unit(torch.from_numpy(gains)[:, None]).clamp(-1.0, 1.0).numpy()
-        return np.concatenate([points[:, :place], scaled, points[:, place:]], axis=1)
+        values = [gains] * self.fit_gain + [np.full(len(points), self.noise)] * self.fit_noise
+        scaled = [
+            self.space[p : p + 1].to_unit(torch.from_numpy(column)[:, None]).clamp(-1.0, 1.0).numpy()
+            for p, column in enumerate(values, start=place)
+        ]
+        return np.concatenate([points[:, :place], *scaled, points[:, place:]], axis=1)
+
+    def _without(self, point: Tensor, count: int) -> Tensor:
+        """Return a point without its columns after the synthesizer's parameters, as many as are counted."""
+        place = len(self.synth.space)
+        return torch.cat([point[:place], point[place + count :]])
 
     def _analyse(self, x: Tensor) -> np.ndarray:
         # One sound at a time: a batch is no faster on a CPU, and longer sounds would not fit into its caches.
         return np.stack([self.catalogue.features(row[None]).flatten().double().numpy() for row in x])
+
+
+def _render(synth: SynthesizerLike, point: Tensor) -> Float[Tensor, " N"]:
+    """Return the sound of a synthesizer at a point of its cube, float64; integers and choices are whole."""
+    theta = synth.space.from_unit(point[None].float())
+    return synth(rounded(synth.space, theta))[0].double()
 
 
 def _ask(encoder: Network, sounds: Tensor, conditions: Tensor | None, space: ParameterSpace) -> Answer:

@@ -19,7 +19,7 @@ from torch import Tensor
 from pnp._text import percent
 from pnp.matching.onset import find_onset
 
-__all__ = ["Recording", "fit_recording", "load_recording"]
+__all__ = ["NotSoundError", "Recording", "as_recording", "fit_recording", "load_recording"]
 
 # Below the least significant bit of 16-bit samples there is nothing to match.
 _SILENCE = 10 ** (-90 / 20)
@@ -31,6 +31,10 @@ _SHORTEST, _LONGEST = 0.01, 600.0
 _FADE = 0.01
 # Of a recording's level, what resampling has to leave of it.
 _AUDIBLE_SHARE = 0.01
+
+
+class NotSoundError(ValueError):
+    """A file that holds no sound, as opposed to a sound that cannot be matched."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +95,11 @@ def load_recording(path: str | os.PathLike[str], *, allow_clipped: bool = False)
             channels = file.read(dtype="float64", always_2d=True)
     except TypeError as error:
         # soundfile asks for the rate and format of samples that have no header.
-        raise ValueError(
+        raise NotSoundError(
             f"{path} is taken for raw samples, whose sampling rate and format are not known; convert it to WAV first."
         ) from error
     except soundfile.LibsndfileError as error:
-        raise ValueError(
+        raise NotSoundError(
             f"{path} is not a sound file that libsndfile reads ({error.error_string}); expected WAV, AIFF, "
             "FLAC, OGG or MP3."
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,12 +89,15 @@ class MatchResult:
     """Result of matching one sound.
 
     Distances are ‖Φ(a g(θ)) − Φ(x)‖ between features, at the level at which the comparison was made: that of
-    the synthesizer's own sounds if the gain a was estimated. All belong to the same x: the recording as it was
-    compared in the end.
+    the synthesizer's own sounds if the gain a was estimated. Where a noise floor was estimated, it is added to the
+    synthesizer's sound. All belong to the same x: the recording as it was compared in the end.
 
     Attributes:
+        warnings: Reasons to doubt the match, the gravest first.
         parameters: Estimates of the P parameters. Integers are whole.
         gain: Estimated gain a, from the synthesizer's level to the recording's.
+        noise: Norm of the estimated noise floor relative to that of the match; 0 for silence, None where none was
+            estimated.
         distance_before: Distance of the nearest sound of the cache, at the best gain.
         distance_after: Distance of the match.
         distance_encoder: Distance of the encoder's prediction, if one was given.
@@ -102,10 +106,9 @@ class MatchResult:
         evaluations: Sounds that were synthesized and analysed, all starts together.
         seconds: Time taken.
         notes: Changes that were made to the recording.
-        warnings: Reasons to doubt the match.
         sample_rate: Sampling rate of the sounds in Hz.
-        metric: Metric M at the match, over parameters, conditions that were searched and, last, the gain if it was
-            estimated.
+        metric: Metric M at the match, over parameters, conditions that were searched and, last, gain and noise where
+            these were estimated.
         theta: All that the synthesizer receives, in physical units, float64, shape (D,).
         target: The recording as it was compared, shape (N,).
         sound: The match at the level of the recording, shape (N,).
@@ -113,10 +116,14 @@ class MatchResult:
         choices: Estimates of the choices, conditions that are choices included.
         conditions: Estimates of the conditions that were not given.
         given: Conditions that were given, as the synthesizer receives them.
+        predicted: The sound of the encoder's prediction at the level of the recording, shape (N,); None where there is
+            none.
     """
 
+    warnings: tuple[str, ...]
     parameters: tuple[ParameterEstimate, ...]
     gain: float
+    noise: float | None
     distance_before: float
     distance_after: float
     distance_encoder: float | None
@@ -125,7 +132,6 @@ class MatchResult:
     evaluations: int
     seconds: float
     notes: tuple[str, ...]
-    warnings: tuple[str, ...]
     sample_rate: float
     metric: RiemannianMetric = field(repr=False, compare=False)
     theta: Float[Tensor, " D"] = field(repr=False, compare=False)
@@ -135,6 +141,14 @@ class MatchResult:
     choices: tuple[ChoiceEstimate, ...] = ()
     conditions: tuple[ParameterEstimate, ...] = ()
     given: dict[str, float | int | str] = field(default_factory=dict)
+    predicted: Tensor | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def noise_level(self) -> float | None:
+        """Level of the noise floor relative to the match in dB; minus infinity for silence."""
+        if self.noise is None:
+            return None
+        return 20 * math.log10(self.noise) if self.noise else -math.inf
 
     @property
     def u(self) -> Float[Tensor, " P"]:
@@ -143,7 +157,7 @@ class MatchResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the sounds for JSON: None stands for infinity."""
-        arrays = ("metric", "theta", "target", "sound", "nearest")
+        arrays = ("metric", "theta", "target", "sound", "nearest", "predicted")
         # Not asdict of the whole, which would copy the sounds.
         plain = {name: _finite(value) for name, value in self.__dict__.items() if name not in arrays}
         for name in ("parameters", "conditions"):
@@ -153,11 +167,14 @@ class MatchResult:
         plain["metric"] = self.metric.matrix.tolist()
         return plain
 
-    def save(self, out: str | os.PathLike[str]) -> dict[str, Path]:
-        """Write the match: `match.wav`, `nearest.wav`, `target.wav`, `comparison.png` and `match.json`.
+    def save(self, out: str | os.PathLike[str], about: Mapping[str, Any] | None = None) -> dict[str, Path]:
+        """Write the match: `match.wav`, `nearest.wav`, `target.wav`, `comparison.png` and, last, `match.json`.
+
+        With an encoder there is `encoder.wav` too. Sounds are the synthesizer's, without the noise floor.
 
         Args:
             out: Directory, made if need be.
+            about: Further entries of the JSON, which come first.
 
         Returns:
             Path of each file, by its name without ending; the JSON under "json".
@@ -169,7 +186,10 @@ class MatchResult:
         folder = Path(out)
         folder.mkdir(parents=True, exist_ok=True)
         paths = {}
-        for name, sound in (("match", self.sound), ("nearest", self.nearest), ("target", self.target)):
+        sounds = {"match": self.sound, "nearest": self.nearest, "target": self.target}
+        if self.predicted is not None:
+            sounds["encoder"] = self.predicted
+        for name, sound in sounds.items():
             paths[name] = folder / f"{name}.wav"
             # Floating point, so that no level is too high.
             soundfile.write(paths[name], sound.numpy(), round(self.sample_rate), subtype="FLOAT")
@@ -179,7 +199,10 @@ class MatchResult:
             self.sample_rate,
         ).savefig(paths["comparison"], dpi=120)
         paths["json"] = folder / "match.json"
-        write_atomically(paths["json"], json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n")
+        write_atomically(
+            paths["json"],
+            json.dumps({**(about or {}), **self.to_dict()}, indent=2, ensure_ascii=False) + "\n",
+        )
         return paths
 
 

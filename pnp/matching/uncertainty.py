@@ -10,18 +10,15 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from pnp._text import percent
 from pnp.matching.multistart import Refinement
 from pnp.metric.riemannian import RiemannianMetric
 
-__all__ = ["NOT_MUCH_LARGER", "deviations", "doubts", "rivals"]
+__all__ = ["NOT_MUCH_LARGER", "deviations", "rivals"]
 
 # A direction of the cube in which the features change less than this, relative to the most audible one, is inaudible.
 _INAUDIBLE = 1e-6
 # An end elsewhere, further than this along a parameter, is another explanation if its distance is not much larger.
 _ELSEWHERE, NOT_MUCH_LARGER = 0.05, 2.0
-# A residual of this part of the recording's features is a difference that one hears.
-_LARGE = 0.1
 
 
 def deviations(
@@ -63,7 +60,7 @@ def _is_determined(metric: RiemannianMetric) -> Bool[Tensor, " P"]:
 
 
 def rivals(
-    ends: Sequence[Refinement], best: Refinement, metric: RiemannianMetric, gain: int | None = None
+    ends: Sequence[Refinement], best: Refinement, metric: RiemannianMetric, nuisances: Sequence[int] = ()
 ) -> list[Refinement]:
     """Return the ends that would explain the sound about as well as the best one, with other audible parameters.
 
@@ -73,44 +70,14 @@ def rivals(
         ends: Ends of all starts.
         best: The best of them.
         metric: Metric at the best, whose P parameters are the first columns of points; choices follow.
-        gain: Column of a gain, which does not count; None where there is none.
+        nuisances: Columns that do not count: those of gain and noise.
     """
     audible = np.ones(len(best.u), bool)
     audible[: metric.n_parameters] = _is_determined(metric).numpy()
-    if gain is not None:
-        audible[gain] = False
+    audible[list(nuisances)] = False
     return [
         end
         for end in ends
         if end.distance <= NOT_MUCH_LARGER * best.distance
         and (np.abs(end.u - best.u)[audible] > _ELSEWHERE).any()
     ]
-
-
-def doubts(
-    ends: Sequence[Refinement], best: Refinement, others: Sequence[Refinement], target_norm: float
-) -> tuple[str, ...]:
-    """Return reasons to doubt a match, in sentences.
-
-    Args:
-        ends: Ends of all starts.
-        best: The best of them.
-        others: Those with other parameters and a distance that is not much larger.
-        target_norm: Norm of the target's features.
-    """
-    found = []
-    failed = sum(not math.isfinite(end.distance) for end in ends)
-    if failed:
-        found.append(f"The synthesizer failed at {failed} of {len(ends)} starts.")
-    if others:
-        found.append(
-            f"The starts disagree: {len(others)} of {len(ends)} ended at other parameters, at less than twice the "
-            "distance. The match may be a local minimum; the uncertainty includes these ends. More starts may help."
-        )
-    share = best.distance / target_norm if target_norm else 0.0
-    if share > _LARGE:
-        found.append(
-            f"The distance of the match is large: {percent(share, significant=2)} of the recording's features. Either "
-            "the synthesizer cannot make this sound, or the search missed it; the uncertainty covers neither."
-        )
-    return tuple(found)

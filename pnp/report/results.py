@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 
 from pnp._text import counted, percent, printable, text_table
+from pnp.matching.folder import FolderMatch, MatchedFile
 from pnp.matching.result import MatchResult
 from pnp.report.format import number
 from pnp.training.evaluate import Evaluation
+
+# Files that are no sound, named one by one.
+_MOST_NAMED = 8
 
 
 def evaluations_as_text(evaluations: Mapping[str, Evaluation]) -> str:
@@ -82,7 +87,10 @@ def match_as_text(result: MatchResult) -> str:
         for known, group in ((False, result.parameters), (True, result.conditions))
         for p in group
     ]
-    lines = [text_table(["parameter", "value", "− σ", "+ σ", "unit", "σ of range", ""], rows, "lrrrlrl"), ""]
+    lines = [f"Warning: {warning}" for warning in result.warnings]
+    if lines:
+        lines.append("")
+    lines += [text_table(["parameter", "value", "− σ", "+ σ", "unit", "σ of range", ""], rows, "lrrrlrl"), ""]
     if result.choices:
         options = [
             [
@@ -97,8 +105,11 @@ def match_as_text(result: MatchResult) -> str:
         lines += [text_table(["choice", "option", "distance with others"], options, "lll"), ""]
     fields = {"given": ", ".join(f"{name} = {value}" for name, value in result.given.items())}
     fields = {name: value for name, value in fields.items() if value}
+    fields["gain"] = f"{20 * math.log10(result.gain):+.1f} dB"
+    level = result.noise_level
+    if level is not None:
+        fields["noise floor"] = "silent" if math.isinf(level) else f"{level:+.1f} dB relative to the match"
     fields |= {
-        "gain": f"{20 * math.log10(result.gain):+.1f} dB",
         "distance before": _distance(result.distance_before, result.target_norm),
     }
     if result.distance_encoder is not None:
@@ -110,14 +121,72 @@ def match_as_text(result: MatchResult) -> str:
     lines += [f"  {name:<15}  {value}" for name, value in fields.items()]
     if result.notes:
         lines += ["", *result.notes]
-    if result.warnings:
-        lines += ["", *(f"Warning: {warning}" for warning in result.warnings)]
     return "\n".join(printable(line) for text in lines for line in text.splitlines() or [""])
 
 
 def _others(option: str, distances: Mapping[str, float]) -> list[tuple[str, float]]:
     """Return the other options, nearest first."""
     return sorted(((name, d) for name, d in distances.items() if name != option), key=lambda item: item[1])
+
+
+# Columns of a table of matches, after the name.
+MATCH_COLUMNS = ("nearest", "encoder", "match", "noise floor", "seconds")
+
+
+def match_summary(file: MatchedFile) -> list[tuple[float | None, str]]:
+    """Return a match of a folder as numbers and text, a pair for each of `MATCH_COLUMNS`.
+
+    Args:
+        file: File that was matched.
+    """
+    assert file.match is not None
+    distances = [file.relative(which) for which in ("before", "encoder", "after")]
+    noise = file.match["noise"]
+    level = 20 * math.log10(noise) if noise else None
+    return [
+        *((share, "" if share is None else percent(share)) for share in distances),
+        (level, "" if level is None else f"{level:+.0f} dB"),
+        (file.match["seconds"], f"{file.match['seconds']:.1f}"),
+    ]
+
+
+def matches_as_text(found: FolderMatch) -> str:
+    """Return the matches of a folder as a table for a terminal, and what was left out.
+
+    Args:
+        found: Outcome of the folder.
+
+    Returns:
+        Text without a final line break.
+    """
+    lines: list[str] = []
+    matched = found.matched
+    if matched:
+        rows = []
+        for file in matched:
+            assert file.match is not None
+            doubts = len(file.match["warnings"])
+            rows.append([file.name, *(text for _, text in match_summary(file)), str(doubts or "")])
+        lines += text_table(["recording", *MATCH_COLUMNS, "doubts"], rows).splitlines()
+        medians = []
+        for which, title in (("before", "nearest"), ("encoder", "encoder"), ("after", "match")):
+            shares = [share for file in matched if (share := file.relative(which)) is not None]
+            if shares:
+                medians.append(f"{title} {percent(statistics.median(shares))}")
+        lines += ["", f"Median distance, relative to the recording's features: {', '.join(medians)}."]
+    refused = [file for file in found.files if file.match is None]
+    if refused:
+        lines += ["", f"{counted(len(refused), 'recording')} could not be matched:"]
+        lines += [f"  {file.refused}" for file in refused]
+    if found.others:
+        names = ", ".join(file.name for file in found.others[:_MOST_NAMED])
+        more = len(found.others) - _MOST_NAMED
+        lines += [
+            "",
+            f"{counted(len(found.others), 'other file')} skipped, no sound: {names}"
+            + (f" and {more:,} more." if more > 0 else "."),
+        ]
+    return "\n".join(printable(line) for line in lines)
 
 
 def _distance(distance: float, norm: float) -> str:

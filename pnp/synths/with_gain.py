@@ -6,14 +6,12 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from pnp._protocols import check_synthesizer
-from pnp._torch.pushforward import along_axes
-from pnp.parameters import Parameter, ParameterSpace
+from pnp.synths.extra import ExtraParameter
 
 __all__ = ["WithGain"]
 
 
-class WithGain(nn.Module):
+class WithGain(ExtraParameter):
     """Synthesizer followed by an amplifier, whose gain is the last parameter, before choices and conditions.
 
     It is named "gain" or, where that name is taken, "gain_2".
@@ -36,14 +34,7 @@ class WithGain(nn.Module):
     """
 
     def __init__(self, synth: nn.Module, low: float, high: float) -> None:
-        super().__init__()
-        synth = check_synthesizer(synth)
-        self.synth = synth
-        space, gain = synth.space, Parameter(_free_name(synth.space), low, high, "log")
-        self.space = ParameterSpace([*space, gain, *space.choices], conditions=space.conditions)
-        self.forward_mode = getattr(synth, "forward_mode", True)
-        self.sample_rate = synth.sample_rate
-        self.n_samples = synth.n_samples
+        super().__init__(synth, "gain", low, high)
 
     def forward(self, theta: Shaped[Tensor, "*batch D"]) -> Float[Tensor, "*batch N"]:
         """Synthesize and amplify.
@@ -54,7 +45,7 @@ class WithGain(nn.Module):
         Returns:
             Sounds, shape (..., N).
         """
-        inner, gain = self._parts(theta)
+        inner, gain = self.parts(theta)
         sounds: Tensor = self.synth(inner) * gain
         return sounds
 
@@ -70,28 +61,6 @@ class WithGain(nn.Module):
             Sounds, shape (B, N), and tangents, shape (B, P, N); the last one is the sound before the amplifier. Those
             of integers are 0.
         """
-        inner, gain = self._parts(theta)
-        smooth = [p for p, parameter in enumerate(self.synth.space) if parameter.kind == "continuous"]
-        if not smooth:
-            x = self.synth(inner)
-            dx = x.new_zeros(len(x), len(self.synth.space), x.shape[-1])
-        else:
-            x, dx = along_axes(self.synth, inner, smooth)
-        if 0 < len(smooth) < len(self.synth.space):
-            every = x.new_zeros(len(x), len(self.synth.space), x.shape[-1])
-            every[:, smooth] = dx
-            dx = every
+        inner, gain = self.parts(theta)
+        x, dx = self.inner_tangents(inner)
         return gain * x, torch.cat([gain.unsqueeze(1) * dx, x.unsqueeze(1)], dim=1)
-
-    def _parts(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Split θ into what the synthesizer receives and the gain."""
-        place = len(self.synth.space)
-        return torch.cat([theta[..., :place], theta[..., place + 1 :]], dim=-1), theta[..., place : place + 1]
-
-
-def _free_name(space: ParameterSpace) -> str:
-    """Return a name for the gain that no parameter has."""
-    taken = space.column_names
-    return next(
-        name for name in ("gain", *(f"gain_{i}" for i in range(2, len(taken) + 3))) if name not in taken
-    )

@@ -9,6 +9,7 @@ from numbers import Integral
 from typing import Any
 
 from pnp._text import did_you_mean
+from pnp.training.augment import Augmentation
 
 __all__ = ["DECAYS", "TrainOptions"]
 
@@ -43,6 +44,9 @@ class TrainOptions:
             validation loss lower by a thousandth; once it would fall below a hundredth of the initial one, training has
             converged and ends.
         weight_decay: Weight decay of AdamW.
+        augment: Changes to the network's input in training, such as recordings undergo: an `Augmentation`, its options
+            by name, or True for all kinds. Targets and metrics stay those of the clean sounds. Validation hears one
+            draw, the same in every epoch.
         encoder_options: Options of `Encoder`.
         seed: Seed of initial weights and of the order of sounds.
         device: Device to train on.
@@ -54,6 +58,7 @@ class TrainOptions:
         tensorboard: Also log every epoch for TensorBoard, into `out/tensorboard`.
 
     Raises:
+        TypeError: If an augmentation has an option that there is not.
         ValueError: If an option is outside its range, or a log for TensorBoard has no directory.
     """
 
@@ -67,6 +72,7 @@ class TrainOptions:
     learning_rate: float = 3e-3
     decay: str = "cosine"
     weight_decay: float = 1e-2
+    augment: Augmentation | Mapping[str, Any] | bool | None = None
     encoder_options: Mapping[str, Any] | None = None
     seed: int = 0
     device: Any = "cpu"
@@ -76,6 +82,7 @@ class TrainOptions:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "augment", Augmentation.of(self.augment))
         if self.tensorboard and self.out is None:
             raise ValueError("A log for TensorBoard needs a directory; got out=None.")
         if self.decay not in DECAYS:

@@ -13,6 +13,7 @@ from torch import Tensor
 from pnp.parameters import ParameterSpace
 from pnp.store.provenance import differences
 from pnp.training import checkpoint
+from pnp.training.augment import Augmentation
 from pnp.training.options import TrainOptions
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Settings:
     decay: str = "cosine"
     cache: dict[str, Any] | None = None
     choice_loss: str | None = None
+    augment: dict[str, Any] | None = None
 
     @classmethod
     def of(
@@ -66,6 +68,7 @@ class Settings:
         Returns:
             Settings that a checkpoint can hold.
         """
+        augmentation = Augmentation.of(options.augment)
         return cls(
             loss=loss,
             loss_options={name: _plain(value) for name, value in (options.loss_options or {}).items()},
@@ -81,6 +84,7 @@ class Settings:
             decay=options.decay,
             cache=cache,
             choice_loss=choice_loss,
+            augment=None if augmentation is None else augmentation.config(),
         )
 
 

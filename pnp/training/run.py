@@ -22,12 +22,16 @@ from pnp.training.options import TrainOptions
 from pnp.training.record import Record
 from pnp.training.spectrograms import Spectrograms
 
-__all__ = ["Learner", "Run", "Sounds", "State"]
+__all__ = ["MOST_STANDARDIZED", "Learner", "Run", "Sounds", "State"]
 
 _LOGGER = logging.getLogger(__name__)
 
 # Sounds that set offset and scale of the network's input.
-_MOST_STANDARDIZED = 512
+MOST_STANDARDIZED = 512
+# Memory for sounds that are augmented in every epoch; beyond, they are made in every epoch too.
+_MOST_BYTES = 2**30
+# Validation hears the same draw of an augmentation in every epoch: that of an epoch that there is not.
+_VALIDATION = -1
 
 
 @dataclass
@@ -106,6 +110,7 @@ class Sounds:
         conditions: Conditions of all rows, scaled to [-1, 1], on the device, shape (n, Q), where the network hears
             some.
         choices: Positions of the true options of all rows, on the device, shape (n, K), where there are choices.
+        augment: Function from sounds, rows and epoch to what the network hears; None for the sounds themselves.
     """
 
     def __init__(
@@ -118,12 +123,14 @@ class Sounds:
         *,
         conditions: Tensor | None = None,
         choices: Tensor | None = None,
+        augment: Callable[[Tensor, Tensor, int], Tensor] | None = None,
     ) -> None:
-        self.u, self.rows, self.batch_size = u, rows, batch_size
+        self.u, self.rows, self.batch_size, self.augment = u, rows, batch_size, augment
         self.conditions, self.choices = conditions, choices
         self._spectrograms = spectrograms
-        encoder.standardize(spectrograms(rows["train"][:_MOST_STANDARDIZED]))
-        self._rates = spectrograms.derived(encoder.rates)
+        self._made, self._is_made = torch.empty(0), torch.zeros(len(u), dtype=torch.bool)
+        encoder.standardize(spectrograms(rows["train"][:MOST_STANDARDIZED]))
+        self._rates = None if augment is not None else spectrograms.derived(encoder.rates)
 
     def shuffled(self, seed: int, epoch: int) -> tuple[Tensor, ...]:
         """Return the batches of an epoch, row numbers in an order that depends on seed and epoch alone.
@@ -142,15 +149,31 @@ class Sounds:
         """Return the batches of validation, row numbers in order."""
         return torch.split(self.rows["validation"], self.batch_size)
 
-    def predict(self, encoder: Encoder, index: Tensor) -> Answer:
-        """Return what the network says about some rows."""
+    def predict(self, encoder: Encoder, index: Tensor, epoch: int) -> Answer:
+        """Return what the network says about some rows in an epoch."""
         rates = None if self._rates is None else self._rates(index)
-        spectrograms = self._spectrograms(index)
+        if self.augment is None:
+            spectrograms = self._spectrograms(index)
+        else:
+            spectrograms = self._spectrograms.of_sounds(self.augment(self._clean(index), index, epoch))
         if self.conditions is None:
             said = encoder.body(spectrograms, rates)
         else:
             said = encoder.body(spectrograms, rates, self.conditions[index.to(self.u.device)])
         return answer_of(said, len(index), encoder.space)
+
+    def _clean(self, index: Tensor) -> Tensor:
+        """Sounds of some rows, made once where all fit into memory, shape (B, N)."""
+        missing = index[~self._is_made[index]]
+        if not len(missing):
+            return self._made[index]
+        sounds = self._spectrograms.sounds(missing)
+        if not len(self._made) and sounds[0].nbytes * len(self.u) <= _MOST_BYTES:
+            self._made = sounds.new_empty((len(self.u), sounds.shape[-1]))
+        if not len(self._made):
+            return sounds
+        self._made[missing], self._is_made[missing] = sounds, True
+        return self._made[index]
 
 
 class Run:
@@ -260,7 +283,7 @@ class Run:
         for number, index in enumerate(batches):
             learner.learning_rate.set(min(max(self._fractions(number / len(batches), origin)), 1.0))
             learner.optimizer.zero_grad()
-            answer = sounds.predict(learner.encoder, index)
+            answer = sounds.predict(learner.encoder, index, self.state.epoch)
             loss = learner.loss(learner.criterion, answer, sounds.u[index], index.to(sounds.u.device))
             loss.backward()
             learner.optimizer.step()
@@ -285,7 +308,7 @@ class Run:
         learner.encoder.eval()
         total, error, right = 0.0, 0.0, 0.0
         for index in sounds.validation():
-            answer, u = sounds.predict(learner.encoder, index), sounds.u[index]
+            answer, u = sounds.predict(learner.encoder, index, _VALIDATION), sounds.u[index]
             loss = learner.loss(self._validation_criterion, answer, u, index.to(u.device))
             total += float(loss) * len(index)
             error += float((answer.u_hat - u).abs().mean()) * len(index)

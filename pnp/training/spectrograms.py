@@ -95,10 +95,20 @@ class Spectrograms:
             raise ValueError(f"Spectrograms were made without row {int(missing[0])}, which is asked for.")
 
     @torch.no_grad()
-    def _make(self, rows: Tensor) -> Tensor:
-        theta = self.theta[rows]
-        with full_precision(theta):
-            sounds: Tensor = self.synth(theta).to(self.device)
+    def of_sounds(self, sounds: Tensor) -> Tensor:
+        """Spectrograms of sounds on any device, shape (B, N), on the device of this one."""
+        sounds = sounds.to(self.device)
         with full_precision(sounds):
             spectrograms: Tensor = self.front_end(sounds)
         return spectrograms
+
+    @torch.no_grad()
+    def sounds(self, rows: Tensor) -> Tensor:
+        """Sounds of some rows, shape (B, N)."""
+        theta = self.theta[rows]
+        with full_precision(theta):
+            made: Tensor = self.synth(theta)
+        return made
+
+    def _make(self, rows: Tensor) -> Tensor:
+        return self.of_sounds(self.sounds(rows))

@@ -16,6 +16,7 @@ from pnp._protocols import SynthesizerLike, check_cache
 from pnp._torch.device import usable_device
 from pnp.store.fitting import check_fits
 from pnp.training.answers import conditions_of
+from pnp.training.augment import Augmentation
 from pnp.training.criterion import (
     LOSSES,
     make_choice_criterion,
@@ -28,7 +29,7 @@ from pnp.training.learning_rate import LearningRate
 from pnp.training.options import DECAYS, TrainOptions
 from pnp.training.record import Record
 from pnp.training.resume import Settings, cache_identity, previous_run
-from pnp.training.run import Learner, Run, Sounds
+from pnp.training.run import MOST_STANDARDIZED, Learner, Run, Sounds
 from pnp.training.spectrograms import Spectrograms
 from pnp.training.tensorboard import summary_writer
 
@@ -170,7 +171,8 @@ def train(
         None if choice_criterion is None else type(choice_criterion).__name__,
     )
 
-    used = torch.cat(list(rows.values()))
+    # Augmented sounds are made anew in every epoch; clean ones only set the scale of the input.
+    used = rows["train"][:MOST_STANDARDIZED] if options.augment else torch.cat(list(rows.values()))
     if spectrograms is None:
         spectrograms = Spectrograms(encoder.front_end, synth, cache.theta, used, device, progress=progress)
     spectrograms.check_serve(encoder.front_end, used)
@@ -183,6 +185,7 @@ def train(
         options.batch_size,
         conditions=None if conditions is None else conditions.float().to(device),
         choices=cast("ChoiceCacheLike", cache).choices.to(device) if cache.space.choices else None,
+        augment=_augment(options, float(synth.sample_rate)),
     )
 
     out = None if options.out is None else Path(options.out)
@@ -212,6 +215,15 @@ def train(
         stopped=stopped,
         seconds=state.seconds,
         out=out,
+    )
+
+
+def _augment(options: TrainOptions, sample_rate: float) -> Callable[[Tensor, Tensor, int], Tensor] | None:
+    augmentation = Augmentation.of(options.augment)
+    if augmentation is None:
+        return None
+    return lambda sounds, rows, epoch: augmentation(
+        sounds, sample_rate, seed=options.seed, epoch=epoch, rows=rows
     )
 
 

@@ -15,6 +15,7 @@ import pnp
 from pnp.cli.main import main
 from pnp.cli.outcome import EXIT_OK
 from pnp.features.standard import standard_features
+from pnp.matching.problem import Problem
 from pnp.matching.recording import load_recording
 from pnp.matching.result import MatchResult
 from pnp.parameters import Parameter, ParameterSpace
@@ -99,7 +100,7 @@ def test_features_forgive_a_shift_under_zero_padding_and_not_under_reflection(so
 
 def test_deviations_are_those_of_least_squares(path: Path, sound: torch.Tensor) -> None:
     noisy = sound + 0.01 * torch.randn(len(sound), dtype=sound.dtype)
-    match = pnp.match(noisy, path, fit_gain=False, align=False, starts=1)
+    match = pnp.match(noisy, path, fit_gain=False, fit_noise=False, align=False, starts=1)
     variance = match.distance_after**2 / (len(features()(noisy[None].float())[0]) - 3)
     expected = (variance * np.linalg.inv(match.metric.matrix.numpy()).diagonal()) ** 0.5
     assert [p.deviation for p in match.parameters] == pytest.approx(expected, rel=1e-6)
@@ -272,14 +273,12 @@ def test_a_synthesizer_that_fails_in_a_region_is_searched_elsewhere(
 def test_a_synthesizer_that_fails_everywhere_says_how(toy: Path, monkeypatch) -> None:
     sound = ToySynth()(torch.tensor([[330.0, 8.0]]))[0]
     synth = Walled(0.0, "off")
-    problem_of = pnp.matching.match._problem
 
     def broken_after_the_catalogue(*options):
-        problem = problem_of(*options)
         synth.kind = "raises"
-        return problem
+        return Problem(*options)
 
-    monkeypatch.setattr("pnp.matching.match._problem", broken_after_the_catalogue)
+    monkeypatch.setattr("pnp.matching.search.Problem", broken_after_the_catalogue)
     with pytest.raises(pnp.SynthesisError, match=r"at any of the 3 starts.*RuntimeError: no such note"):
         pnp.match(sound, toy, synth=synth, features=ToyFeatures(), fit_gain=False, align=False, starts=3)
 
@@ -306,15 +305,57 @@ def test_a_local_minimum_is_doubted(tmp_path: Path) -> None:
     synth, phi, truth = HalfDeaf(), ToyFeatures(), 200.0
     pnp.precompute(synth, phi, tmp_path / "toy.h5", size=16, store=("S",), progress=False)
     x = synth(torch.tensor([[truth, 8.0, 0.5]]))[0]
-    match = pnp.match(x, tmp_path / "toy.h5", synth=synth, features=phi, fit_gain=False, align=False)
+    options = {"fit_gain": False, "fit_noise": False, "align": False}
+    match = pnp.match(x, tmp_path / "toy.h5", synth=synth, features=phi, **options)
     # Eight starts end in the wrong valleys; an end that differs by the silent parameter alone is none of them.
     assert abs(match.theta[0] / truth - 1) > 0.1
     assert match.warnings[0].startswith("The starts disagree: 1 of 8 ended at other parameters")
-    assert match.warnings[1].startswith(
-        "The distance of the match is large: 21 % of the recording's features"
-    )
+    assert any(warning.startswith("The distance of the match is large: 21 %") for warning in match.warnings)
     # Least squares next to the match know nothing of it; the spread of the starts does.
     assert match.parameters[0].deviation > 0.1
+
+
+def test_a_sound_that_the_synthesizer_cannot_make_is_said_so_first(path: Path) -> None:
+    click = torch.zeros(2048)
+    click[900:903] = torch.tensor([1.0, -1.0, 0.5])
+    match = pnp.match(click, path, starts=2, max_evaluations=4, align=False)
+    assert match.warnings[0].startswith("The synthesizer most likely cannot make this sound: the match is")
+    assert next(iter(match.to_dict())) == "warnings"
+
+
+def test_a_parameter_at_its_bound_is_doubted(path: Path) -> None:
+    beyond = pnp.synths.make("chirp", n_samples=2048, sample_rate=1024.0, ranges={"f_c": (128.0, 300.0)})
+    high = beyond(torch.tensor([[262.0, 8.0, 1.0]], dtype=torch.float64))[0]
+    match = pnp.match(high, path, starts=4, align=False)
+    assert match.parameters[0].at_bound
+    assert (
+        "f_c lies at an end of its range: the best match may be beyond, where the cache has no sounds."
+        in match.warnings
+    )
+
+
+NOISE = torch.randn(2048, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+
+
+@pytest.mark.slow
+def test_a_noise_floor_is_estimated_with_the_parameters(path: Path, sound: torch.Tensor) -> None:
+    noisy = sound + NOISE * (0.1 * sound.norm() / NOISE.norm())
+    with_floor, without = (
+        pnp.match(0.3 * noisy, path, starts=4, align=False, fit_noise=choice) for choice in (None, False)
+    )
+    assert 50 * (with_floor.u - U).abs().max() < 1.5
+    assert 50 * (with_floor.u - U).abs().max() < 0.3 * 50 * (without.u - U).abs().max()
+    assert with_floor.noise_level == pytest.approx(-20.0, abs=1.0)
+    assert without.noise is None
+    assert with_floor.gain == pytest.approx(0.3, rel=0.05)
+    # What is heard of the match is the synthesizer alone.
+    assert float((with_floor.sound - 0.3 * sound).norm() / (0.3 * sound.norm())) < 0.5
+    assert with_floor.distance_after < 0.5 * without.distance_after
+
+
+def test_without_a_floor_none_is_fitted(found: MatchResult) -> None:
+    assert found.noise is None
+    assert found.metric.matrix.shape == (3, 3)
 
 
 def test_an_exact_match_is_not_doubted(found: MatchResult) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from pnp.matching.onset import find_lag, find_onset
+from pnp.matching.onset import count_onsets, find_lag, find_onset
 
 RATE = 8000
 
@@ -59,3 +59,31 @@ def test_a_sound_that_swells_begins_where_it_becomes_loud_enough_and_not_at_its_
 
 def test_silence_begins_at_once() -> None:
     assert find_onset(np.zeros(100), RATE) == 0
+
+
+def strokes(*places: float, seconds: float = 1.0) -> np.ndarray:
+    t = np.arange(round(seconds * RATE)) / RATE
+    return sum(
+        np.where(t >= place, np.exp(-(t - place) / 0.05) * np.cos(2 * np.pi * 300 * (t - place)), 0.0)
+        for place in places
+    )
+
+
+@pytest.mark.parametrize("places", [(0.0,), (0.2,), (0.0, 0.4), (0.1, 0.4, 0.8)])
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_onsets_are_counted(places: tuple[float, ...], noise: float) -> None:
+    x = strokes(*places) + noise * np.random.default_rng(0).standard_normal(RATE)
+    assert count_onsets(x, RATE) == len(places)
+
+
+def test_a_tremolo_and_silence_have_no_further_onsets() -> None:
+    t = np.arange(RATE) / RATE
+    assert count_onsets((1 + 0.6 * np.sin(2 * np.pi * 5 * t)) * np.sin(2 * np.pi * 300 * t), RATE) == 1
+    assert count_onsets(np.zeros(RATE), RATE) == 0
+
+
+@pytest.mark.parametrize("frequency", [50.0, 60.0])
+def test_hum_moves_no_onset(frequency: float) -> None:
+    x = strokes(0.4)
+    hum = 0.02 * np.sin(2 * np.pi * frequency * np.arange(RATE) / RATE)
+    assert abs(find_onset(x + hum, RATE) - 0.4 * RATE) < 0.005 * RATE

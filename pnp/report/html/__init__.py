@@ -6,19 +6,17 @@ import copy
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from torch import nn
 
 from pnp._files import write_atomically
 from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp.offline.rebuild import features_of, synthesizer_of
 from pnp.report.html.content import page_of
+from pnp.report.html.rendering import rendered
 from pnp.report.numbers import cache_report, check_row
 from pnp.report.records import CacheReport
 from pnp.store import MetricCache
@@ -80,22 +78,7 @@ def write_page(
         report = cache_report(cache, 1.0 if distance is None else distance)
     chosen = None if rows is None else list(rows)
     page = page_of(cache, report, chosen, sounds, distance, player, heard, missing)
-    templates = Environment(
-        loader=PackageLoader("pnp.report.html"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text = templates.get_template("page.html").render(
-        page=page, style=_part("style.css"), script=_part("script.js")
-    )
-    return write_atomically(Path(path), text.lstrip())
-
-
-def _part(name: str) -> Markup:
-    text = (files("pnp.report.html") / "templates" / name).read_text(encoding="utf-8")
-    return Markup(text.rstrip())
+    return write_atomically(Path(path), rendered("page.html", page=page))
 
 
 def _ready(

@@ -1,0 +1,149 @@
+"""Matching under noise: how often parameters are found with and without a fitted noise floor.
+
+    python benchmarks/matching_noise.py --synth chirp --count 60
+    python benchmarks/matching_noise.py --synth drum --count 24
+    python benchmarks/matching_noise.py --synth string --count 24
+
+Everything measured is a line in a file under --work, and a rerun goes on where it ends; --seconds ends a run early.
+Recordings are matched as `pnp.match` does it, gain and onset included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matching import SEED, Records, disturbed, tools, write_result
+from tqdm import tqdm
+
+from pnp._text import percent
+from pnp.bench.environment import environment
+from pnp.matching.catalogue import Catalogue
+from pnp.matching.recording import as_recording
+from pnp.matching.search import Search
+
+CONDITIONS = ("clean", "noise 30 dB", "noise 20 dB", "noise 10 dB", "noise 0 dB", "time shift")
+COUNT = {"chirp": 60, "drum": 24, "string": 24}
+# How `pnp.match` may treat a floor.
+METHODS: dict[str, dict[str, Any]] = {"no floor": {"fit_noise": False}, "floor where there is one": {}}
+# Parameters that can be heard in all sounds; the others run over decades of which the lower ones are inaudible.
+AUDIBLE = {"chirp": ("f_c", "f_m", "gamma"), "drum": ("omega", "tau", "alpha"), "string": ("omega", "tau")}
+
+
+def main() -> None:
+    """Measure, and write the summary."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--synth", choices=tuple(COUNT), default="chirp", help="synthesizer of the targets")
+    parser.add_argument("--count", type=int, help="number of targets")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no target after this long")
+    parser.add_argument(
+        "--work", type=Path, default=Path("matching"), help="where caches and records are kept"
+    )
+    options = parser.parse_args()
+    options.full = False
+    torch.set_num_threads(1)
+    options.work.mkdir(parents=True, exist_ok=True)
+    name = options.synth
+    # Averages over all of log-frequency do not hear pitch, so that chirps are told apart by F = 2.
+    synth, features, cache = tools(name, options, **({"F": 2} if name == "chirp" else {}))
+    with cache:
+        catalogue = Catalogue.from_cache(cache, synth, features)
+    records = Records(options.work / f"{name}-noise.jsonl")
+    done = {row["target"] for row in records.rows}
+    began = time.monotonic()
+    targets = synth.space.sample(options.count or COUNT[name], method="uniform", seed=SEED)
+    for i, u in enumerate(tqdm(targets, desc=name, unit="target")):
+        if i not in done and time.monotonic() - began < options.seconds:
+            x = synth(synth.space.from_unit(u[None]))[0]
+            runs = [
+                measured(catalogue, disturbed(x, condition, seed=i), u, condition, method)
+                for condition in CONDITIONS
+                for method in METHODS
+            ]
+            records.add({"target": i, "runs": runs})
+    summarize(name, synth, features, len(catalogue.rows), records.rows)
+
+
+def measured(
+    catalogue: Catalogue, x: torch.Tensor, u: torch.Tensor, condition: str, method: str
+) -> dict[str, Any]:
+    """One match: errors in percent of the ranges, distances and time."""
+    began = time.process_time()
+    result = Search(catalogue, **METHODS[method]).match(as_recording(x.numpy(), catalogue.synth.sample_rate))
+    return {
+        "condition": condition,
+        "method": method,
+        "error": (50.0 * (result.u - u).abs()).tolist(),
+        "before": result.distance_before / result.target_norm,
+        "after": result.distance_after / result.target_norm,
+        "noise": result.noise,
+        "seconds": time.process_time() - began,
+    }
+
+
+def summarize(name: str, synth: Any, features: Any, size: int, rows: list[dict[str, Any]]) -> None:
+    """Shares within 1 % and 3 % of the range, as a small file that is committed."""
+    heard = [synth.space.names.index(parameter) for parameter in AUDIBLE[name]]
+    runs = [run for row in rows for run in row["runs"]]
+    table = []
+    for condition in CONDITIONS:
+        for method in METHODS:
+            chosen = [run for run in runs if (run["condition"], run["method"]) == (condition, method)]
+            errors = np.array([run["error"] for run in chosen])[:, heard]
+            table.append(
+                {
+                    "condition": condition,
+                    "method": method,
+                    "median_error": np.median(errors, axis=0).tolist(),
+                    "within_1": float(np.mean((errors <= 1.0).all(1))),
+                    "within_3": float(np.mean((errors <= 3.0).all(1))),
+                    "worse_than_start": sum(run["after"] > run["before"] for run in chosen),
+                    "fitted": sum(bool(run["noise"]) for run in chosen),
+                    "seconds": float(np.median([run["seconds"] for run in chosen])),
+                }
+            )
+    summary = {
+        "synth": name,
+        "targets": len(rows),
+        "cache_size": size,
+        "parameters": list(AUDIBLE[name]),
+        "synthesizer": synth.config(),
+        "features": features.config(),
+        "environment": environment(),
+        "table": table,
+    }
+    write_result(f"matching-noise-{name}.json", summary)
+
+
+def noise_part(path: Path) -> str:
+    """Table of one synthesizer for the page."""
+    from matching import described
+
+    summary = json.loads(path.read_text())
+    names = ", ".join(summary["parameters"])
+    lines = [
+        f"## {summary['targets']} {summary['synth']}s under noise",
+        "",
+        described(summary | {"full": False}),
+        "",
+        f"| condition | `pnp.match` | median error of {names} (% of range) | within 1 % | within 3 % | seconds |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in summary["table"]:
+        errors = ", ".join(f"{error:.2g}" for error in row["median_error"])
+        lines.append(
+            f"| {row['condition']} | {row['method']} | {errors} | {percent(row['within_1'], 0)} "
+            f"| {percent(row['within_3'], 0)} | {row['seconds']:.2g} |"
+        )
+    worse = sum(row["worse_than_start"] for row in summary["table"])
+    lines += ["", f"Matches that are further away than their start: {worse}."]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""Matching recordings of percussion: how much nearer than the cache's nearest sound the match comes.
+
+    python benchmarks/matching_recordings.py --encoder runs/drum-pnp
+
+Kits of a Debian package are split into those that were looked at while the search was made, and those that were not.
+The recordings of a kit are spread over its names. A rerun goes on where it ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matching import described, tools, write_result
+
+from pnp._text import percent
+from pnp.bench.environment import environment
+from pnp.matching.catalogue import Catalogue
+from pnp.matching.folder import MatchedFile, match_folder
+from pnp.matching.search import Search
+from pnp.report.html.matches import write_matches
+from pnp.training.checkpoint import load_encoder
+
+PACKAGE = "hydrogen-drumkits"
+# Instruments, by what their names hold.
+INSTRUMENTS = {
+    "bass drum": r"kick|bass|bd|bassdrum",
+    "snare": r"snare|sd|side ?stick|rim",
+    "hi-hat": r"hh|hat|chh|ohh",
+    "tom": r"tom|ft",
+    "cymbal": r"crash|ride|splash|cymbal|china|bell|cow|cb",
+    "hand drum": r"conga|djembe|cajon|bongo|clap|hand|cabasa|shaker|tamb",
+}
+
+
+def main() -> None:
+    """Match the recordings, and write the summary and a page to listen."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--encoder", help="run of `pnp train` on the cache of drums")
+    parser.add_argument("--per-kit", type=int, default=5, help="recordings of each kit")
+    parser.add_argument("--full", action="store_true", help="drums and representation of full size")
+    parser.add_argument(
+        "--work", type=Path, default=Path("matching"), help="where caches and matches are kept"
+    )
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    options.work.mkdir(parents=True, exist_ok=True)
+    synth, features, cache = tools("drum", options)
+    with cache:
+        catalogue = Catalogue.from_cache(cache, synth, features)
+        settings = {"cache": cache.fingerprint, "encoder": options.encoder}
+    folder = gathered(options.work, options.per_kit)
+    encoder = load_encoder(options.encoder) if options.encoder else None
+    out = options.work / "kits-matched"
+    found = match_folder(folder, out, Search(catalogue, encoder), settings=settings, progress=True)
+    write_matches(found, out / "index.html", cache="drums")
+    kits = sorted({file.name.split("/")[0] for file in found.files})
+    summary = {
+        "source": f"Debian package {PACKAGE}",
+        "full": options.full,
+        # Every second kit was looked at.
+        "looked_at": kits[::2],
+        "refused": {file.name: file.refused for file in found.files if file.match is None},
+        "synthesizer": synth.config(),
+        "features": features.config(),
+        "cache_size": len(catalogue.rows),
+        "environment": environment(),
+        "rows": [row_of(file) for file in found.matched],
+    }
+    write_result("matching-kits.json", summary)
+
+
+def row_of(file: MatchedFile) -> dict[str, Any]:
+    """Distances relative to the recording's features, and what else the table says."""
+    assert file.match is not None
+    shares = {which: file.relative(which) for which in ("before", "encoder", "after")}
+    return {
+        "file": file.name,
+        "instrument": instrument(file.name),
+        **shares,
+        "noise": file.match["noise"],
+        "evaluations": file.match["evaluations"],
+        "seconds": file.match["seconds"],
+    }
+
+
+def instrument(name: str) -> str:
+    """Instrument of a recording, by its name."""
+    words = re.sub(r"[^a-z]+", " ", name.split("/")[-1].lower())
+    return next((kind for kind, pattern in INSTRUMENTS.items() if re.search(pattern, words)), "other")
+
+
+def gathered(work: Path, per_kit: int) -> Path:
+    """Folder of links to some recordings of each kit."""
+    folder = work / f"kits-{per_kit}"
+    kits = samples(work) / "usr" / "share" / "hydrogen" / "data" / "drumkits"
+    for kit in sorted(path for path in kits.iterdir() if path.is_dir()):
+        files = sorted(sound_files(kit))
+        for place in np.linspace(0, len(files) - 1, min(per_kit, len(files))).round().astype(int):
+            link = folder / kit.name / files[place].name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            if not link.exists():
+                link.symlink_to(files[place].resolve())
+    return folder
+
+
+def samples(work: Path) -> Path:
+    """Recordings of a Debian package, downloaded and unpacked by apt and dpkg, without installing it."""
+    folder = work / PACKAGE
+    if not folder.exists():
+        subprocess.run(["apt-get", "download", PACKAGE], cwd=work, check=True)
+        (package,) = work.glob(f"{PACKAGE}_*.deb")
+        partial = work / f"{PACKAGE}.partial"
+        subprocess.run(["dpkg-deb", "-x", str(package), str(partial)], check=True)
+        for kit in partial.rglob("*.h2drumkit"):
+            with tarfile.open(kit) as archive:
+                archive.extractall(kit.parent, filter="data")
+        partial.replace(folder)
+    return folder
+
+
+def sound_files(folder: Path) -> Iterator[Path]:
+    """Sound files below a folder."""
+    return (
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in (".wav", ".flac", ".aiff", ".aif", ".ogg")
+    )
+
+
+def recordings_part(summary: dict[str, Any]) -> str:
+    """Medians by kits that were looked at and not, and by instrument, for the page."""
+    rows, looked_at = summary["rows"], summary["looked_at"]
+    groups = {
+        "all": rows,
+        "kits that were looked at": [row for row in rows if row["file"].split("/")[0] in looked_at],
+        "kits that were not": [row for row in rows if row["file"].split("/")[0] not in looked_at],
+    }
+    for kind in sorted({row["instrument"] for row in rows}):
+        groups[kind] = [row for row in rows if row["instrument"] == kind]
+    n_kits = len({row["file"].split("/")[0] for row in rows})
+    lines = [
+        f"## {len(rows)} recordings of percussion from {n_kits} kits",
+        "",
+        described(summary),
+        "",
+        (
+            f"From {summary['source']}; {len(summary['refused'])} more were refused. Medians of distances relative to "
+            "the recording's features; of the ratio of the match's to the nearest neighbour's; and how often the "
+            "encoder is nearer than the nearest neighbour."
+        ),
+        "",
+        "| recordings | number | nearest neighbour | encoder | match | ratio | encoder nearer | seconds |",
+        "|---" * 8 + "|",
+    ]
+    for title, chosen in groups.items():
+        before, after = (np.array([row[key] for row in chosen]) for key in ("before", "after"))
+        pairs = [(row["encoder"], row["before"]) for row in chosen if row["encoder"] is not None]
+        guess = percent(float(np.median([e for e, _ in pairs])), 1) if pairs else ""
+        nearer = percent(float(np.mean([e < b for e, b in pairs])), 0) if pairs else ""
+        lines.append(
+            f"| {title} | {len(chosen)} | {percent(float(np.median(before)), 1)} | {guess} "
+            f"| {percent(float(np.median(after)), 1)} | {np.median(after / before):.2f} | {nearer} "
+            f"| {np.median([row['seconds'] for row in chosen]):.2g} |"
+        )
+    return "\n".join(lines)
+
+
+def former_part(summary: dict[str, Any]) -> str:
+    """Table of the first measurement of recordings, without a noise floor."""
+    rows = summary["rows"]
+    relative = {
+        key: [
+            row[f"distance_{key}"] / row["target_norm"] for row in rows if row[f"distance_{key}"] is not None
+        ]
+        for key in ("before", "encoder", "after")
+    }
+    titles = {"before": "nearest neighbour", "encoder": "encoder", "after": "match"}
+    used = [key for key in titles if relative[key]]
+    medians = ", ".join(f"{titles[key]} {percent(float(np.median(relative[key])), 1)}" for key in used)
+    lines = [
+        f"## {len(rows)} recordings of percussion, as measured before noise floors were fitted",
+        "",
+        described(summary),
+        "",
+        f"From {summary['source']}; {len(summary['refused'])} more were refused. Medians: {medians}.",
+        "",
+        "| recording | " + " | ".join(titles[key] for key in used) + " | evaluations | seconds |",
+        "|---" * (len(used) + 3) + "|",
+    ]
+    for i, row in enumerate(rows):
+        name = "/".join(Path(row["file"]).parts[-2:])
+        cells = " | ".join(percent(relative[key][i], 1) for key in used)
+        lines.append(f"| {name} | {cells} | {row['evaluations']} | {row['seconds']:.2g} |")
+    for row in summary["refused"]:
+        lines += [
+            "",
+            f"Refused: {'/'.join(Path(row['file']).parts[-2:])}: {row['refused'].split('; ')[0].split(': ', 1)[-1]}.",
+        ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Noise floor of a recording: one draw of white noise, its level, and a recording without it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["NOISE_HIGHEST", "NOISE_LOWEST", "noise_draw", "noise_share", "without_noise"]
+
+# Range of the norm of the noise relative to that of the recording. The lowest is silence: −80 dB.
+NOISE_LOWEST, NOISE_HIGHEST = 1e-4, 1.0
+_SEED = 2024
+_WINDOW = 256
+# A magnitude of noise is below this multiple of the median of magnitudes in all but 0.01 % of cells.
+_GATE = 3.6
+
+
+def noise_draw(x: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
+    """Return white noise of norm 1, float64: the same for every recording of that length.
+
+    Args:
+        x: Recording, shape (N,). Where it is padded with zeros, there is no noise either.
+    """
+    generator = torch.Generator().manual_seed(_SEED)
+    draw = torch.zeros(len(x), dtype=torch.float64)
+    first, end = _extent(x)
+    draw[first:end] = torch.randn(len(x), generator=generator, dtype=torch.float64)[first:end]
+    unit: Tensor = draw / torch.linalg.vector_norm(draw)
+    return unit
+
+
+def noise_share(x: Float[Tensor, " N"]) -> float:
+    """Estimate the norm of white noise in a recording relative to the norm of the whole.
+
+    A synthesizer's sound fills few cells of a spectrogram, noise all of them: the median of the magnitudes is that of
+    the noise. Where a sound fills more than half of the cells, the estimate is too high.
+
+    Args:
+        x: Recording, shape (N,); zeros at its ends are not counted.
+
+    Returns:
+        Share between `NOISE_LOWEST` and `NOISE_HIGHEST`.
+    """
+    first, end = _extent(x)
+    draw = noise_draw(x)
+    ratio = _median(x[first:end].double()) / _median(draw[first:end])
+    return min(max(ratio / float(torch.linalg.vector_norm(x.double())), NOISE_LOWEST), NOISE_HIGHEST)
+
+
+def without_noise(x: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
+    """Return a recording less its noise floor, to look it up among sounds that have none.
+
+    Each cell of a spectrogram loses the power that noise has at most.
+
+    Args:
+        x: Recording, shape (N,).
+
+    Returns:
+        Shape (N,); the recording itself where nothing would be left.
+
+    Source:
+        Boll, "Suppression of acoustic noise in speech using spectral subtraction", IEEE TASSP 27 (1979).
+    """
+    first, end = _extent(x)
+    heard = x[first:end]
+    length = _length(heard)
+    Z = _spectrogram(heard)
+    magnitude = Z.abs()
+    floor = _GATE * float(magnitude.median())
+    gain = (1.0 - (floor / magnitude.clamp_min(torch.finfo(x.dtype).tiny)).square()).clamp_min(0.0)
+    window = torch.hann_window(length, dtype=x.dtype)
+    quiet = torch.zeros_like(x)
+    quiet[first:end] = torch.istft(Z * gain, length, length // 4, window=window, length=len(heard))
+    return quiet if float(torch.linalg.vector_norm(quiet)) else x
+
+
+def _extent(x: Tensor) -> tuple[int, int]:
+    """Return the samples between which there is more than padding."""
+    heard = x.nonzero()
+    return (int(heard[0]), int(heard[-1]) + 1) if len(heard) else (0, len(x))
+
+
+def _median(x: Tensor) -> float:
+    return float(_spectrogram(x).abs().median())
+
+
+def _spectrogram(x: Tensor) -> Tensor:
+    window = torch.hann_window(_length(x), dtype=x.dtype)
+    spectrogram: Tensor = torch.stft(
+        x, _length(x), _length(x) // 4, window=window, pad_mode="constant", return_complex=True
+    )
+    return spectrogram
+
+
+def _length(x: Tensor) -> int:
+    """Return the window length: a power of two that is at most a quarter of the sound."""
+    return min(_WINDOW, 1 << int(math.log2(max(len(x) // 4, 4))))

@@ -1,0 +1,301 @@
+"""Search for the parameters of one recording after another, with one catalogue of starts."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pnp._text import did_you_mean
+from pnp.matching.catalogue import Catalogue
+from pnp.matching.doubts import doubts
+from pnp.matching.multistart import Refinement
+from pnp.matching.onset import count_onsets
+from pnp.matching.problem import Problem
+from pnp.matching.recording import Recording
+from pnp.matching.result import ChoiceEstimate, MatchResult, ParameterEstimate, Start
+from pnp.matching.uncertainty import NOT_MUCH_LARGER, deviations, rivals
+from pnp.metric.riemannian import RiemannianMetric
+from pnp.parameters import ParameterSpace
+from pnp.training.answers import Network
+
+__all__ = ["Search", "check_options", "known_conditions"]
+
+# With a match at hand, the recording is laid upon it and the search repeated, this often at most.
+_REALIGNMENTS = 2
+# A parameter this close to an end of the cube is at its bound.
+_AT_BOUND = 1e-3
+# A noise floor is looked for where the recording seems to have one of this part of its norm: −60 dB.
+_NOISY = 1e-3
+
+
+@dataclass(frozen=True)
+class Search:
+    """Search for the parameters of recordings; options are those of `pnp.match`.
+
+    Attributes:
+        catalogue: Sounds of the cache and habits of its synthesizer.
+        encoder: Callable whose prediction is one more start.
+        known: From the name of each condition that is known to its number in physical units.
+        starts: Number of starts from the cache.
+        max_evaluations: Most sounds to synthesize from one start.
+        fit_gain: True to estimate the gain.
+        fit_noise: True to estimate the noise floor; None leaves that to the recording.
+        align: True to move the onset.
+
+    Raises:
+        ValueError: If an option is out of its range.
+    """
+
+    catalogue: Catalogue
+    encoder: Network | None = None
+    known: Mapping[str, float] = field(default_factory=dict)
+    starts: int = 8
+    max_evaluations: int = 60
+    fit_gain: bool = True
+    fit_noise: bool | None = None
+    align: bool = True
+
+    def __post_init__(self) -> None:
+        check_options(self.starts, self.max_evaluations)
+
+    @torch.no_grad()
+    def match(self, recording: Recording, *, progress: bool = False) -> MatchResult:
+        """Match one recording.
+
+        Args:
+            recording: Samples of a file.
+            progress: Show a progress bar.
+
+        Returns:
+            Parameters with their uncertainty, distances and sounds.
+
+        Raises:
+            SynthesisError: If the synthesizer fails at every start.
+            ValueError: If nothing of the recording is left to compare, or the encoder does not fit.
+        """
+        began = time.perf_counter()
+        onset = self.catalogue.onset if self.align else None
+        floor = bool(self.fit_noise)
+        problem = Problem(self.catalogue, recording, onset, self.fit_gain, self.known, floor)
+        if self.fit_noise is None and problem.noise > _NOISY:
+            problem = problem.with_noise()
+        rows: list[int | None]
+        rows, points = problem.nearest(self.starts)  # type: ignore[assignment]
+        origins = ["cache"] * len(rows)
+        if self.encoder is not None:
+            rows, origins = [*rows, None], [*origins, "encoder"]
+            points = np.concatenate([points, problem.predicted(self.encoder, points[0])])
+        ends = problem.refine(points, self.max_evaluations, progress)
+        evaluations = sum(end.evaluations for end in ends)
+        for _ in range(_REALIGNMENTS if self.align else 0):
+            best = _best(ends)
+            moved = problem.realigned(best)
+            if moved is None:
+                break
+            # From all starts again: where the match was led by a wrong alignment, it may not find out.
+            again = moved.refine(np.concatenate([points, best.u[None]]), self.max_evaluations, progress)
+            evaluations += sum(end.evaluations for end in again)
+            if _best(again).distance * problem.target_norm >= best.distance * moved.target_norm:
+                break
+            # What is reported belongs to the recording as it is now, its starts included.
+            problem, ends = moved, again
+        if len(ends) > len(rows):
+            rows, origins = [*rows, None], [*origins, "alignment"]
+        starts = [_start(problem, *start) for start in zip(origins, rows, ends, strict=True)]
+        return _result(problem, points, starts, ends, evaluations, time.perf_counter() - began)
+
+
+def check_options(starts: int, max_evaluations: int) -> None:
+    """Refuse numbers of starts and evaluations with which there is no search.
+
+    Args:
+        starts: Number of starts.
+        max_evaluations: Most sounds to synthesize from one start.
+
+    Raises:
+        ValueError: If one is below 1.
+    """
+    for name, number in (("starts", starts), ("max_evaluations", max_evaluations)):
+        if number < 1:
+            raise ValueError(f"{name} must be at least 1, got {number}")
+
+
+def known_conditions(space: ParameterSpace, conditions: Mapping[str, float | str]) -> dict[str, float]:
+    """Return conditions that are known as numbers, each checked in its own unit.
+
+    Args:
+        space: Space of the synthesizer.
+        conditions: From the name of each condition that is known to its value.
+
+    Returns:
+        From names to numbers in physical units.
+
+    Raises:
+        ValueError: If there is no such condition, or a value is out of its range.
+    """
+    expected = [condition.name for condition in space.conditions]
+    known = {}
+    for name, value in conditions.items():
+        if name not in expected:
+            cause = (
+                "; it is to be found and is no condition"
+                if name in space.column_names
+                else did_you_mean(name, expected)
+            )
+            raise ValueError(
+                f"unknown condition {name!r}, expected some of {', '.join(expected) or 'none'}{cause}"
+            )
+        parameter = space[name]
+        number = parameter.number(value)
+        if not parameter.low <= number <= parameter.high:
+            unit = f" {parameter.unit}" if parameter.unit else ""
+            raise ValueError(
+                f"condition {name!r} must lie in [{parameter.low:g}, {parameter.high:g}]{unit}, the range of the "
+                f"cache; got {number:g}{unit}"
+            )
+        known[name] = number
+    return known
+
+
+def _best(ends: Sequence[Refinement]) -> Refinement:
+    return min(ends, key=lambda end: end.distance)
+
+
+def _start(problem: Problem, origin: str, row: int | None, end: Refinement) -> Start:
+    theta = tuple(problem.complete(end.u).tolist())
+    return Start(origin, row, end.distances[0], end.distance, theta, end.evaluations, end.reason)
+
+
+def _result(
+    problem: Problem,
+    points: np.ndarray,
+    starts: list[Start],
+    ends: list[Refinement],
+    evaluations: int,
+    seconds: float,
+) -> MatchResult:
+    """Gather what is known of the best end."""
+    best, space = _best(ends), problem.catalogue.synth.space
+    n_parameters, n_found = len(space), len(problem.synth.space)
+    J = problem.jacobian(best.u)
+    has_derivative = bool(np.isfinite(J).all())
+    metric = RiemannianMetric.from_jacobian(torch.from_numpy(J if has_derivative else np.zeros_like(J)))
+    others = rivals(ends, best, metric, range(n_found, len(problem.space)))
+    elsewhere = np.array([end.u for end in others]).reshape(len(others), len(best.u))
+    deviation = deviations(metric, best.distance, len(problem.phi), elsewhere, best.u)
+    estimates = _estimates(problem, best, deviation)
+    choices = tuple(
+        _choice(problem, best, column)
+        for column, parameter in enumerate(problem.space.columns)
+        if parameter.choices
+    )
+    tried = sum(len(choice.distances) - 1 for choice in choices)
+    # The cache's nearest sound at which the synthesizer does not fail; of any origin if it fails at all of these.
+    usable = [i for i, start in enumerate(starts) if math.isfinite(start.before) and i < len(points)]
+    first = min(usable, key=lambda i: (starts[i].origin != "cache", starts[i].before))
+    predicted = [i for i, start in enumerate(starts) if start.origin == "encoder"]
+    warnings = doubts(
+        ends,
+        best,
+        others,
+        estimates[:n_found],
+        target_norm=problem.target_norm,
+        nearest=starts[first].before,
+        usual=problem.catalogue.neighbour_distance,
+        unheard=_unheard(problem, estimates[:n_found]) if has_derivative else None,
+        onsets=(
+            count_onsets(problem.recorded.numpy(), problem.engine.sample_rate),
+            problem.catalogue.most_onsets,
+        ),
+    )
+    return MatchResult(
+        warnings=warnings + _undecided(choices, best.distance),
+        parameters=estimates[:n_parameters],
+        conditions=estimates[n_parameters:n_found],
+        choices=choices,
+        given={name: space[name].value(number) for name, number in problem.known.items()},
+        gain=problem.gain(best.u),
+        noise=problem.noise_to_sound(best.u),
+        distance_before=starts[first].before,
+        distance_after=best.distance,
+        distance_encoder=starts[predicted[0]].before if predicted else None,
+        target_norm=problem.target_norm,
+        starts=tuple(starts),
+        evaluations=evaluations + tried,
+        seconds=seconds,
+        notes=problem.notes,
+        sample_rate=float(problem.engine.sample_rate),
+        metric=metric,
+        theta=problem.complete(best.u),
+        target=problem.recorded,
+        sound=problem.at_own_level(best.u),
+        nearest=problem.at_own_level(points[first]),
+        predicted=_heard(problem, points[predicted[0]]) if predicted else None,
+    )
+
+
+def _heard(problem: Problem, u: np.ndarray) -> Tensor | None:
+    """Return the sound at a point; None where the synthesizer fails."""
+    return problem.at_own_level(u) if np.isfinite(problem.residual(u)).all() else None
+
+
+def _unheard(problem: Problem, estimates: Sequence[ParameterEstimate]) -> list[str]:
+    """Return the continuous parameters that could be anything."""
+    return [p.name for p in estimates if math.isinf(p.deviation) and not problem.space[p.name].is_whole]
+
+
+def _estimates(problem: Problem, best: Refinement, deviation: Tensor) -> tuple[ParameterEstimate, ...]:
+    """Return each parameter in physical units with its uncertainty; gain and noise last if they were estimated."""
+    u = torch.from_numpy(best.u)[: len(problem.space)]
+    low, value, high = (
+        problem.space.from_unit(end.clamp(-1.0, 1.0)).tolist() for end in (u - deviation, u, u + deviation)
+    )
+    return tuple(
+        ParameterEstimate(
+            p.name,
+            value[i],
+            p.unit,
+            low[i],
+            high[i],
+            float(u[i]),
+            float(deviation[i]),
+            bool(u[i].abs() > 1 - _AT_BOUND),
+        )
+        for i, p in enumerate(problem.space)
+    )
+
+
+def _choice(problem: Problem, best: Refinement, column: int) -> ChoiceEstimate:
+    """Return the option of a choice with the distances that the others would have."""
+    parameter, theta = problem.space.columns[column], problem.theta(best.u)
+    chosen, distances = int(theta[column]), {}
+    for option, name in enumerate(parameter.choices):
+        point = best.u.copy()
+        theta[column] = option
+        point[column] = float(problem.space.to_unit(theta)[column])
+        distance = best.distance if option == chosen else float(np.linalg.norm(problem.residual(point)))
+        distances[name] = distance if math.isfinite(distance) else math.inf
+    return ChoiceEstimate(parameter.name, parameter.choices[chosen], distances)
+
+
+def _undecided(choices: Sequence[ChoiceEstimate], distance: float) -> tuple[str, ...]:
+    """Return a sentence for each choice that the sound does not decide."""
+    found = []
+    for choice in choices:
+        alike = [
+            name
+            for name, other in choice.distances.items()
+            if name != choice.option and other <= NOT_MUCH_LARGER * distance
+        ]
+        if alike:
+            found.append(
+                f"The sound does not decide {choice.name}: with {', '.join(alike)} in place of {choice.option}, the "
+                "distance would be less than twice as large."
+            )
+    return tuple(found)

@@ -1,0 +1,56 @@
+"""Fine-tuning on recordings whose parameters are not known."""
+
+import pytest
+import torch
+from task import Energies, MemoryCache, same, train_small
+from torch import nn
+
+from pnp.training.fine_tune import fine_tune
+
+
+@pytest.fixture(scope="module")
+def cache() -> MemoryCache:
+    return MemoryCache()
+
+
+@pytest.fixture(scope="module")
+def encoder(cache: MemoryCache):
+    return train_small(cache, loss="p", epochs=2).encoder
+
+
+def test_sounds_of_unknown_parameters_are_matched_better_afterwards(cache, encoder) -> None:
+    rows = cache.rows("test")[:8]
+    recordings = 0.2 * cache.synth(cache.theta[rows].float())
+    before = {name: weight.clone() for name, weight in encoder.state_dict().items()}
+    losses: list[float] = []
+    tuned = fine_tune(
+        encoder,
+        recordings,
+        cache.synth,
+        Energies(),
+        steps=60,
+        learning_rate=1e-3,
+        note=lambda _, loss: losses.append(loss),
+    )
+    assert same(encoder.state_dict(), before)
+    assert losses[-1] < 0.5 * losses[0]
+    with torch.no_grad():
+        errors = [(f(recordings) - cache.u[rows]).abs().mean() for f in (encoder, tuned)]
+    assert errors[1] < errors[0]
+    again = fine_tune(encoder, recordings, cache.synth, Energies(), steps=60, learning_rate=1e-3)
+    assert same(again.state_dict(), tuned.state_dict())
+
+
+def test_what_cannot_be_tuned_on_is_named(cache, encoder) -> None:
+    sounds = cache.synth(cache.theta[:2].float())
+    with pytest.raises(ValueError, match=r"shape \(n, 1024\), as the synthesizer's sounds; got \(2, 1000\)"):
+        fine_tune(encoder, sounds[:, :1000], cache.synth, Energies())
+    with pytest.raises(ValueError, match="Recording 1 is silent"):
+        fine_tune(encoder, sounds * torch.tensor([[1.0], [0.0]]), cache.synth, Energies())
+
+    class Deaf(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return Energies()(x.detach())
+
+    with pytest.raises(ValueError, match="Tones and its features pass no gradient on"):
+        fine_tune(encoder, sounds, cache.synth, Deaf(), steps=1)
