@@ -13,7 +13,7 @@ __all__ = ["NOISE_HIGHEST", "NOISE_LOWEST", "noise_draw", "noise_share", "withou
 # Range of the norm of the noise relative to that of the recording. The lowest is silence: −80 dB.
 NOISE_LOWEST, NOISE_HIGHEST = 1e-4, 1.0
 _SEED = 2024
-_WINDOW = 256
+_WINDOW, _FEWEST_WINDOWS = 256, 4
 # A magnitude of noise is below this multiple of the median of magnitudes in all but 0.01 % of cells.
 _GATE = 3.6
 
@@ -42,9 +42,11 @@ def noise_share(x: Float[Tensor, " N"]) -> float:
         x: Recording, shape (N,); zeros at its ends are not counted.
 
     Returns:
-        Share between `NOISE_LOWEST` and `NOISE_HIGHEST`.
+        Share between `NOISE_LOWEST` and `NOISE_HIGHEST`; the lowest for a recording that is too short to tell.
     """
     first, end = _extent(x)
+    if end - first < _FEWEST_WINDOWS * _WINDOW:
+        return NOISE_LOWEST
     draw = noise_draw(x)
     ratio = _median(x[first:end].double()) / _median(draw[first:end])
     return min(max(ratio / float(torch.linalg.vector_norm(x.double())), NOISE_LOWEST), NOISE_HIGHEST)
