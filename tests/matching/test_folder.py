@@ -110,6 +110,7 @@ def chirps(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_command_line_writes_a_table_and_a_page_to_listen(
     chirps: Path, folder: Path, tmp_path: Path, capsys
 ) -> None:
