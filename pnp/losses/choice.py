@@ -11,7 +11,7 @@ from torch import Tensor
 from pnp._torch.concrete import is_concrete
 from pnp.losses.base import Loss
 from pnp.losses.checks import check_choices, check_probabilities, check_rows, select_rows
-from pnp.losses.pnp import normalization
+from pnp.losses.normalization import normalization
 from pnp.metric.reach import DEFAULT_REACH
 
 if TYPE_CHECKING:

@@ -15,40 +15,18 @@ from pnp._torch.modes import ordinary
 from pnp.losses import quadratic_form
 from pnp.losses.base import Loss
 from pnp.losses.checks import check_pair, check_rows, select_rows
+from pnp.losses.normalization import mean_eigenvalue, training_sounds
 from pnp.metric.reach import DEFAULT_REACH, ceiling_of_reach
 from pnp.metric.riemannian import DAMPING_KINDS, RiemannianMetric
 
 if TYPE_CHECKING:
     from pnp._protocols import CacheLike
 
-__all__ = ["LARGEST_DAMPING", "PNPLoss", "normalization"]
+__all__ = ["LARGEST_DAMPING", "PNPLoss"]
 
 # Of λ: a loss in float32, with a sum over a large batch and a diagonal D, has room for it. A float32 number itself, for
 # λ is kept as one and may be set again to what it is.
 LARGEST_DAMPING = 2.0**100
-
-
-def normalization(
-    cache: CacheLike, reach: float | None = DEFAULT_REACH, ceiling: float | None = None
-) -> float:
-    """Return the number by which a normalized loss is divided: the mean eigenvalue of the training fold's metrics.
-
-    Args:
-        cache: Open metric cache.
-        reach: Reach r of the loss, which limits eigenvalues; None for metrics as they are.
-        ceiling: Limit of the eigenvalues, in place of that of the reach.
-
-    Returns:
-        The mean eigenvalue, in units of squared feature distance.
-
-    Raises:
-        ValueError: If no sound of the training fold has a metric, or all metrics are zero.
-    """
-    metrics = cache.metrics()
-    metrics = metrics[_training(cache, metrics)]
-    if ceiling is None and reach is not None:
-        ceiling = ceiling_of_reach(cache, reach)
-    return _mean_eigenvalue(metrics if ceiling is None else metrics.saturated(ceiling))
 
 
 class PNPLoss(Loss):
@@ -163,7 +141,7 @@ class PNPLoss(Loss):
                 metric = metric.saturated(ceiling)
                 reference = None if reference is None else reference.saturated(ceiling)
             reference = metric if reference is None else reference
-            unit = _mean_eigenvalue(reference) if normalize else 1.0
+            unit = mean_eigenvalue(reference) if normalize else 1.0
             scaled = metric.scaled(1 / unit).factor
             factor = scaled.to(dtype, copy=True).contiguous()
             if factor.isinf().any():
@@ -225,7 +203,7 @@ class PNPLoss(Loss):
                 "Volume weighting tells sounds apart by their own metrics; with mean_metric there is one for all."
             )
         metrics = cache.metrics()
-        training = _training(cache, metrics)
+        training = training_sounds(cache, metrics)
         ceiling = options.pop("ceiling", None)
         if ceiling is not None and reach not in (None, DEFAULT_REACH):
             raise ValueError("The reach sets the ceiling; give one of both.")
@@ -376,24 +354,6 @@ class PNPLoss(Loss):
 
 def _brief(value: float | None) -> str:
     return "None" if value is None else f"{value:.3g}"
-
-
-def _training(cache: CacheLike, metrics: RiemannianMetric) -> Tensor:
-    """Mask of the sounds of the training fold that have a metric, at least one."""
-    training: Tensor = metrics.valid & (cache.fold == 0)
-    if not training.any():
-        raise ValueError(
-            f"No sound in the training fold of {cache.path} has a metric; of all {len(metrics)} sounds, "
-            f"{int(metrics.valid.sum())} have one. Likely cause: precomputation has not finished."
-        )
-    return training
-
-
-def _mean_eigenvalue(metrics: RiemannianMetric) -> float:
-    mean = float(metrics.mean().trace) / metrics.n_parameters
-    if mean == 0:
-        raise ValueError("The metric cannot be normalized: it is zero at every sound.")
-    return mean
 
 
 def _volume_weights(metric: RiemannianMetric, reference: RiemannianMetric, exponent: float) -> Tensor:

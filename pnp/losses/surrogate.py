@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pnp._protocols import check_cache
 from pnp.losses.base import PairLoss
-from pnp.losses.pnp import normalization
+from pnp.losses.normalization import normalization
 from pnp.losses.quadratic_form import squared_norm
 from pnp.metric.surrogate import DistanceSurrogate
 

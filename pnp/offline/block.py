@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
@@ -13,6 +11,7 @@ from torch import Tensor, nn
 
 from pnp._protocols import check_synthesizer
 from pnp._torch.environment import environment_fault
+from pnp._torch.single_thread import single_thread
 from pnp.jacobian import Derivatives, option_distance, sound_and_jacobian, true_options
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import Parameter
@@ -94,35 +93,6 @@ def compute_block(
         distances[~ok] = torch.nan
         floating["choice_distances"] = distances
     return {name: tensor.numpy() for name, tensor in floating.items()} | {"status": status, "reason": reason}
-
-
-class _SingleThread:
-    """Computations in progress that need one thread inside PyTorch, and the number that the first of them found."""
-
-    lock = threading.Lock()
-    users = 0
-    before = 1
-
-
-@contextmanager
-def single_thread() -> Iterator[None]:
-    """Use one thread inside PyTorch.
-
-    The number of threads that share a sum decides its rounding; with one, results are the same bits whatever the number
-    of workers and cores. The number is put back when the last of the threads that computes here is done.
-    """
-    with _SingleThread.lock:
-        if _SingleThread.users == 0:
-            _SingleThread.before = torch.get_num_threads()
-        _SingleThread.users += 1
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        with _SingleThread.lock:
-            _SingleThread.users -= 1
-            if _SingleThread.users == 0:
-                torch.set_num_threads(_SingleThread.before)
 
 
 def _choice_distances(

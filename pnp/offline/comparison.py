@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from pnp._torch.single_thread import single_thread
 from pnp.errors import CacheConfigMismatch
 from pnp.jacobian import Derivatives, sound_and_jacobian
-from pnp.offline.block import single_thread
 from pnp.offline.trial import Trial
 from pnp.store import MetricCache
 

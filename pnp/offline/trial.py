@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule
 from pnp._torch.environment import environment_fault
+from pnp._torch.single_thread import single_thread
 from pnp.errors import SynthesisError
 from pnp.jacobian import Derivatives, sound_and_jacobian
-from pnp.offline.block import single_thread
 from pnp.parameters.values import rounded
 from pnp.synths.probe import probe as probe_synthesizer
 
