@@ -120,17 +120,18 @@ Made by `python benchmarks/jacobians.py --docs docs/evidence/jacobians.md`; do n
 ## Over the whole range
 
 Every synthesizer through compressed scattering in its standard settings, {n_sounds} points of a Sobol design over 0.99
-of the cube, sounds of {N_SAMPLES} samples. Errors are norms of the difference over the norm, for each column of J:
-float64 against central differences, at the best of the steps {steps} in unit coordinates,
-and float32 against float64. The last column is the worst error of a whole Jacobian in float32.
+of the cube, sounds of {N_SAMPLES} samples. Errors are norms of the difference over the norm, for each column of J.
+*Differences*: float64 against central differences, at the best of the steps {steps} in the cube.
+*Float32*: float32 against float64. The last column is the worst error of a whole Jacobian in float32.
 
 {over_the_range}
 
 ## The middle of the drum
 
 Eigenvalues of M at mid-range, full-length sounds. Where only the modes (k, k) sound, one direction of the five is
-silent; squared singular values keep it at zero or above, in float32 too. With all modes, the side ratio is heard
-wherever the membrane is not square, and is silent to first order only there, where exchanging the sides is a symmetry.
+silent. Squared singular values keep it at zero or above, in float32 too. With all modes, the side ratio is heard
+wherever the membrane is not square. On a square membrane exchanging the sides is a symmetry, and the ratio is silent to
+first order.
 The scale is that of the features: `normalization="mean"` is the default.
 
 {in_the_middle}

@@ -75,19 +75,19 @@ def _scene(name: str, result: Mapping[str, Any], n: int) -> str:
     method = (
         f"**How the JTFS descents were computed.** On bicubic patches through the features and Jacobians of the {n} × "
         f"{n} cached sounds. At {model['points']} random points the loss of this model is off by at most "
-        f"{share_as_text(model['loss_error'])}, and the cosine between its gradient and the true one is at least "
+        f"{share_as_text(model['loss_error'])}. The cosine between its gradient and the true one is at least "
         f"{model['gradient_cosine']:.4f}. Of {model['descents']} descents repeated with true evaluations under a shift "
-        f"of 2¹⁰ samples, {share_as_text(model['true_reached'])} reach the target, and their ends lie at most "
+        f"of 2¹⁰ samples, {share_as_text(model['true_reached'])} reach the target. Their ends lie at most "
         f"{model['end_distance_cells']:.2g} cells from the model's. Descents on spectrograms are true ones throughout."
     )
     if model["loss_error"] > _ROUGH:
         method += (
-            " This loss varies between grid points more than such a model can follow: the shares that descents "
-            "reach on it are rough, and the true descents are the ones to believe."
+            " This loss varies between grid points more than such a model can follow. The shares that descents "
+            "reach on it are rough: believe the true descents."
         )
     form = (
-        "The quadratic form ½ Δuᵀ M Δu, with the metric M that the cache keeps for the target, against the true JTFS "
-        "loss, along rays from the target. Lengths are in units of the cube, whose side is 2."
+        "The quadratic form ½ Δuᵀ M Δu is compared with the true JTFS loss along rays from the target. M is the metric "
+        "that the cache keeps for the target. Lengths are in units of the cube, whose side is 2."
     )
     lines = [
         f"## {name.capitalize()}",
@@ -166,12 +166,13 @@ _INTRODUCTION = """<!-- Made by `python benchmarks/landscapes.py`; edit that fil
 pnp figures --out figures
 ```
 
-Whether a loss can be descended to the parameters of a sound is a matter of its landscape. This page compares
-multiscale spectrogram loss (MSS) with joint time-frequency scattering (JTFS), as Vahidi et al., "Mesostructures: Beyond
-spectrogram loss in differentiable time-frequency analysis" (2023) did, on {grid} × {grid} sounds of {samples} samples
-at 8192 Hz around one target, and does so again when the target is delayed. It is generated: the command above
-makes the pictures and numbers in about a quarter of an hour on two cores, and continues where it was interrupted;
-`python benchmarks/landscapes.py` does the same and writes this page. Every number is in `landscapes.json`.
+The landscape of a loss decides whether descent on it reaches the parameters of a sound. This page compares multiscale
+spectrogram loss (MSS) with joint time-frequency scattering (JTFS). It repeats an experiment of Vahidi et al., *Mesostructures:
+Beyond spectrogram loss in differentiable time-frequency analysis* (2023), and repeats it again with a delayed target. There are
+{grid} × {grid} sounds of {samples} samples at 8192 Hz around each target.
+
+The command above makes the pictures and numbers in about a quarter of an hour on two cores, and continues where it was
+interrupted. `python benchmarks/landscapes.py` does the same and writes this page. Every number is in `landscapes.json`.
 
 ![Scalograms of chirplet arpeggios](images/chirp-scalograms.png)
 
@@ -179,15 +180,15 @@ makes the pictures and numbers in about a quarter of an hour on two cores, and c
 magnitudes, averaged over windows of 32 to 1024 samples with a hop of a quarter.
 
 **Shifts.** The target is delayed by so many samples; candidates are not. Under the random shift each comparison has a
-delay of its own, 2⁸, 2⁹, 2¹⁰, 2¹¹ or 2¹² samples (seed {seed}); a descent keeps the one of its starting point. In the
-paper it is the candidates that are delayed: the same, but for the ends of the sounds.
+delay of its own: 2⁸, 2⁹, 2¹⁰, 2¹¹ or 2¹² samples (seed {seed}). A descent keeps the one of its starting point. In the
+paper the candidates are delayed, which is the same but for the ends of the sounds.
 
 **Descent.** Steepest descent in the unit cube, where each parameter runs from −1 to 1 on its log scale. A step that
 lowers the loss is taken and the next one doubled, otherwise it is halved. The true parameters are never looked at.
 
 **Columns.** *Lowest point*: grid point of lowest loss, and how many cells it is from the target along each parameter.
 *Downhill*: share of the grid points whose negative gradient points towards the target (cosine above 0), with the mean
-*cosine*; *each*: the same for the slope along each parameter alone. *Reached*: share of the starting points, none of
+*cosine*. *Each*: the same for the slope along each parameter alone. *Reached*: share of the starting points, none of
 them within a cell of the target, from which descent ends within one. *Slopes*: mean absolute slope along the first
 parameter over that along the second. *Relief*: range of the loss along the grid line of the first parameter over that
 along the second's, both next to the target.
@@ -196,8 +197,8 @@ Without a shift any loss vanishes at the target, so that its lowest point there 
 
 **What was published, and what is found here.** MSS was found to be insensitive to event rate. It has slopes along that
 parameter, and next to those along the chirp rate they are no smaller than JTFS's, as the column *slopes* tells. But
-they point either way: *each* says at how many points the slope along a parameter falls towards the target, and a half
-is what chance would give.
+they point either way. *Each* says at how many points the slope along a parameter falls towards the target; chance gives
+a half.
 """
 
 

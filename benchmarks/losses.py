@@ -212,12 +212,12 @@ def as_markdown(results: dict[str, Any]) -> str:
         "",
         *_cheap_table(results["small"]),
         "",
-        "*Loss alone* is the call and the gradient with respect to the prediction, nothing else; *optimizer step* is",
+        "*Loss alone* is the call and the gradient with respect to the prediction, nothing else. *Optimizer step* is",
         "the forward pass of the package's encoder on stored spectrograms, the loss, the backward pass and AdamW.",
-        f"An optimizer step with PNP loss costs {_ratio(cheap):.3f} times one with mean squared error at a batch of",
-        f"{cheap['batch']}, and {_ratio(results['small']):.3f} times at a batch of {results['small']['batch']}, where",
-        "a step is as short as it gets. Either loss is so small that most of what is measured is how long PyTorch and",
-        "Python take to call it and to record it for the derivative.",
+        f"Relative to mean squared error, an optimizer step with PNP loss costs {_ratio(cheap):.3f} at a batch of",
+        f"{cheap['batch']}, and {_ratio(results['small']):.3f} at a batch of {results['small']['batch']}. Steps are",
+        "short at a small batch. Most of what is measured there is how long PyTorch and Python take to call a loss and to",
+        "record it for the derivative.",
         "",
         f"## All losses, batch of {every['batch']}",
         "",
@@ -242,16 +242,16 @@ def as_markdown(results: dict[str, Any]) -> str:
     if every["scrapl"]:
         scrapl = every["scrapl"]
         lines += [
-            "SCRAPL (`scrapl-loss`, the same JTFS, one path of it a step) runs in a process of its own,",
-            f"{_range(scrapl['loss'], 1e3, 0)} ms of the time, against targets that are there already; network and",
-            "synthesis run here.",
+            "SCRAPL (`scrapl-loss`, the same JTFS, one path a step) runs in a process of its own, which takes",
+            f"{_range(scrapl['loss'], 1e3, 0)} ms of the time. Its targets are there already. Network and synthesis run",
+            "here.",
         ]
     lines += [
         "",
         "## Where it ran",
         "",
         f"{place['cpu']}, {place['cores']} cores, {place['threads']} thread(s), load average {place['load']}",
-        f"before it began; {', '.join(f'{name} {version}' for name, version in place['versions'].items())}.",
+        f"before it began. Versions: {', '.join(f'{name} {version}' for name, version in place['versions'].items())}.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -33,7 +33,7 @@ def class_name(kind: type) -> str:
     Returns:
         Dotted name.
 
-    Example:
+    Examples:
         >>> from pnp.features import Features
         >>> class_name(Features)
         'pnp.features.Features'

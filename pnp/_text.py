@@ -22,7 +22,7 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     Returns:
         "; did you mean 'x'?", or nothing where no accepted word is close.
 
-    Example:
+    Examples:
         >>> did_you_mean("chrip", ["chirp", "drum"])
         "; did you mean 'chirp'?"
     """
@@ -43,7 +43,7 @@ def printable(text: str, keep: str = "") -> str:
     Returns:
         Text without control characters, invisible ones that turn its direction, and halves of characters.
 
-    Example:
+    Examples:
         >>> printable("Hz\x1b[31m")
         'Hz\\u001b[31m'
     """
@@ -55,7 +55,7 @@ def printable(text: str, keep: str = "") -> str:
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural where it is not one.
 
-    Example:
+    Examples:
         >>> counted(1, "outlier"), counted(2000, "sound")
         ('1 outlier', '2,000 sounds')
     """
@@ -70,7 +70,7 @@ def percent(fraction: float, digits: int = 2, *, significant: int | None = None)
         digits: Decimals.
         significant: Significant digits, in place of decimals.
 
-    Example:
+    Examples:
         >>> percent(0.1234), percent(1.0, 0), percent(0.00123, significant=2)
         ('12.34 %', '100 %', '0.12 %')
     """
@@ -88,7 +88,7 @@ def text_table(headings: Sequence[str], rows: Sequence[Sequence[str]], align: st
     Returns:
         Lines without trailing spaces and without a final line break.
 
-    Example:
+    Examples:
         >>> print(text_table(["parameter", "error"], [["f_c", "1.2 %"], ["gamma", "10.3 %"]]))
         parameter     error
         f_c           1.2 %
@@ -111,7 +111,7 @@ def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]], align
     Returns:
         Lines without a final line break.
 
-    Example:
+    Examples:
         >>> print(markdown_table(["loss", "distance"], [["PNP", "0.60"]]))
         | loss   |   distance |
         |:-------|-----------:|

@@ -112,31 +112,32 @@ def details(results: dict[str, Any]) -> list[str]:
     transforms, folds = list(experiment["transforms"]), _folds(results)
     judged = f", distances on the first {experiment['judged']} of either" if experiment.get("judged") else ""
     described = "; ".join(
-        f"*{name}*, {options or 'standard'}" for name, options in experiment["transforms"].items()
+        f"*{name}*, " + (f"`{options}`" if options else "unchanged")
+        for name, options in experiment["transforms"].items()
     )
     lines = [
         f"### {experiment['name']}",
         "",
-        f"{experiment['size']} sounds ({folds['train']} for training, {folds['validation']} for validation,",
-        f"{folds['test']} for test{judged}), {experiment['budget']:g} s of training a run, one thread of",
-        f"{_processors(groups, results)}. Transforms, where not said as in `pnp.setups`: {described}.",
+        f"{experiment['size']} sounds: {folds['train']} for training, {folds['validation']} for validation,",
+        f"{folds['test']} for test{judged}. A run trains for {experiment['budget']:g} s on one thread of",
+        f"{_processors(groups, results)}. Transforms are the published preset, changed as follows: {described}.",
         "",
         f"Searched: learning rate {', '.join(map(str, results['search']['learning_rate']))};",
         f"λ {', '.join(map(str, results['search']['damping']))}; reach",
         f"{', '.join(map(str, results['search']['reach']))}. Rates marked by an asterisk were searched, on one",
-        "run of a seed that is not used again; damping at the rate found for PNP without it, reach at that of P-loss,",
-        "and both together with the reach found without damping.",
+        "run of a seed that is not used again. Damping was searched at the rate of PNP without damping, and the reach",
+        "at the rate of P-loss. Both together were searched with the reach found without damping.",
         "",
         *table(groups, results),
     ]
     if converged:
         lines += [
-            "*To convergence.* The same losses with no limit of time: the learning rate falls to a third whenever more",
-            "than eight epochs bring no lower validation loss, and training ends when it would fall below a hundredth",
-            "(`decay='plateau'`). λ is that of the search above; so are rate and reach, but where the rate has",
-            "an asterisk: there rates were searched anew, and at the best of them the reach, from that above along",
-            f"{', '.join(map(str, results['search'].get('reach_to_convergence', ())))},",
-            "until both neighbours are worse. How many epochs that took is part of the result.",
+            "*To convergence.* The same losses with no limit of time (`decay='plateau'`). The learning rate falls to a",
+            "third whenever more than eight epochs bring no lower validation loss. Training ends when it would fall below",
+            "a hundredth. Rate, λ and reach are those of the search above, but for rates with an asterisk. These were",
+            "searched anew, and then the reach at the best of them, until both neighbours were worse. Values of the reach:",
+            f"{', '.join(map(str, results['search'].get('reach_to_convergence', ())))}.",
+            "How many epochs that took is part of the result.",
             "",
             *table(converged, results),
         ]

@@ -155,13 +155,13 @@ def _check(content: dict[str, Any], sizes: dict[str, int]) -> str:
             for key in ("triplets", "spearman")
         )
         found.append(
-            f"{name}, {triplets:.3f} here and {published:.3f} there (Spearman {spearman:.3f} and {rank:.3f})"
+            f"{name} has {triplets:.3f} here and {published:.3f} there (Spearman {spearman:.3f} and {rank:.3f})."
         )
     return _filled(
-        "**Check against what was published.** MFCC of whole recordings at their own levels, with the published "
-        "settings and Euclidean distance: "
-        f"{'; '.join(found)}. The published figures are of 21 studies, these of {len(sizes)} of them. In the tables "
-        "below, MFCC gets the same sounds as every other map, cut and at one level."
+        "**Check against what was published.** MFCC was also computed of whole recordings at their own levels, with the "
+        f"published settings and Euclidean distance. {' '.join(found)} The published figures are of 21 studies, these "
+        f"of {len(sizes)} of them. In the tables below, MFCC gets the same sounds as every other map, cut and at one "
+        "level."
     )
 
 
@@ -295,14 +295,14 @@ def _validation(scored: _Scored, heads: dict[str, list[str]]) -> dict[str, str]:
                 )
     columns = ["candidates", "distance", "held out", "chosen map", "rival", "splits ahead"]
     single: Choice = results["scattering", 1, "one publication out"]
-    chosen = ", ".join(
-        f"{name.split(' | ')[0].removeprefix('JTFS ')} ({count}×)"
+    chosen = "\n".join(
+        f"- {count}×: {name.split(' | ')[0].removeprefix('JTFS ')}"
         for name, count in sorted(single.chosen.items(), key=lambda item: -item[1])
     )
     return {
         "candidates": str(len(candidates)),
         "validation": markdown_table(columns, rows),
-        "validated": _filled(f"With one publication left out in turn, these were chosen: {chosen}."),
+        "validated": f"With one publication left out in turn, these were chosen:\n\n{chosen}",
     }
 
 
@@ -356,8 +356,8 @@ def _trade(elsewhere: dict[str, Any]) -> str:
             lines.append(
                 _item(
                     f"{synth}: the recommended map has {new['condition'] / old['condition']:.2g} times the condition "
-                    f"number of the standard one, noise moves it {new['noise'] / old['noise']:.2g} times as far, and "
-                    f"it has {new['features'] / old['features']:.2g} times the features."
+                    f"number of the standard one. Noise moves it {new['noise'] / old['noise']:.2g} times as far. "
+                    f"It has {new['features'] / old['features']:.2g} times the features."
                 )
             )
     return (

@@ -32,7 +32,7 @@ def ordinary() -> Iterator[None]:
     It also serves as a decorator, of whatever computes a tensor on first use and keeps it: `@ordinary()`. Gradients are
     recorded inside as they are outside.
 
-    Example:
+    Examples:
         >>> with torch.inference_mode(), ordinary():
         ...     torch.ones(2).is_inference(), torch.is_grad_enabled()
         (False, False)

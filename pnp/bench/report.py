@@ -91,13 +91,13 @@ def _speed(results: dict[str, Any]) -> Iterable[str]:
         yield markdown_table(columns, rows)
         yield ""
         yield "Errors are relative, ‖ours − Kymatio's‖ / ‖Kymatio's‖, on a synthesized sound with its own tangents and"
-        yield 'on white noise, with `normalization="kymatio"`, which is also what is timed. The reference of J is ours'
-        yield "in float64; its own error is against central differences of Kymatio in float64, in one direction with a"
+        yield 'on white noise. `normalization="kymatio"` is what is compared and timed. The reference of J is ours in'
+        yield "float64. Its own error is against central differences of Kymatio in float64, in one direction with a"
         yield "part of every tangent."
         yield ""
         yield "On noise, gradients are compared as they are; on the synthesized sound along its tangents, as gradients"
         yield "with respect to the P parameters. Where a sub-band is silent, gradients sample by sample are rounding"
-        yield "noise, since |z| has the derivative z / |z|, of norm one however small z is. All against float64:"
+        yield "noise: the derivative z / |z| of |z| has norm one, however small z is. All against float64:"
         yield ""
         keys = ("sound", "peer", "samples", "samples_peer")
         rows = [
@@ -175,9 +175,9 @@ def _operations(results: dict[str, Any]) -> Iterable[str]:
     for name, table in tables.items():
         yield f"- **{name}**: {_ceilings(table['ceilings'])}"
     yield ""
-    yield "Operations are counted from the plan of the transform, for the sound and each tangent alike: filters along"
-    yield "log-frequency as real matrix products, Fourier transforms as 5 n log2 n, pointwise the elements that are"
-    yield "filtered, laid out in planes, or go through a modulus. The ceiling is their time at these rates, one kind"
+    yield "Operations are counted from the plan of the transform, for the sound and each tangent alike. Filters along"
+    yield "log-frequency count as real matrix products, Fourier transforms as 5 n log2 n. Pointwise are the elements that"
+    yield "are filtered, laid out in planes, or go through a modulus. The ceiling is their time at these rates, one kind"
     yield "after the other."
 
 
@@ -207,9 +207,8 @@ def _memory(results: dict[str, Any]) -> Iterable[str]:
     if memory:
         yield (
             f"Gradient of ‖S(x) − S(y)‖² with respect to a batch of {memory['sounds']} sounds of "
-            f"{memory['configuration']}: {memory['seconds']:.2f} s, "
-            f"{memory['peak_bytes'] / 2**30:.2f} GiB at the peak of its process, "
-            f"{memory['before_bytes'] / 2**30:.2f} GiB before it began."
+            f"{memory['configuration']}: {memory['seconds']:.2f} s. The peak of its process is "
+            f"{memory['peak_bytes'] / 2**30:.2f} GiB, {memory['before_bytes'] / 2**30:.2f} GiB before it began."
         )
 
 

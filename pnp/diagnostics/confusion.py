@@ -41,7 +41,7 @@ def correlation(metric: RiemannianMetric) -> Float[Tensor, "*batch P P"]:
     Returns:
         One matrix per sound with ones on its diagonal.
 
-    Example:
+    Examples:
         >>> metric = RiemannianMetric.from_factor(torch.tensor([[2.0, 1.0], [0.0, 0.0]]))
         >>> correlation(metric)[0, 1].item()
         1.0
@@ -69,7 +69,7 @@ def identifiability(metric: RiemannianMetric, relative: bool = True) -> Float[Te
     Returns:
         One number per sound and parameter; 0 for an inaudible parameter.
 
-    Example:
+    Examples:
         >>> oblique = RiemannianMetric.from_factor(torch.tensor([[1.0, 1.0], [0.0, 1.0]]))
         >>> identifiability(oblique)
         tensor([0.7071, 0.7071], dtype=torch.float64)
@@ -121,7 +121,7 @@ def just_noticeable_steps(metric: RiemannianMetric, distance: float = 1.0) -> Ju
     Raises:
         ValueError: If `distance` is not positive.
 
-    Example:
+    Examples:
         >>> metric = RiemannianMetric.from_factor(torch.diag(torch.tensor([4.0, 2.0])))
         >>> just_noticeable_steps(metric, distance=1.0).axes
         tensor([0.2500, 0.5000], dtype=torch.float64)

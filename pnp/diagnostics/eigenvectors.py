@@ -43,7 +43,7 @@ def describe_eigenvectors(
     Raises:
         ValueError: If the number of names is not P.
 
-    Example:
+    Examples:
         >>> import torch
         >>> describe_eigenvectors(torch.tensor([[0.6, -0.8], [-0.8, -0.6]]), ["pitch", "decay"])
         ['0.80 decay − 0.60 pitch', '0.80 pitch + 0.60 decay']
@@ -67,7 +67,7 @@ def in_words(
     Returns:
         A phrase, the largest component first and positive.
 
-    Example:
+    Examples:
         >>> in_words([0.1, -0.7, 0.7], ["a", "b", "c"], most=2)
         '0.70 b − 0.70 c …'
     """

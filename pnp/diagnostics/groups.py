@@ -39,7 +39,7 @@ def clusters(cosines: Float[Tensor, "P P"], least: float = ALIKE) -> Clusters:
     Returns:
         Order, groups and tree.
 
-    Example:
+    Examples:
         >>> import torch
         >>> cosines = torch.tensor([[1.0, 0.1, 0.9], [0.1, 1.0, 0.2], [0.9, 0.2, 1.0]])
         >>> clusters(cosines).groups

@@ -49,7 +49,7 @@ def path_length(field: Field, path: Tensor) -> Float[Tensor, ""]:
     Raises:
         ValueError: If `path` does not have shape (K, P) with K of at least 1.
 
-    Example:
+    Examples:
         >>> double = lambda u: RiemannianMetric.from_factor(2 * torch.eye(2).expand(len(u), 2, 2))
         >>> path_length(double, torch.tensor([[0.0, 0.0], [0.0, 0.5], [0.5, 0.5]])).item()
         2.0

@@ -26,7 +26,7 @@ def spectrum(
     Raises:
         ValueError: If no sound has a metric, or a probability lies outside [0, 1].
 
-    Example:
+    Examples:
         >>> metric = RiemannianMetric.from_factor(torch.diag_embed(torch.tensor([[2.0, 1.0], [4.0, 3.0]])))
         >>> spectrum(metric, quantiles=[0, 1])
         tensor([[ 4.,  1.],

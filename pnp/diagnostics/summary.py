@@ -65,7 +65,7 @@ def survey(metric: RiemannianMetric) -> Survey:
     Raises:
         ValueError: If no sound has a metric.
 
-    Example:
+    Examples:
         >>> found = survey(RiemannianMetric.from_factor(torch.tensor([[[2.0, 1.0], [0.0, 0.0]]])))
         >>> found.cosines[0, 1].item(), found.rank.tolist()
         (1.0, [1])

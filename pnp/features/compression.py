@@ -37,7 +37,7 @@ class Features(nn.Module):
         Andén and Mallat, "Deep scattering spectrum", IEEE TSP 2014, section IV, for the logarithm; Han, Lostanlen and
         Lagrange, "Perceptual-neural-physical sound matching", ICASSP 2023, for log(1 + S / ε) with ε = 1e-3.
 
-    Example:
+    Examples:
         >>> features = Features(nn.Identity(), scale=1.0)
         >>> features(torch.tensor([[0.0, 1.0, -1.0]]))
         tensor([[ 0.0000,  0.6931, -0.6931]])

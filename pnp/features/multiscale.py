@@ -40,7 +40,7 @@ class MultiscaleSTFT(nn.Module):
         Yamamoto, Song, Kim, "Parallel WaveGAN", ICASSP 2020, section 2.2; resolutions and magnitudes as in Steinmetz,
         Reiss, "auraloss", DMRN+15, 2020.
 
-    Example:
+    Examples:
         >>> features = MultiscaleSTFT(fft_sizes=(64,), hop_sizes=(16,), win_lengths=(32,))  # doctest: +SKIP
         >>> features(torch.randn(2, 256)).shape  # doctest: +SKIP
         torch.Size([2, 561])

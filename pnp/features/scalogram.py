@@ -38,7 +38,7 @@ def scalogram(
     Raises:
         ValueError: If the frequencies are not 0 < low < high <= sample_rate / 2.
 
-    Example:
+    Examples:
         >>> t = torch.arange(1024) / 1024
         >>> moduli, frequencies = scalogram(torch.sin(2 * math.pi * 128 * t), 1024, 32, 512)
         >>> round(float(frequencies[moduli.mean(1).argmax()]))

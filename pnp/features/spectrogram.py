@@ -34,7 +34,7 @@ class MultiscaleSpectrogram(nn.Module):
         Vahidi et al., "Mesostructures: Beyond spectrogram loss in differentiable time-frequency analysis", JAES
         2023, equation 2; windows of 32 to 1024 samples as in the software of that paper.
 
-    Example:
+    Examples:
         >>> MultiscaleSpectrogram((64, 32))(torch.ones(2, 128)).shape
         torch.Size([2, 586])
     """

@@ -65,7 +65,7 @@ def scattering_settings(n_samples: int, sample_rate: float, preset: str = "stand
     Raises:
         ValueError: If the preset is unknown.
 
-    Example:
+    Examples:
         >>> scattering_settings(32768, 8192)["J"], scattering_settings(4096, 8192)["J"]
         (12, 9)
         >>> scattering_settings(65536, 22050, "pnp")["Q"]

@@ -31,7 +31,7 @@ class Derivatives:
         kind: "auto", "forward" or "difference".
         steps: Step h in units of u of each parameter whose column of J is a difference of features over ±h.
 
-    Example:
+    Examples:
         >>> space = ParameterSpace.from_dict({"parameters": [{"name": "f0", "low": 1.0, "high": 2.0}]})
         >>> Derivatives.of(space, "difference", 0.3)
         Derivatives(kind='difference', steps={'f0': 0.3})

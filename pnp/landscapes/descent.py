@@ -66,7 +66,7 @@ def descend(
         Armijo, "Minimization of functions having Lipschitz continuous first partial derivatives", Pacific J. Math. 16
         (1966); projected steps as in Bertsekas, "On the Goldstein-Levitin-Polyak gradient projection method", 1976.
 
-    Example:
+    Examples:
         >>> bowl = lambda u, rows: (0.5 * (u - 0.3).square().sum(-1), u - 0.3)
         >>> descend(bowl, torch.tensor([[-1.0, 1.0]])).end.round(decimals=2)
         tensor([[0.3000, 0.3000]], dtype=torch.float64)

@@ -65,7 +65,7 @@ def rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def conclusions(result: Mapping[str, Any]) -> list[str]:
-    """Return one sentence a loss on which published claims its numbers confirm.
+    """Return, for each loss, which published claims its numbers confirm.
 
     Args:
         result: A scene of `landscapes.json`.
@@ -89,8 +89,8 @@ def conclusions(result: Mapping[str, Any]) -> list[str]:
         slopes = [claim["sensitivity"] for claim in conditions.values()]
         each = [claim["each"][0] for claim in conditions.values()]
         lines.append(
-            f"{kind}: {where}; descent reaches the target from {share} of the starts under a shift, from "
-            f"{share_as_text(still['reached'])} without one; the slope along {first} is {min(slopes):.2f} to "
+            f"{kind}: {where}. Descent reaches the target from {share} of the starts under a shift, from "
+            f"{share_as_text(still['reached'])} without one. The slope along {first} is {min(slopes):.2f} to "
             f"{max(slopes):.2f} of that along {second}, and falls towards the target at {share_as_text(min(each))} to "
             f"{share_as_text(max(each))} of the points."
         )

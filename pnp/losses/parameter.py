@@ -20,7 +20,7 @@ class ParameterLoss(PairLoss):
         scale: Factor μ.
         reduction: `"mean"` or `"sum"` over the batch, or `"none"`.
 
-    Example:
+    Examples:
         >>> ParameterLoss()(torch.tensor([[0.5, 0.0]]), torch.tensor([[0.0, 1.0]]))
         tensor(0.6250)
     """

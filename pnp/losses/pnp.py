@@ -72,7 +72,7 @@ class PNPLoss(Loss):
         ValueError: If an option is outside its range, the reference is about other parameters, or means are asked for
             and no sound has a metric.
 
-    Example:
+    Examples:
         >>> metric = RiemannianMetric.from_factor(torch.diag_embed(torch.tensor([[1.0, 1.0], [10.0, 0.1]])))
         >>> loss = PNPLoss(metric, reduction="none")
         >>> u = torch.zeros(2, 2)

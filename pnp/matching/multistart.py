@@ -92,7 +92,7 @@ def refine(
         minimization problems", SIAM J. Sci. Comput. 21 (1999); Jamieson, Talwalkar, "Non-stochastic best arm
         identification", AISTATS 2016, for giving up the worse half.
 
-    Example:
+    Examples:
         >>> target = np.array([0.5, -2.0])
         >>> (found,) = refine(lambda u: u - target, lambda u: np.eye(2), np.zeros((1, 2)))
         >>> found.u.round(3)

@@ -46,7 +46,7 @@ def franke_little(distance: Float[Tensor, "B m1"]) -> Float[Tensor, "B m"]:
     Source:
         Franke, Nielson, "Smooth interpolation of large sets of scattered data", Int. J. Numer. Meth. Eng. 1980.
 
-    Example:
+    Examples:
         >>> franke_little(torch.tensor([[1.0, 2.0, 4.0], [0.0, 2.0, 4.0]]))
         tensor([[0.9000, 0.1000],
                 [1.0000, 0.0000]])

@@ -42,7 +42,7 @@ def square(name: str, tensor: Tensor) -> Tensor:
 def rows_in_words(bad: Tensor, most: int = 8) -> str:
     """Return in words where a mask over the batch is true.
 
-    Example:
+    Examples:
         >>> rows_in_words(torch.tensor([True, False, True]))
         'in rows 0, 2'
     """

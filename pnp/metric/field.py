@@ -60,7 +60,7 @@ class MetricField:
             two of them coincide, or there are too many or too few for the method; for `"rbf"` also if all of them
             lie in a plane, or some are too close to each other for metrics as different as theirs.
 
-    Example:
+    Examples:
         >>> metric = RiemannianMetric.from_factor(torch.tensor([[[1.0]], [[10.0]]]))
         >>> field = MetricField(metric, torch.tensor([[-1.0], [1.0]]))
         >>> field(torch.tensor([[-1.0], [0.0], [1.0]])).matrix.flatten()

@@ -35,7 +35,7 @@ class RiemannianMetric:
     Args:
         factor: Upper-triangular R, shape (*batch, P, P), with non-negative diagonal.
 
-    Example:
+    Examples:
         >>> import torch
         >>> metric = RiemannianMetric.from_jacobian(torch.tensor([[[3.0, 0.0], [0.0, 2.0], [0.0, 0.0]]]))
         >>> metric.eigenvalues

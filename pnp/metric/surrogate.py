@@ -55,7 +55,7 @@ class DistanceSurrogate(KeepingModule):
         ValueError: If shapes do not fit, values are not finite, an option is outside its range, or there are too few
             points.
 
-    Example:
+    Examples:
         >>> u = torch.linspace(-1, 1, 9).unsqueeze(1)
         >>> surrogate = DistanceSurrogate(u, u**2, 2 * u.unsqueeze(1), neighbours=2)
         >>> surrogate.distance(torch.tensor([[0.9]]), torch.tensor([[-0.4]])).round(decimals=1)

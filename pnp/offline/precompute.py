@@ -122,7 +122,7 @@ def precompute(
         CacheError: If the disk is too small or refuses to be written.
         KeyboardInterrupt: On Ctrl-C; what was computed is kept.
 
-    Example:
+    Examples:
         >>> precompute(synth, features, "cache/chirp.h5", size=4096, jobs=2)  # doctest: +SKIP
 
     Source:

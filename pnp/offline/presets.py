@@ -62,7 +62,7 @@ def read_presets(
         FileNotFoundError: If there is no such file.
         ImportError: If a Parquet file is given, and pyarrow is not installed.
 
-    Example:
+    Examples:
         >>> space = ParameterSpace([Parameter("cutoff", 100, 400, "log", "Hz")])
         >>> read_presets(space, [[100.0], [200.0]]).u
         tensor([[-1.],

@@ -87,7 +87,7 @@ def group_reasons(reasons: Iterable[str]) -> dict[str, int]:
     Returns:
         Number of sounds for each reason, the most frequent first; differing numbers are written as "…".
 
-    Example:
+    Examples:
         >>> group_reasons(["first at sample 12", "first at sample 7", "silent"])
         {'first at sample …': 2, 'silent': 1}
     """

@@ -43,7 +43,7 @@ class Parameter:
     Raises:
         ValueError: If the name, the range, the scale or the options are not valid.
 
-    Example:
+    Examples:
         >>> Parameter("f_c", 512.0, 1024.0, scale="log", unit="Hz").high
         1024.0
         >>> Parameter("attack", 0.0, 2.0, scale="log", offset=0.01, unit="s").kind
@@ -160,7 +160,7 @@ class Parameter:
         Returns:
             A float, the nearest whole number in the range as an int, or an option's name.
 
-        Example:
+        Examples:
             >>> Parameter("voices", 1, 8, kind="integer").value(2.9999)
             3
             >>> Parameter("wave", choices=("saw", "square")).value(1.0)

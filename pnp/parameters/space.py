@@ -43,7 +43,7 @@ class ParameterSpace(Sequence[Parameter]):
     Source:
         Han, Lostanlen, Lagrange, "Perceptual-Neural-Physical Sound Matching", ICASSP 2023: the scaling h.
 
-    Example:
+    Examples:
         >>> import torch
         >>> space = ParameterSpace([Parameter("f_c", 512, 1024, "log", "Hz"), Parameter("pan", -2, 2)])
         >>> space.from_unit(torch.tensor([-1.0, 0.5]))
@@ -264,7 +264,7 @@ class ParameterSpace(Sequence[Parameter]):
             ValueError: If the trailing axis is neither P nor D long.
             TypeError: If `u` is not a floating-point tensor.
 
-        Example:
+        Examples:
             >>> import torch
             >>> space = ParameterSpace([Parameter("voices", 1, 5, kind="integer")])
             >>> space.snap(torch.tensor([[-0.8], [0.3]]))
@@ -297,7 +297,7 @@ class ParameterSpace(Sequence[Parameter]):
         Source:
             Owen, "Scrambling Sobol' and Niederreiter-Xing points", J. Complexity 14 (1998).
 
-        Example:
+        Examples:
             >>> space = ParameterSpace([Parameter("a", 0, 1), Parameter("b", 0, 1)])
             >>> space.sample((2, 3), method="grid")[:4]
             tensor([[-1., -1.],

@@ -20,7 +20,7 @@ def number(value: float | None, digits: int = 3, fixed: bool = False) -> str:
     Returns:
         Text; a dash for an unknown number, a lemniscate for an infinite one.
 
-    Example:
+    Examples:
         >>> number(0.98), number(12345.6), number(3.2e-7), number(float("inf")), number(None)
         ('0.98', '12,300', '3.2e-7', '∞', '–')
     """
@@ -52,7 +52,7 @@ def physical(value: float, unit: str) -> str:
 def range_of(row: ParameterRow) -> str:
     """Return the range of a parameter.
 
-    Example:
+    Examples:
         >>> range_of(ParameterRow("f_c", 512.0, 1024.0, "log", "Hz"))
         '512 to 1,024 Hz, log'
     """
@@ -63,7 +63,7 @@ def range_of(row: ParameterRow) -> str:
 def step_of(step: AxisStep, unit: str) -> str:
     """Return a step along a parameter: a ratio on a log scale, else a difference.
 
-    Example:
+    Examples:
         >>> step_of(AxisStep(0.1, ratio=1.035), "Hz"), step_of(AxisStep(math.inf, difference=math.inf), "s")
         ('3.50 %', 'inaudible')
     """
@@ -77,7 +77,7 @@ def step_of(step: AxisStep, unit: str) -> str:
 def share_of_range(step: AxisStep) -> str:
     """Return a step as a share of the parameter's range, whose length in the cube is 2.
 
-    Example:
+    Examples:
         >>> share_of_range(AxisStep(0.05, difference=1.0)), share_of_range(AxisStep(3.0, difference=60.0))
         ('2.50 %', '> 100 %')
     """
@@ -110,7 +110,7 @@ def label(described: Mapping[str, Any] | None) -> str:
 def listed(words: Sequence[str], most: int | None = None) -> str:
     """Return words in a row, and how many more there are.
 
-    Example:
+    Examples:
         >>> listed(["a", "b", "c", "d"], most=2)
         'a, b and 2 more'
     """
@@ -122,7 +122,7 @@ def listed(words: Sequence[str], most: int | None = None) -> str:
 def brief(names: Sequence[str], width: int = 20) -> list[str]:
     """Return names with dots in the middle where they are long; whole, where two would look the same.
 
-    Example:
+    Examples:
         >>> brief(["cutoff", "oscillator_one_fine_tuning_in_cents"])
         ['cutoff', 'oscillator…_in_cents']
     """

@@ -43,7 +43,7 @@ class MetricCache:
         CacheError: If it is not a metric cache, or of a newer schema.
         CacheCorrupt: If it is cut short or damaged.
 
-    Example:
+    Examples:
         >>> cache = MetricCache("cache/chirp.h5")  # doctest: +SKIP
         >>> cache.metrics().condition.median()  # doctest: +SKIP
     """

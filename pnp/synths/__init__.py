@@ -1,6 +1,6 @@
 """Synthesizers: differentiable maps from physical parameters to sound.
 
-Example:
+Examples:
     >>> import pnp
     >>> synth = pnp.synths.make("chirp")
     >>> synth.space.names

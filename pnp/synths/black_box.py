@@ -89,7 +89,7 @@ class BlackBox(Synthesizer):
         Gill, Murray, Saunders, Wright, "Computing forward-difference intervals for numerical optimization",
         SIAM J. Sci. Stat. Comput. 4 (1983).
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from pnp import Parameter, ParameterSpace
         >>> def tone(f0, decay):

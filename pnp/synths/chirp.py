@@ -47,7 +47,7 @@ class Chirp(Synthesizer):
         Vahidi, Han, Wang, Lagrange, Fazekas, Lostanlen, "Mesostructures: Beyond Spectrogram Loss in
         Differentiable Time-Frequency Analysis", J. Audio Eng. Soc. 71 (2023).
 
-    Example:
+    Examples:
         >>> synth = Chirp()
         >>> synth(torch.tensor([[700.0, 8.0, 1.0], [600.0, 5.0, 2.0]])).shape
         torch.Size([2, 32768])

@@ -26,7 +26,7 @@ def is_clipped(x: np.ndarray) -> bool:
     Returns:
         True if they are clipped.
 
-    Example:
+    Examples:
         >>> wave = np.round(40000 * np.sin(np.arange(100) / 5))
         >>> is_clipped(wave.clip(-32768, 32767).astype(np.int16)), is_clipped((wave / 2).astype(np.int16))
         (True, False)

@@ -68,7 +68,7 @@ class Drum(ModalSynthesizer):
         Drum Machine", Forum Acusticum 2020; ranges: Han, Lostanlen, Lagrange, "Perceptual-Neural-Physical
         Sound Matching", ICASSP 2023.
 
-    Example:
+    Examples:
         >>> synth = Drum()
         >>> synth(synth.space.from_unit(torch.zeros(2, 5))).shape
         torch.Size([2, 65536])

@@ -69,7 +69,7 @@ class Plugin(BlackBox):
         Braun, "DawDreamer: Bridging the gap between digital audio workstations and Python interfaces", ISMIR
         late-breaking demo 2021.
 
-    Example:
+    Examples:
         >>> path = "/usr/lib/vst/amsynth_vst.so"
         >>> print(pnp.synths.Plugin.parameters_of(path))  # doctest: +SKIP
         >>> space = pnp.ParameterSpace(

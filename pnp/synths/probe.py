@@ -41,7 +41,7 @@ def probe(synth: nn.Module, theta: Tensor | None = None, *, tangents: bool = Tru
         TypeError: If the interface, the type or the dtype of the output is wrong.
         ValueError: For every other defect, with the parameter or row where it shows.
 
-    Example:
+    Examples:
         >>> import pnp
         >>> pnp.synths.probe(pnp.synths.make("chirp", n_samples=4096))
     """

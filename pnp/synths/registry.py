@@ -65,7 +65,7 @@ def make(name: str, **options: Any) -> SynthesizerModule:
         OwnCodeError: If your own code raises an error.
         TypeError: If what was built is not a synthesizer.
 
-    Example:
+    Examples:
         >>> import pnp
         >>> pnp.synths.make("chirp").n_samples
         32768

@@ -29,7 +29,7 @@ class Restriction(nn.Module):
     Raises:
         ValueError: If a name is unknown, a value is outside its range, or no parameter remains.
 
-    Example:
+    Examples:
         >>> from pnp.synths import make
         >>> Restriction(make("chirp"), {"f_c": 512.0}).space.names
         ('f_m', 'gamma')

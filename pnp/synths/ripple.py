@@ -52,7 +52,7 @@ class Ripple(Synthesizer):
         intelligibility", J. Acoust. Soc. Am. 106 (1999). As a synthesizer for scattering: Vahidi et al.,
         "Mesostructures", J. Audio Eng. Soc. 71 (2023).
 
-    Example:
+    Examples:
         >>> Ripple()(torch.tensor([1.0, 8.0])).shape
         torch.Size([32768])
     """

@@ -54,7 +54,7 @@ class String(ModalSynthesizer):
         Transformation Method", Springer 2003. Parameters: Han, Lostanlen, "wav2shape: Hearing the Shape of a
         Drum Machine", Forum Acusticum 2020, in one dimension.
 
-    Example:
+    Examples:
         >>> synth = String(n_samples=4096)
         >>> synth(synth.space.from_unit(torch.zeros(2, 5))).shape
         torch.Size([2, 4096])

@@ -27,7 +27,7 @@ class WithGain(ExtraParameter):
     Raises:
         ValueError: If the gains are not 0 < low < high.
 
-    Example:
+    Examples:
         >>> import pnp
         >>> WithGain(pnp.synths.make("chirp"), 0.1, 10.0).space.names
         ('f_c', 'f_m', 'gamma', 'gain')

@@ -57,7 +57,7 @@ class LevenbergMarquardt:
         TypeError: If the loss is not a `PNPLoss`.
         ValueError: If an option is outside its range, or `revert` is asked for without a model.
 
-    Example:
+    Examples:
         >>> loss = PNPLoss(RiemannianMetric.from_factor(torch.eye(2)[None]))
         >>> schedule = LevenbergMarquardt(loss, initial=1.0, decrease=0.1, brake=2.0, patience=0, revert=False)
         >>> tuple(round(schedule.step(value) and loss.damping, 4) for value in (5.0, 4.0, 3.0))

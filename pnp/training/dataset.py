@@ -42,7 +42,7 @@ class CacheDataset(Dataset[Item]):
         ValueError: If there is no such fold, or the synthesizer is not that of the cache: other parameters, length,
             sampling rate or settings.
 
-    Example:
+    Examples:
         >>> data = CacheDataset("cache/chirp.h5", fold="train", synth=synth)  # doctest: +SKIP
         >>> for batch in data.loader(64):  # doctest: +SKIP
         ...     loss(encoder(batch["x"]), batch["u"], batch["index"])

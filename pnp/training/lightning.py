@@ -29,7 +29,7 @@ class DampingCallback(Callback):  # type: ignore[misc, unused-ignore]  # typed o
     Raises:
         ImportError: If Lightning is not installed.
 
-    Example:
+    Examples:
         >>> callback = DampingCallback("validation_distance", decrease=0.5)  # doctest: +SKIP
         >>> trainer = Trainer(callbacks=[callback])  # doctest: +SKIP
     """

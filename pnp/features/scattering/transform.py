@@ -128,7 +128,7 @@ class TimeFrequencyScattering(nn.Module):
         Andén, Lostanlen and Mallat, "Joint time-frequency scattering", IEEE TSP 2019, whose first order is the
         averaged scalogram; implementation choices follow Kymatio (Andreux et al., JMLR 2020).
 
-    Example:
+    Examples:
         >>> jtfs = TimeFrequencyScattering(shape=4096, J=8, Q=(8, 1), J_fr=3, T="global", F="global")
         >>> S = jtfs(torch.randn(2, 4096))
         >>> S.shape == (2, len(jtfs.meta()["n1"]))
