@@ -1,4 +1,4 @@
-"""Pages of the documentation that MkDocs makes as it builds: options of the command line, and notebooks with results."""
+"""Pages that MkDocs makes as it builds: options of the command line, and notebooks with their results."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ def notebook_page(notebook: dict[str, Any], name: str) -> tuple[str, dict[str, b
     for cell in notebook["cells"]:
         source = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
-            heading = next((line.lstrip("# ") for line in source.splitlines() if line.startswith("#")), heading)
+            heading = next(
+                (line.lstrip("# ") for line in source.splitlines() if line.startswith("#")), heading
+            )
             lines += [source, ""]
             continue
         lines += ["```python", source, "```", ""]

@@ -400,8 +400,8 @@ def report_computing(made: dict[str, Results]) -> str:
     whole = [[name, *(f"{of['gb_for_rows'][kind]:.2g} GB" for kind in stores)] for name, of in made.items()]
     return (
         "## Workers and writing\n\nSounds a second with one worker and with two, once the workers are up. *Writing* "
-        "is the share of a run that the writer takes: creating the file, checksums, two flushes to the disk a block, and "
-        "closing it. A block is 2 sounds here, and 16 by default, which costs the writer less.\n\n"
+        "is the share of a run that the writer takes: creating the file, checksums, two flushes to the disk a block, "
+        "and closing it. A block is 2 sounds here, and 16 by default, which costs the writer less.\n\n"
         + table(
             ["", "sounds", "1 worker", "2 workers", "ratio of the best", "ratio in each round", "writing"],
             speed,

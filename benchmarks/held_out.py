@@ -122,8 +122,9 @@ def as_markdown(results: dict[str, Any]) -> str:
         "## The metric at any point",
         "",
         "`pnp.MetricField` interpolates log M: with radial basis functions, Shepard's weights, or not at all (nearest",
-        "point). *Error* is what a loss sees: |ΔuᵀM̂Δu / ΔuᵀMΔu − 1|, median over held-out points and random directions.",
-        "*Geodesic* is the affine-invariant distance from the true metric, as a mean over directions.",
+        "point). *Error* is what a loss sees: |ΔuᵀM̂Δu / ΔuᵀMΔu − 1|, median over held-out points and",
+        "random directions. *Geodesic* is the affine-invariant distance from the true metric, as a mean over",
+        "directions.",
         "",
     ]
     for name, one in results["caches"].items():
@@ -137,10 +138,10 @@ def as_markdown(results: dict[str, Any]) -> str:
     lines += [
         "## Distances beyond the quadratic form",
         "",
-        f"Estimates are compared over pairs of test sounds: all pairs, or {MOST_PAIRS} drawn at random. No estimate has",
-        "seen these sounds, but PNP knows its metric at one of the two. *Rank correlation* and the median",
-        "*relative error* refer to the true distance ‖Φ(g(û)) − Φ(g(u))‖, in all pairs, and in the closest and farthest sixth.",
-        "A *reach* limits the eigenvalues of the metric, or the slopes that the surrogate expands",
+        f"Estimates are compared over pairs of test sounds: all pairs, or {MOST_PAIRS} drawn at random. No estimate",
+        "has seen these sounds, but PNP knows its metric at one of the two. *Rank correlation* and the median",
+        "*relative error* refer to the true distance ‖Φ(g(û)) − Φ(g(u))‖, in all pairs, and in the closest",
+        "and farthest sixth. A *reach* limits the eigenvalues of the metric, or the slopes that the surrogate expands",
         "(`PNPLoss.from_cache`, `DistanceSurrogate.from_cache`). P-loss, and PNP with a reach, are not in the units of",
         "the distance, and are given the one factor that suits them best.",
         "",
@@ -165,9 +166,9 @@ def as_markdown(results: dict[str, Any]) -> str:
         lines.append("")
     lines += [
         "The surrogate, `pnp.DistanceSurrogate`, blends first-order expansions around the nearest sounds of the cache",
-        "at both ends. Its default reach of 1 costs nothing where slopes are gentle. `pnp.SurrogateLoss` trains with it:",
-        "`pnp train CACHE --loss surrogate`. [Training](training.md) shows what that is worth: being right about distances",
-        "is not enough.",
+        "at both ends. Its default reach of 1 costs nothing where slopes are gentle. `pnp.SurrogateLoss` trains",
+        "with it: `pnp train CACHE --loss surrogate`. [Training](training.md) shows what that is worth: being right",
+        "about distances is not enough.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -167,9 +167,9 @@ pnp figures --out figures
 ```
 
 The landscape of a loss decides whether descent on it reaches the parameters of a sound. This page compares multiscale
-spectrogram loss (MSS) with joint time-frequency scattering (JTFS). It repeats an experiment of Vahidi et al., *Mesostructures:
-Beyond spectrogram loss in differentiable time-frequency analysis* (2023), and repeats it again with a delayed target. There are
-{grid} × {grid} sounds of {samples} samples at 8192 Hz around each target.
+spectrogram loss (MSS) with joint time-frequency scattering (JTFS). It repeats an experiment of Vahidi et al.,
+*Mesostructures: Beyond spectrogram loss in differentiable time-frequency analysis* (2023), and repeats it again with
+a delayed target. There are {grid} × {grid} sounds of {samples} samples at 8192 Hz around each target.
 
 The command above makes the pictures and numbers in about a quarter of an hour on two cores, and continues where it was
 interrupted. `python benchmarks/landscapes.py` does the same and writes this page. Every number is in `landscapes.json`.

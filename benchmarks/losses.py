@@ -216,8 +216,8 @@ def as_markdown(results: dict[str, Any]) -> str:
         "the forward pass of the package's encoder on stored spectrograms, the loss, the backward pass and AdamW.",
         f"Relative to mean squared error, an optimizer step with PNP loss costs {_ratio(cheap):.3f} at a batch of",
         f"{cheap['batch']}, and {_ratio(results['small']):.3f} at a batch of {results['small']['batch']}. Steps are",
-        "short at a small batch. Most of what is measured there is how long PyTorch and Python take to call a loss and to",
-        "record it for the derivative.",
+        "short at a small batch. Most of what is measured there is how long PyTorch and Python take to call a loss",
+        "and to record it for the derivative.",
         "",
         f"## All losses, batch of {every['batch']}",
         "",
@@ -243,8 +243,8 @@ def as_markdown(results: dict[str, Any]) -> str:
         scrapl = every["scrapl"]
         lines += [
             "SCRAPL (`scrapl-loss`, the same JTFS, one path a step) runs in a process of its own, which takes",
-            f"{_range(scrapl['loss'], 1e3, 0)} ms of the time. Its targets are there already. Network and synthesis run",
-            "here.",
+            f"{_range(scrapl['loss'], 1e3, 0)} ms of the time. Its targets are there already. Network and",
+            "synthesis run here.",
         ]
     lines += [
         "",

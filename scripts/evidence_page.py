@@ -133,10 +133,10 @@ def details(results: dict[str, Any]) -> list[str]:
     if converged:
         lines += [
             "*To convergence.* The same losses with no limit of time (`decay='plateau'`). The learning rate falls to a",
-            "third whenever more than eight epochs bring no lower validation loss. Training ends when it would fall below",
-            "a hundredth. Rate, λ and reach are those of the search above, but for rates with an asterisk. These were",
-            "searched anew, and then the reach at the best of them, until both neighbours were worse. Values of the reach:",
-            f"{', '.join(map(str, results['search'].get('reach_to_convergence', ())))}.",
+            "third whenever more than eight epochs bring no lower validation loss. Training ends when it would fall",
+            "below a hundredth. Rate, λ and reach are those of the search above, but for rates with an asterisk. These",
+            "were searched anew, and then the reach at the best of them, until both neighbours were worse. Values of",
+            f"the reach: {', '.join(map(str, results['search'].get('reach_to_convergence', ())))}.",
             "How many epochs that took is part of the result.",
             "",
             *table(converged, results),

@@ -34,5 +34,7 @@ def blocks(page: str) -> list[Block]:
         Block(page, text[: m.start("code")].count("\n"), m["language"], m["code"], m["title"], m["reason"])
         for m in _BLOCK.finditer(text)
     ]
-    assert len(found) * 2 == len(re.findall(r"^```", text, re.MULTILINE)), f"{page}: a fence that is not closed"
+    assert len(found) * 2 == len(re.findall(r"^```", text, re.MULTILINE)), (
+        f"{page}: a fence that is not closed"
+    )
     return found

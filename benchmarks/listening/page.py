@@ -158,10 +158,10 @@ def _check(content: dict[str, Any], sizes: dict[str, int]) -> str:
             f"{name} has {triplets:.3f} here and {published:.3f} there (Spearman {spearman:.3f} and {rank:.3f})."
         )
     return _filled(
-        "**Check against what was published.** MFCC was also computed of whole recordings at their own levels, with the "
-        f"published settings and Euclidean distance. {' '.join(found)} The published figures are of 21 studies, these "
-        f"of {len(sizes)} of them. In the tables below, MFCC gets the same sounds as every other map, cut and at one "
-        "level."
+        "**Check against what was published.** MFCC was also computed of whole recordings at their own levels, with "
+        f"the published settings and Euclidean distance. {' '.join(found)} The published figures are of 21 studies, "
+        f"these of {len(sizes)} of them. In the tables below, MFCC gets the same sounds as every other map, cut and at "
+        "one level."
     )
 
 

@@ -176,9 +176,9 @@ def _operations(results: dict[str, Any]) -> Iterable[str]:
         yield f"- **{name}**: {_ceilings(table['ceilings'])}"
     yield ""
     yield "Operations are counted from the plan of the transform, for the sound and each tangent alike. Filters along"
-    yield "log-frequency count as real matrix products, Fourier transforms as 5 n log2 n. Pointwise are the elements that"
-    yield "are filtered, laid out in planes, or go through a modulus. The ceiling is their time at these rates, one kind"
-    yield "after the other."
+    yield "log-frequency count as real matrix products, Fourier transforms as 5 n log2 n. Pointwise are the elements"
+    yield "that are filtered, laid out in planes, or go through a modulus. The ceiling is their time at these rates,"
+    yield "one kind after the other."
 
 
 def _throughput(results: dict[str, Any]) -> Iterable[str]:

@@ -1,10 +1,9 @@
 """Every block of code of every page runs, in the order of its page, in an empty folder.
 
-Python runs as it is, and lines that begin with `pnp` run as the command line does. A block with a title is a file, and is
-written. A comment `<!-- not run: REASON -->` before a block says why no test runs it.
+Python runs as it is, and lines that begin with `pnp` run as the command line does. A block with a title is a file, and
+is written. A comment `<!-- not run: REASON -->` before a block says why no test runs it.
 """
 
-import glob
 import re
 import shlex
 from collections.abc import Callable
@@ -94,7 +93,9 @@ def commands(block: Block) -> list[list[str]]:
         words = shlex.split(line, comments=True)
         if words:
             assert words[0] == "pnp", f"{block.page}:{block.line}: only pnp runs here, and not {line!r}"
-            lines.append([match for word in words[1:] for match in sorted(glob.glob(word)) or [word]])
+            lines.append(
+                [match for word in words[1:] for match in sorted(map(str, Path().glob(word))) or [word]]
+            )
     return lines
 
 
@@ -112,7 +113,7 @@ def folder(page: str, tmp_path: Path, made: Callable[[str], Path], monkeypatch: 
 
 def makes(code: str, name: str) -> bool:
     """Whether a page makes a cache itself."""
-    return re.search(rf'precompute[^\n]*{re.escape(Path(name).stem)}\b', code) is not None
+    return re.search(rf"precompute[^\n]*{re.escape(Path(name).stem)}\b", code) is not None
 
 
 @pytest.fixture(scope="module")

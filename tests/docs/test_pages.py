@@ -76,5 +76,9 @@ def test_every_page_is_in_the_navigation() -> None:
 
 def test_docstrings_have_examples_that_render_as_code() -> None:
     """Google style knows a section `Examples:`; under `Example:` a session becomes a quotation."""
-    wrong = [path for path in (ROOT / "pnp").rglob("*.py") if re.search(r"^ *Example:$", path.read_text("utf-8"), re.M)]
+    wrong = [
+        path
+        for path in (ROOT / "pnp").rglob("*.py")
+        if re.search(r"^ *Example:$", path.read_text("utf-8"), re.M)
+    ]
     assert not wrong
