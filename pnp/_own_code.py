@@ -34,7 +34,7 @@ def is_own(words: str) -> bool:
 def stem_of(words: str) -> str:
     """Return the last part of the name of the file or module, for names of files.
 
-    Example:
+    Examples:
         >>> stem_of("synths/voice.py:make"), stem_of("my_package.bells:Bell")
         ('voice', 'bells')
     """

@@ -112,7 +112,7 @@ def _summary(ratios: Ratios) -> str:
     )
     return _filled(
         f"**PNP loss, as it is by default, ends at {average:.2f} of P-loss's JTFS distance**, on average over "
-        f"{counted(len(known), 'synthesizer')}: from {known[best]:.2f} ({ratios.members[best]['title']}) to "
+        f"{counted(len(known), 'synthesizer')}. The range is {known[best]:.2f} ({ratios.members[best]['title']}) to "
         f"{known[worst]:.2f} ({ratios.members[worst]['title']}). By the ear of the multiscale spectrogram it is "
         f"{others['multiscale']:.2f}, and by log-mel levels, which no loss here is made of, {others['logmel']:.2f}. "
         f"{aims} A training step costs {statistics.median(steps):.2f} times one of P-loss. The cache costs "
@@ -204,7 +204,9 @@ def _members(ratios: Ratios) -> str:
         for name, member in ratios.members.items()
     ]
     names = [
-        textwrap.fill(f"- {member['title']}: {', '.join(member['parameters'])}", 120, subsequent_indent="  ")
+        textwrap.fill(
+            f"- {member['title']}: `{', '.join(member['parameters'])}`", 120, subsequent_indent="  "
+        )
         for member in ratios.members.values()
     ]
     table = markdown_table(["synthesizer", "samples", "sounds", "cache, s a sound"], rows)

@@ -32,7 +32,7 @@ class ChoiceCrossEntropy(Loss):
     Raises:
         ValueError: If there is no choice, or an option is out of range.
 
-    Example:
+    Examples:
         >>> loss = ChoiceCrossEntropy({"wave": torch.tensor([1])}, {"wave": 2})
         >>> loss({"wave": torch.tensor([[0.5, 0.5]])}, torch.tensor([0]))
         tensor(0.6931)

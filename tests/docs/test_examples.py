@@ -36,17 +36,10 @@ SMALLER = {
 }
 # What a block may import that need not be installed.
 OPTIONAL = ("lightning",)
-# Pages whose blocks take so long, all together, that they are left to the slow tests.
-SLOW: tuple[str, ...] = ()
 
 
 def has_code(page: str) -> bool:
     return any(block.language in RUN and block.reason is None for block in blocks(page))
-
-
-WITH_CODE = [
-    pytest.param(page, marks=pytest.mark.slow) if page in SLOW else page for page in PAGES if has_code(page)
-]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -59,7 +52,8 @@ def test_every_block_is_code_that_runs_or_says_what_it_is(page: str) -> None:
             assert len(block.reason.split()) >= 3, f"{place}: {block.reason!r} is no reason"
 
 
-@pytest.mark.parametrize("page", WITH_CODE)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in PAGES if has_code(page)])
 def test_examples_run(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_factories", dict(registry._factories))
     namespace = {"__name__": "__main__"}
@@ -143,4 +137,8 @@ def snare(path: Path) -> None:
     soundfile.write(path, 0.5 * x.numpy() / x.abs().max().item() + 0.001 * noise, int(synth.sample_rate))
 
 
-FILES: dict[str, Callable[[Path], None]] = {"cache/chirp.h5": chirps, "snare.wav": snare}
+FILES: dict[str, Callable[[Path], None]] = {
+    "cache/chirp.h5": chirps,
+    "snare.wav": snare,
+    "recording.wav": snare,
+}
