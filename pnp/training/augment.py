@@ -44,7 +44,7 @@ class Augmentation:
     Raises:
         ValueError: If an option is outside its range.
 
-    Example:
+    Examples:
         >>> augment = Augmentation(noise=(10.0, 40.0), room=None)
         >>> augment(torch.ones(2, 64), 8000.0, seed=0, epoch=1, rows=torch.tensor([4, 7])).shape
         torch.Size([2, 64])

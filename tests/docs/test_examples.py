@@ -137,8 +137,15 @@ def snare(path: Path) -> None:
     soundfile.write(path, 0.5 * x.numpy() / x.abs().max().item() + 0.001 * noise, int(synth.sample_rate))
 
 
+def drums(path: Path) -> None:
+    synth = pnp.synths.make("drum", n_samples=4096)
+    pnp.precompute(synth, pnp.standard_features(synth), path, size=24, block=4, progress=False)
+
+
 FILES: dict[str, Callable[[Path], None]] = {
     "cache/chirp.h5": chirps,
+    "cache/drum.h5": drums,
     "snare.wav": snare,
     "recording.wav": snare,
+    "kit/snare.wav": snare,
 }
