@@ -43,6 +43,14 @@ class MatchedFile:
     refused: str = ""
     is_sound: bool = True
 
+    @property
+    def values(self) -> dict[str, tuple[Any, str]]:
+        """Value and unit of all that was found, by name: parameters, conditions that were searched, choices."""
+        assert self.match is not None
+        numbers = [*self.match["parameters"], *self.match["conditions"]]
+        found = {p["name"]: (p["value"], p["unit"]) for p in numbers}
+        return found | {choice["name"]: (choice["option"], "") for choice in self.match["choices"]}
+
     def relative(self, which: str) -> float | None:
         """Distance relative to the recording's features.
 
@@ -180,7 +188,7 @@ def _matched(path: Path, name: str, out: Path, search: Search, allow_clipped: bo
         recording = load_recording(path, allow_clipped=allow_clipped)
         result = search.match(replace(recording, name=name))
     except NotSoundError as error:
-        return MatchedFile(name, None, None, str(error), is_sound=False)
+        return MatchedFile(name, None, None, str(error).replace(str(path), name), is_sound=False)
     except (ValueError, SynthesisError) as error:
         return MatchedFile(name, None, None, str(error).replace(str(path), name))
     found = {"recording": {"file": name, "sha256": digest}}
@@ -198,7 +206,7 @@ def _digest(path: Path) -> str:
 
 def _write_table(path: Path, files: list[MatchedFile], search: Search) -> None:
     """Write a line for each sound file: distances relative to its features, parameters, and reasons to doubt."""
-    names = search.catalogue.synth.space.names
+    names = [name for name in search.catalogue.synth.space.column_names if name not in search.known]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(
@@ -212,7 +220,7 @@ def _write_table(path: Path, files: list[MatchedFile], search: Search) -> None:
             continue
         found = file.match
         distances = [file.relative(which) for which in ("before", "encoder", "after")]
-        values = [p["value"] for p in found["parameters"]]
+        values = [file.values[name][0] for name in names]
         last = [found["evaluations"], f"{found['seconds']:.2f}", " ".join(found["warnings"])]
         writer.writerow([file.name, *distances, found["gain"], found["noise"], *values, *last])
     write_atomically(path, text.getvalue())

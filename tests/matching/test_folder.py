@@ -57,6 +57,7 @@ def test_recordings_are_matched_and_everything_else_is_named(folder: Path, searc
         "silent.wav is silent: its peak is 0, that is, -∞ dBFS; expected -90 dBFS or more."
     ]
     assert [file.name for file in found.others] == ["broken.wav", "licence.txt"]
+    assert found.others[1].refused.startswith("licence.txt is not a sound file that libsndfile reads")
     with found.table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == ["a.wav", "low/a.wav", "silent.wav"]

@@ -110,5 +110,8 @@ def _heard(file: MatchedFile) -> Heard:
         distance = None if which is None else file.relative(which)
         about = "" if distance is None else f"{percent(distance)} of the recording's features away"
         players.append(Player(title, about, f"{file.name}: {title}", address))
-    values = ", ".join(f"{p['name']} {physical(p['value'], p['unit'])}" for p in file.match["parameters"])
+    values = ", ".join(
+        f"{name} {value if isinstance(value, str) else physical(value, unit)}"
+        for name, (value, unit) in file.values.items()
+    )
     return Heard(file.name, file.match["warnings"], players, values)
