@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from matching import SEED, Records, disturbed, tools, write_result
 from tqdm import tqdm
 
-from matching import SEED, Records, disturbed, tools, write_result
 from pnp._text import percent
 from pnp.bench.environment import environment
 from pnp.matching.catalogue import Catalogue

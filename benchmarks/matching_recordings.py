@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 import torch
-
 from matching import described, tools, write_result
+
 from pnp._text import percent
 from pnp.bench.environment import environment
 from pnp.matching.catalogue import Catalogue
