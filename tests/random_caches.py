@@ -22,6 +22,7 @@ def metric_cache(
     seed: int = 0,
     failed: int = 0,
     features: str = "test.Features",
+    block: int | None = None,
 ) -> pnp.MetricCache:
     """Write a cache with random Jacobians.
 
@@ -56,13 +57,13 @@ def metric_cache(
         "precision": "float32",
         "seed": seed,
         "size": size,
-        "block": size,
+        "block": block or size,
     }
     header = CacheHeader(
         space=space,
         n_rows=size,
         n_features=count,
-        block=size,
+        block=block or size,
         store=(),
         dtype="float32",
         config=config,
@@ -84,5 +85,7 @@ def metric_cache(
             "status": status,
             "reason": reason,
         }
-        writer.write_block(0, columns)
+        for number in range(-(-size // header.block)):
+            rows = header.rows(number)
+            writer.write_block(number, {name: values[rows] for name, values in columns.items()})
     return pnp.MetricCache(path)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from pnp.metric.riemannian import RiemannianMetric
 
-# Entries of the matrix of distances that are held at once: 32 MiB.
-_ENTRIES = 2**22
+# Entries of the matrices that are held at once: 8 MiB each.
+_ENTRIES = 2**20
 # Sounds paired at random: at most so many, and at most so many entries of their matrices.
 _PAIRS, _PAIRED_ENTRIES = 4096, 2**22
 

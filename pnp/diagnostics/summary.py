@@ -14,8 +14,8 @@ from pnp.diagnostics.confusion import correlation, identifiability
 from pnp.diagnostics.spectral import rank, require_sounds
 from pnp.metric.riemannian import RiemannianMetric
 
-# Entries of the matrices that are decomposed at once: 16 MiB.
-_ENTRIES = 2**21
+# Entries of the matrices that are decomposed at once: 4 MiB.
+_ENTRIES = 2**19
 
 
 @dataclass(frozen=True)
@@ -73,32 +73,27 @@ def survey(metric: RiemannianMetric) -> Survey:
     metric = metric if bool(metric.valid.all()) else require_sounds(metric)
     if not len(metric):
         require_sounds(metric)
-    n_parameters = metric.n_parameters
+    count, n_parameters = len(metric), metric.n_parameters
     above = torch.triu_indices(n_parameters, n_parameters, 1)
-    parts: list[tuple[Tensor, ...]] = []
     means, composition = [], torch.zeros(n_parameters, n_parameters, dtype=torch.float64)
+    # Made before the loop: results that are kept between its temporaries would hold their memory.
+    values, lengths, parts_of = torch.empty(3, count, n_parameters, dtype=torch.float64)
+    condition, effective = torch.empty(2, count, dtype=torch.float64)
+    ranks = torch.empty(count, dtype=torch.long)
+    # Many cosines are kept in single precision, to bound memory.
+    many = count * above.shape[1] >= 2**23
+    cosines = torch.empty(count, above.shape[1], dtype=torch.float32 if many else torch.float64)
+    size = max(1, _ENTRIES // n_parameters**2)
     with one_thread():
-        size = max(1, _ENTRIES // n_parameters**2)
-        for first in range(0, len(metric), size):
-            part = metric[first : first + size]
-            cosines = correlation(part).abs()[:, above[0], above[1]]
+        for first in range(0, count, size):
+            part, rows = metric[first : first + size], slice(first, first + size)
+            cosines[rows] = correlation(part).abs()[:, above[0], above[1]].to(cosines.dtype)
             means.append(part.mean().scaled(len(part)).factor)
             composition += part.eigenvectors.square().sum(dim=0).mT
-            parts.append(
-                (
-                    part.singular_values,
-                    torch.linalg.vector_norm(part.factor, dim=-2),
-                    identifiability(part),
-                    part.condition,
-                    part.effective_rank(),
-                    rank(part),
-                    # Many cosines are kept in single precision, to bound memory.
-                    cosines if cosines.numel() * (len(metric) / len(part)) < 2**23 else cosines.float(),
-                )
-            )
-    values, lengths, parts_of, condition, effective, ranks, cosines = (
-        torch.cat(column) for column in zip(*parts, strict=True)
-    )
+            values[rows] = part.singular_values
+            lengths[rows] = torch.linalg.vector_norm(part.factor, dim=-2)
+            parts_of[rows] = identifiability(part)
+            condition[rows], effective[rows], ranks[rows] = part.condition, part.effective_rank(), rank(part)
     medians = torch.eye(n_parameters, dtype=torch.float64)
     medians[above[0], above[1]] = _medians(cosines)
     return Survey(

@@ -135,10 +135,8 @@ def metrics_of(cache: MetricCache, rows: Tensor) -> RiemannianMetric:
     """Return the metrics of some rows, gathered part by part to bound memory."""
     n_parameters = len(cache.space)
     factor = torch.empty(len(rows), n_parameters, n_parameters, dtype=torch.float64)
-    # A reader of its own, whose columns go with it: the cache would keep a second copy of them all.
-    with MetricCache(cache.path) as reader:
-        for place, part in _parts(rows):
-            factor[place] = reader.metric(part).factor
+    for place, part in _parts(rows):
+        factor[place] = cache.factors(part)
     return RiemannianMetric(factor)
 
 

@@ -311,6 +311,21 @@ class MetricCache:
         factors = self._factors[self._checked(rows)]
         return RiemannianMetric.from_factor(factors[0] if _is_index(rows) else factors)
 
+    def factors(self, rows: Rows) -> Float[Tensor, "..."]:
+        """Factors R of some rows, M = RᵀR, read from the file; unlike `metric`, nothing is kept in memory.
+
+        Args:
+            rows: A row number, or a slice or sequence of them.
+
+        Returns:
+            (P, P) for one row, else (n, P, P), float64.
+
+        Raises:
+            IndexError: If a row is out of range.
+            CacheError: If a row has no metric.
+        """
+        return self._read_rows("R", rows)
+
     def features(self, rows: Rows) -> Float[Tensor, "..."]:
         """Features S of some rows, read from the file.
 
@@ -363,6 +378,9 @@ class MetricCache:
                 f"{self._path} keeps {kept}, and {name} is asked for; precompute it again with "
                 f"store={'features' if name == 'S' else 'jacobian'!r}."
             )
+        return self._read_rows(name, rows)
+
+    def _read_rows(self, name: str, rows: Rows) -> Tensor:
         wanted = self._checked(rows).numpy()
         # HDF5 selects rows in ascending order, each once.
         unique, inverse = np.unique(wanted, return_inverse=True)

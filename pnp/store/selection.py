@@ -69,6 +69,11 @@ class SelectedCache(MetricCache):
         every = self._distances()
         return {choice.name: every[choice.name] for choice in self.space.choices}
 
+    def factors(self, rows: Rows) -> Float[Tensor, "..."]:
+        """Factors R of some rows, for the selected parameters; see `MetricCache.factors`."""
+        # Columns of R have the inner products of those of J.
+        return RiemannianMetric.from_jacobian(super().factors(rows)[..., self._kept]).factor
+
     def jacobian(self, rows: Rows) -> Float[Tensor, "..."]:
         """Jacobians dS/du of some rows, for the selected parameters; see `MetricCache.jacobian`."""
         return super().jacobian(rows)[..., self._kept]
@@ -84,7 +89,6 @@ class SelectedCache(MetricCache):
         ok = self.ok
         factors = torch.full((len(self), len(self.space), len(self.space)), torch.nan, dtype=torch.float64)
         if ok.any():
-            # Columns of R have the inner products of those of J.
             columns = self._column("R")[ok][..., self._kept]
             factors[ok] = RiemannianMetric.from_jacobian(columns).factor
         return factors
