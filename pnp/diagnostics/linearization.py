@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pnp.metric.riemannian import RiemannianMetric
+from pnp.parameters.values import rounded
 
 # Sounds that are synthesized and analysed in one go.
 _BATCH = 32
@@ -122,5 +123,8 @@ def analyse(synth: nn.Module, features: nn.Module, u: Tensor, dtype: torch.dtype
         Features in float64, shape (B, C).
     """
     space: Any = synth.space
-    parts = [features(synth(space.from_unit(part.to(dtype)))).flatten(1) for part in u.split(_BATCH)]
+    parts = [
+        features(synth(rounded(space, space.from_unit(part.to(dtype))))).flatten(1)
+        for part in u.split(_BATCH)
+    ]
     return torch.cat(parts).to(torch.float64)

@@ -80,12 +80,29 @@ def cache_report(cache: MetricCache, distance: float = 1.0) -> CacheReport:
         failed_sounds=[FailedSound(row, reason) for row, reason in cache.failures.items()],
         parameters=[ParameterRow(**_range(parameter)) for parameter in cache.space],
         choices={choice.name: list(choice.choices) for choice in cache.space.choices},
+        choice_distances={
+            choice.name: _choice_distances(cache, choice.name) for choice in cache.space.choices
+        },
         conditions=[ParameterRow(**_range(condition)) for condition in cache.space.conditions],
         metric=numbers,
         findings=None if numbers is None else findings(sounds, cache.space.names, numbers),
         warnings=warnings(sounds, cache.space.names, numbers),
         survey=found,
     )
+
+
+def _choice_distances(cache: MetricCache, name: str) -> list[list[float]]:
+    """Return the median distance between every two options of a choice, over the sounds that have one of both."""
+    names = [choice.name for choice in cache.space.choices]
+    distances = cache.choice_distances[name][cache.ok].sqrt()
+    true = cache.choices[cache.ok, names.index(name)]
+    count = distances.shape[1]
+    found = torch.zeros(count, count, dtype=torch.float64)
+    for i in range(count):
+        for j in range(i):
+            pair = torch.cat([distances[true == i, j], distances[true == j, i]])
+            found[i, j] = found[j, i] = pair.median() if len(pair) else math.nan
+    return found.tolist()
 
 
 def sound_report(cache: MetricCache, row: int, distance: float = 1.0) -> SoundReport:

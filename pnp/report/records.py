@@ -193,6 +193,8 @@ class CacheReport:
         failed_sounds: Sounds that failed.
         parameters: Ranges of the parameters.
         choices: Options of each choice, which has no metric.
+        choice_distances: (options, options) of each choice, median distance between a sound with one option and the
+            same sound with the other; NaN where no sound has either.
         conditions: Ranges of what varies but is not predicted.
         metric: Numbers about the metrics; None where no sound has one.
         findings: Parameters that are heard, those that sound alike, and where to doubt; None without a metric.
@@ -213,6 +215,7 @@ class CacheReport:
     failed_sounds: list[FailedSound]
     parameters: list[ParameterRow]
     choices: dict[str, list[str]]
+    choice_distances: dict[str, list[list[float]]]
     conditions: list[ParameterRow]
     metric: MetricsReport | None
     findings: Findings | None

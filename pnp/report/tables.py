@@ -221,6 +221,36 @@ def phrase(eigenvector: Eigenvector, names: Sequence[str], room: int | None = No
     return words
 
 
+def choices(report: CacheReport) -> list[Table]:
+    """Return the distances between the options of each choice."""
+    found = []
+    for name, options in report.choices.items():
+        rows = [
+            [option, *(number(distance, 2) if i != j else "–" for j, distance in enumerate(row))]
+            for i, (option, row) in enumerate(zip(options, report.choice_distances[name], strict=True))
+        ]
+        note = "Distance between a sound with one option and the same sound with the other, median over the sounds."
+        found.append(Table(name, [name, *options], rows, "l" + "r" * len(options), note))
+    return found
+
+
+def choice_summary(report: CacheReport) -> Table:
+    """Return each choice with its most alike and its most different options."""
+    rows = []
+    for name, options in report.choices.items():
+        pairs = [
+            (distance, f"{options[j]}, {options[i]}")
+            for i, row in enumerate(report.choice_distances[name])
+            for j, distance in enumerate(row[:i])
+            if not math.isnan(distance)
+        ]
+        if pairs:
+            (low, alike), (high, apart) = min(pairs), max(pairs)
+            rows.append([name, number(low, 2), alike, number(high, 2), apart])
+    headings = ["choice", "least", "most alike", "largest", "least alike"]
+    return Table("choices", headings, rows, "lrlrl", "Median distance between two options.")
+
+
 def groups(report: CacheReport) -> Table | None:
     """Return the groups of parameters that sound alike, with the least |cosine| in each."""
     numbers = report.metric

@@ -70,6 +70,10 @@ def _cache_lines(report: CacheReport, width: int, most: int | None) -> Iterator[
                 f"inaudible (below a distance of {numbers.distance:g} over the whole range, median sound): {words}",
                 width,
             )
+    summary = tables.choice_summary(report)
+    if summary.rows:
+        yield ""
+        yield from _section(summary, width, "choices; median distance between two options")
     if report.warnings:
         yield ""
     for warning in report.warnings:
@@ -92,6 +96,9 @@ def _cache_lines(report: CacheReport, width: int, most: int | None) -> Iterator[
         ):
             yield ""
             yield from _section(tables.matrix(values, report.names, title, digits), width, title)
+        for table in tables.choices(report):
+            yield ""
+            yield from _section(table, width, f"distance between options of {table.title}, median")
 
 
 def _identity(report: CacheReport, width: int, everything: bool) -> Iterator[str]:

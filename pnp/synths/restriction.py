@@ -21,10 +21,11 @@ class Restriction(nn.Module):
 
     Args:
         synth: Any synthesizer: a module with `space`, `sample_rate` and `n_samples`.
-        fixed: From parameter name to its value in physical units.
+        fixed: From the name of a parameter, choice or condition to its value in physical units; of a choice, the
+            position of its option.
 
     Attributes:
-        space: Space of the remaining parameters, in their order.
+        space: Space of the remaining parameters, choices and conditions, in their order.
 
     Raises:
         ValueError: If a name is unknown, a value is outside its range, or no parameter remains.
@@ -46,15 +47,16 @@ class Restriction(nn.Module):
                     f"fixed {name!r} must be between {parameter.low:g} and {parameter.high:g} {parameter.unit}, "
                     f"got {value:g}"
                 )
-        free = [parameter for parameter in space if parameter.name not in fixed]
+        free = [parameter for parameter in (*space, *space.choices) if parameter.name not in fixed]
         if not free:
             raise ValueError("a synthesizer needs a parameter that is not fixed, got values for all of them")
         self.synth = synth
         self.fixed = dict(fixed)
-        self.space = ParameterSpace(free)
+        self.space = ParameterSpace(free, [c for c in space.conditions if c.name not in fixed])
+        self.forward_mode = getattr(synth, "forward_mode", True)
         self.sample_rate = synth.sample_rate
         self.n_samples = synth.n_samples
-        self._free = [p for p, parameter in enumerate(space) if parameter.name not in fixed]
+        self._free = [space.column(name) for name in self.space.names]
 
     def config(self) -> dict[str, Any]:
         """Settings, as JSON can hold them."""
@@ -74,23 +76,32 @@ class Restriction(nn.Module):
         return x
 
     def value_and_tangents(
-        self, theta: Shaped[Tensor, "B P"]
+        self, theta: Shaped[Tensor, "B D"]
     ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
         """Sounds, and their derivatives with respect to the remaining parameters.
 
         Args:
-            theta: Remaining parameters in physical units, shape (B, P).
+            theta: Remaining columns in physical units, shape (B, D).
 
         Returns:
-            Sounds, shape (B, N), and tangents, shape (B, P, N).
+            Sounds, shape (B, N), and tangents, shape (B, P, N); those of integers are 0.
         """
-        x, dx = along_axes(self.synth, self._complete(theta))
-        return x, dx[:, self._free]
+        inner = self._complete(theta)
+        smooth = [place for place, parameter in enumerate(self.space) if not parameter.is_whole]
+        if not smooth:
+            x = self.synth(inner)
+            return x, x.new_zeros(len(x), len(self.space), x.shape[-1])
+        x, dx = along_axes(self.synth, inner, [self._free[place] for place in smooth])
+        if len(smooth) == len(self.space):
+            return x, dx
+        every = x.new_zeros(len(x), len(self.space), x.shape[-1])
+        every[:, smooth] = dx
+        return x, every
 
     def _complete(self, theta: Tensor) -> Tensor:
         names = iter(theta.unbind(-1))
         columns = [
             torch.full_like(theta[..., 0], self.fixed[p.name]) if p.name in self.fixed else next(names)
-            for p in self.synth.space
+            for p in self.synth.space.columns
         ]
         return torch.stack(columns, dim=-1)

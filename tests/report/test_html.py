@@ -70,7 +70,7 @@ def test_true_distances_are_those_of_the_features() -> None:
     synth, features = ToySynth(), ToyFeatures()
     metric = RiemannianMetric.from_factor(torch.eye(2)[None])
     u = torch.zeros(1, 2, dtype=torch.float64)
-    (around,) = listen([0], metric, u, synth.space.names, 0.3, synth, features, torch.float64)
+    (around,) = listen([0], metric, u, synth.space.names, 0.3, [synth], features, torch.float64)
     for step in around.steps:
         there, here = (features(synth(synth.space.from_unit(v[None]))) for v in (step.u, u[0]))
         assert step.actual == pytest.approx(float((there - here).norm()), rel=1e-4)

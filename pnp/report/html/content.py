@@ -9,15 +9,17 @@ from torch import nn
 
 from pnp import diagnostics, plots
 from pnp._protocols import FeatureMap, SynthesizerLike
+from pnp.parameters.values import named_values
 from pnp.report import tables
 from pnp.report.figures import figures_of
 from pnp.report.findings import by_step, median_identifiability
-from pnp.report.format import range_of, share_of_range, step_of
+from pnp.report.format import physical, range_of, share_of_range, step_of
 from pnp.report.html.parts import Cell, Drawing, Page, PageTable, Section, cell, drawing, page_table, setting
 from pnp.report.html.steps import listen, spread_out
 from pnp.report.numbers import metrics_of
 from pnp.report.records import CacheReport, MetricsReport
 from pnp.store import FOLDS, MetricCache, Status
+from pnp.synths.restriction import Restriction
 
 # Rows of the table of sounds, and parameters whose values it shows, at most: the page is to open on a phone.
 _MOST_ROWS, _MOST_VALUES = 1000, 8
@@ -85,6 +87,8 @@ def page_of(
     """
     found, numbers = report.findings, report.metric
     sections = [Section("Parameters", tables=_parameter_tables(report))]
+    if report.choices:
+        sections.append(Section("Choices", tables=[page_table(table) for table in tables.choices(report)]))
     if numbers is not None:
         valid = cache.ok.nonzero().flatten()
         if rows is None:
@@ -188,14 +192,21 @@ def _figures(
 def _linearization(
     cache: MetricCache, rows: list[int], synth: SynthesizerLike, features: FeatureMap
 ) -> Drawing:
-    error = diagnostics.linearization_error(
-        cast("nn.Module", synth),
-        cast("nn.Module", features),
-        cache.u[rows],
-        cache.metric(rows),
-        radii=_RADII,
-        directions=_DIRECTIONS,
-        dtype=getattr(torch, cache.config["precision"]),
+    errors = [
+        diagnostics.linearization_error(
+            cast("nn.Module", at),
+            cast("nn.Module", features),
+            cache.u[[row]],
+            cache.metric([row]),
+            radii=_RADII,
+            directions=_DIRECTIONS,
+            seed=place,
+            dtype=getattr(torch, cache.config["precision"]),
+        )
+        for place, (row, at) in enumerate(zip(rows, _at_each(cache, synth, rows), strict=True))
+    ]
+    error = diagnostics.LinearizationError(
+        errors[0].radii, *(torch.cat(column) for column in list(zip(*errors, strict=True))[1:])
     )
     trusted = float(error.trusted_radius(0.2).median())
     known = f"to a step of {trusted:g}" if trusted else f"to none of these steps, the least of {_RADII[0]:g}"
@@ -206,6 +217,19 @@ def _linearization(
         f"Distances by the metric beside true ones, around {len(rows)} sounds in {_DIRECTIONS} directions each. "
         f"The median error keeps within 20 % up {known} in the cube.",
     )
+
+
+def _at_each(cache: MetricCache, synth: SynthesizerLike, rows: list[int]) -> list[SynthesizerLike]:
+    """Return the synthesizer at each of some sounds, as one of the parameters that the metric is about.
+
+    Choices, conditions and what `select` left out keep the values of the sound.
+    """
+    names = [name for name in cache.synth_space.column_names if name not in cache.space.names]
+    if not names:
+        return [synth] * len(rows)
+    columns = [cache.synth_space.column(name) for name in names]
+    fixed = [dict(zip(names, cache.theta[row, columns].tolist(), strict=True)) for row in rows]
+    return [Restriction(cast("nn.Module", synth), values) for values in fixed]
 
 
 def _sounds(
@@ -229,11 +253,27 @@ def _sounds(
     rate = float(getattr(synth, "sample_rate", 0.0))
     metric, u = cache.metric(rows), cache.u[rows]
     dtype = getattr(torch, cache.config["precision"])
+    synths = None if synth is None else _at_each(cache, synth, rows)
     heard = listen(
-        range(len(rows)), metric, u, cache.space.names, distance, synth, features, dtype, shown, labels=rows
+        range(len(rows)), metric, u, cache.space.names, distance, synths, features, dtype, shown, labels=rows
     )
     return Section(
-        "Hear the metric", text, settings=[setting(one, cache.space, rate, shown) for one in heard]
+        "Hear the metric",
+        text,
+        settings=[
+            setting(one, cache.space, rate, shown, _others(cache, row))
+            for one, row in zip(heard, rows, strict=True)
+        ],
+    )
+
+
+def _others(cache: MetricCache, row: int) -> str:
+    """Return the options and conditions of a sound, which its steps keep, in words."""
+    named = named_values(cache.synth_space, cache.theta[row].tolist())
+    kept = {name: value for name, value in named.items() if name not in cache.space.names}
+    return ", ".join(
+        f"{name} {value if isinstance(value, str) else physical(float(value), cache.synth_space[name].unit)}"
+        for name, value in kept.items()
     )
 
 
@@ -255,13 +295,18 @@ def _table_of_sounds(cache: MetricCache, report: CacheReport) -> Section:
         values = by_step(numbers)[:_MOST_VALUES] if numbers else values[:_MOST_VALUES]
         notes.append(f"Values of {len(values)} of {len(cache.space)} parameters, the most sensitive ones.")
     headings = ["sound", "fold", "state", *(cache.space.names[p] for p in values)]
+    # What is left of the columns that the synthesizer receives: choices, conditions, and what `select` left out.
+    full = cache.synth_space
+    kept = [c for c, p in enumerate(full.columns) if p.name not in cache.space.names][:_MOST_VALUES]
+    headings += [full.columns[c].name for c in kept]
     headings += ["λ1", "condition", "effective rank", "least identifiable"]
     place = (cache.ok.long().cumsum(0) - 1).tolist()
     rows = []
     for row in order:
         state = cache.failures.get(row) or Status(int(cache.status[row])).name.lower()
         cells: list[Any] = [row, FOLDS[int(cache.fold[row])], "outlier" if odd[row] else state]
-        cells += cache.theta[row, values].tolist()
+        cells += cache.theta[row, [full.column(cache.space.names[p]) for p in values]].tolist()
+        cells += [full.columns[c].value(float(cache.theta[row, c])) for c in kept]
         if found is not None and bool(cache.ok[row]):
             i = place[row]
             least = cache.space.names[int(found.identifiability[i].argmin())]
@@ -274,7 +319,8 @@ def _table_of_sounds(cache: MetricCache, report: CacheReport) -> Section:
         else:
             cells += [None] * 4
         rows.append([cell(value) for value in cells])
-    words = frozenset({0, 1, 2, len(headings) - 1})
+    options = {3 + len(values) + k for k, c in enumerate(kept) if full.columns[c].choices}
+    words = frozenset({0, 1, 2, len(headings) - 1} | options)
     return Section(
         "All sounds",
         " ".join(notes),

@@ -149,7 +149,9 @@ def drawing(figure: Figure, name: str, label: str, caption: str) -> Drawing:
     )
 
 
-def setting(listening: Listening, space: ParameterSpace, sample_rate: float, shown: Sequence[int]) -> Setting:
+def setting(
+    listening: Listening, space: ParameterSpace, sample_rate: float, shown: Sequence[int], kept: str = ""
+) -> Setting:
     """Return a setting, its sound, and the steps around it with theirs.
 
     Args:
@@ -157,6 +159,7 @@ def setting(listening: Listening, space: ParameterSpace, sample_rate: float, sho
         space: Parameters.
         sample_rate: Sampling rate in Hz.
         shown: Eigenvectors that the steps follow, by number.
+        kept: Options and conditions of the setting, in words; its steps keep them.
     """
     known = [listening.sound, *(step.sound for step in listening.steps)]
     heard = [sound for sound in known if sound is not None]
@@ -164,7 +167,7 @@ def setting(listening: Listening, space: ParameterSpace, sample_rate: float, sho
     own, *others = addresses
     name = f"sound {listening.row}"
     everything = list(range(len(space)))
-    values = _at(listening, space, everything)
+    values = ", ".join(part for part in (_at(listening, space, everything), kept) if part)
     few = len(space) <= FEW
     itself = Player("the sound itself", values if few else "", name, own, "" if few else values)
     players = [itself]

@@ -12,6 +12,7 @@ from torch import Tensor
 from pnp import diagnostics
 from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp.metric.riemannian import RiemannianMetric
+from pnp.parameters.values import rounded
 
 # Singular values below this share of the largest are inaudible, as for `diagnostics.rank`.
 _INAUDIBLE = 1e-7
@@ -111,7 +112,7 @@ def listen(
     u: Tensor,
     names: Sequence[str],
     distance: float | None,
-    synth: SynthesizerLike | None,
+    synths: Sequence[SynthesizerLike] | None,
     features: FeatureMap | None,
     dtype: torch.dtype = torch.float32,
     shown: Sequence[int] | None = None,
@@ -125,7 +126,7 @@ def listen(
         u: Their positions in the unit cube, shape (B, P).
         names: The P parameters' names.
         distance: Metric distance of each step; None to choose one for each setting.
-        synth: Synthesizer, or None.
+        synths: Synthesizer of each setting, from its P parameters to sounds; or None.
         features: Feature map, or None; used with a synthesizer only.
         dtype: Type in which both compute.
         shown: Eigenvectors to follow, by number; all by default.
@@ -135,15 +136,13 @@ def listen(
         One entry per row.
     """
     shown = range(len(names)) if shown is None else shown
-    return [
-        replace(
-            _around(
-                row, metric[row], u[row].to(torch.float64), names, distance, synth, features, dtype, shown
-            ),
-            row=label,
-        )
-        for row, label in zip(rows, rows if labels is None else labels, strict=True)
-    ]
+    found = []
+    for place, row in enumerate(rows):
+        synth = None if synths is None else synths[place]
+        centre = u[row].to(torch.float64)
+        around = _around(row, metric[row], centre, names, distance, synth, features, dtype, shown)
+        found.append(around if labels is None else replace(around, row=labels[place]))
+    return found
 
 
 @torch.no_grad()
@@ -192,7 +191,7 @@ def _heard(
     """Sounds at some points, and the distances of their features from those of the first."""
     if synth is None:
         return None, None
-    sounds = synth(synth.space.from_unit(points.to(dtype)))
+    sounds = synth(rounded(synth.space, synth.space.from_unit(points.to(dtype))))
     if features is None:
         return sounds, None
     values = features(sounds).flatten(1).to(torch.float64)
