@@ -179,7 +179,7 @@ interrupted. `python benchmarks/landscapes.py` does the same and writes this pag
 **Losses.** JTFS: ½‖Φ(x) − Φ(y)‖², with what the caches of this package hold. MSS: mean absolute difference of
 magnitudes, averaged over windows of 32 to 1024 samples with a hop of a quarter.
 
-**Shifts.** The target is delayed by so many samples; candidates are not. Under the random shift each comparison has a
+**Shifts.** The target is delayed by that many samples; candidates are not. Under the random shift each comparison has a
 delay of its own: 2⁸, 2⁹, 2¹⁰, 2¹¹ or 2¹² samples (seed {seed}). A descent keeps the one of its starting point. In the
 paper the candidates are delayed, which is the same but for the ends of the sounds.
 

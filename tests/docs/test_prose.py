@@ -29,6 +29,19 @@ def words(sentence: str) -> int:
     return len([word for word in sentence.split() if re.search(r"\w", word)])
 
 
+# Phrases that read as if translated.
+FOREIGN = re.compile(
+    r"\b(so many|stands? for|holds? for|begins? anew|is had|what came of|truly|lies? apart|soon over|goes on)\b",
+    re.I,
+)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_phrases_are_plain(page: str) -> None:
+    found = [s for s in sentences((ROOT / page).read_text("utf-8")) if FOREIGN.search(s)]
+    assert not found, "\n".join(found)
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_sentences_are_short(page: str) -> None:
     long = [s for s in sentences((ROOT / page).read_text("utf-8")) if words(s) > LONGEST]
