@@ -57,7 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "condition-A-B over parameters A and B",
     )
     parser.add_argument(
-        "--html", type=output_file, metavar="FILE", help="also write a page with figures and sound"
+        "--html",
+        type=output_file,
+        metavar="FILE",
+        help="also write a page with figures and sound; with two caches, one that compares them",
     )
     parser.add_argument(
         "--sounds", type=count, default=3, metavar="N", help="settings to be listened to on the page"
@@ -114,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    for name in ("index", "png", "html", "distance"):
+    for name in ("index", "png", "distance"):
         if getattr(options, name) is not None:
             raise ValueError(f"--{name} goes with one cache; got two.")
     from pnp.report.comparison import compare
@@ -125,6 +128,11 @@ def _compare(options: argparse.Namespace) -> int:
         found = compare(first, second)
     width = shutil.get_terminal_size().columns
     say(as_json(found.to_dict()) if options.json else comparison_as_text(found, width, options.all))
+    if options.html:
+        from pnp.report.html import write_comparison
+
+        page = write_comparison(found, options.html)
+        tell(f"{page}: {page.stat().st_size / 1e6:.1f} MB")
     return EXIT_OK
 
 

@@ -70,5 +70,11 @@ def test_the_command_compares(tmp_path: Path, capsys) -> None:
     assert "angle" in capsys.readouterr().out
     assert main(["inspect", *paths, "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["parameters"]) == 4
+    page = tmp_path / "page.html"
+    assert main(["inspect", *paths, "--html", str(page)]) == 0
+    written = page.read_text(encoding="utf-8")
+    assert "<h1>1.h5 beside 2.h5</h1>" in written
+    assert all(f"p0{p}_level" in written for p in range(4))
+    capsys.readouterr()
     assert main(["inspect", *paths, "--index", "1"]) == 2
     assert "--index goes with one cache" in capsys.readouterr().err

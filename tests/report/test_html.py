@@ -20,7 +20,8 @@ from toy import ToyFeatures, ToySynth
 import pnp
 from pnp import Parameter, ParameterSpace, RiemannianMetric, plots
 from pnp.cli.main import main
-from pnp.report.html import write_page
+from pnp.report.comparison import compare
+from pnp.report.html import write_comparison, write_page
 from pnp.report.html.audio import data_uris
 from pnp.report.html.steps import listen, spread_out
 from pnp.report.numbers import cache_report, sound_report
@@ -390,6 +391,21 @@ def test_text_is_readable_and_whole_at_every_width(
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
         assert min(browser.execute_script(READABLE)) > 8
         assert browser.execute_script(CUT) == []
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("width", [380, 800, 1400])
+def test_a_comparison_is_whole_at_every_width(width: int, browser, tmp_path: Path) -> None:
+    names = [f"p{p:02}_{'long_' * 11}" for p in range(80)]
+    pair = [metric_cache(tmp_path / f"{seed}.h5", 80, size=8, names=names, seed=seed) for seed in (1, 2)]
+    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        browser.get(write_comparison(compare(*pair), tmp_path / "page.html").as_uri())
+        assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+        assert browser.execute_script(CUT) == []
+        assert browser.get_log("browser") == []
     finally:
         browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 

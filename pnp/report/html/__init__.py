@@ -1,4 +1,4 @@
-"""One self-contained page about a cache, with figures and sound."""
+"""One self-contained page about a cache, with figures and sound, or about two caches side by side."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from torch import nn
 from pnp._files import write_atomically
 from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp.offline.rebuild import features_of, synthesizer_of
+from pnp.report.comparison import Comparison
+from pnp.report.html.compared import page_of_comparison
 from pnp.report.html.content import page_of
 from pnp.report.html.rendering import rendered
 from pnp.report.numbers import cache_report, check_row
 from pnp.report.records import CacheReport
 from pnp.store import MetricCache
 
-__all__ = ["write_page"]
+__all__ = ["write_comparison", "write_page"]
 
 
 def write_page(
@@ -79,6 +81,22 @@ def write_page(
     chosen = None if rows is None else list(rows)
     page = page_of(cache, report, chosen, sounds, distance, player, heard, missing)
     return write_atomically(Path(path), rendered("page.html", page=page))
+
+
+def write_comparison(comparison: Comparison, path: str | os.PathLike[str]) -> Path:
+    """Write a page about two caches side by side, which needs no network.
+
+    Args:
+        comparison: Result of `compare`.
+        path: File to write.
+
+    Returns:
+        The file.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    return write_atomically(Path(path), rendered("page.html", page=page_of_comparison(comparison)))
 
 
 def _ready(

@@ -106,7 +106,7 @@ def page_of(
             sections.append(_sounds(cache, rows, distance, synth, features))
     sections.append(_table_of_sounds(cache, report))
     return Page(
-        name=cache.path.name,
+        title=f"The metric of {cache.path.name}",
         facts=tables.facts(report),
         findings={}
         if found is None

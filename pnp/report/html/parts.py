@@ -93,9 +93,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """Page about a cache."""
+    """Page about a cache, or about two."""
 
-    name: str
+    title: str
     facts: Mapping[str, str]
     findings: Mapping[str, str] = field(default_factory=dict)
     warnings: Sequence[str] = ()
