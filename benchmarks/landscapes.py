@@ -19,6 +19,7 @@ from typing import Any
 
 from pnp._files import write_atomically
 from pnp._text import markdown_table
+from pnp.landscapes.results import SceneResult
 from pnp.landscapes.study import run_figures
 from pnp.landscapes.text import HEADINGS, conclusions, rows, share_as_text
 
@@ -62,25 +63,23 @@ def as_markdown(results: Mapping[str, Any]) -> str:
     """
     parts = [_INTRODUCTION.format(grid=results["grid"], samples=results["samples"], seed=results["seed"])]
     for name, result in results["scenes"].items():
-        parts.append(_scene(name, result, results["grid"]))
+        parts.append(_scene(name, SceneResult.from_dict(result), results["grid"]))
     return "\n".join(parts)
 
 
-def _scene(name: str, result: Mapping[str, Any], n: int) -> str:
-    ranges = "; ".join(f"{p['name']} {p['low']:g} to {p['high']:g} {p['unit']}" for p in result["parameters"])
-    target = ", ".join(
-        f"{p['name']} = {result['target'][p['name']]:g} {p['unit']}" for p in result["parameters"]
-    )
-    model, pnp = result["model"], result["pnp"]
+def _scene(name: str, result: SceneResult, n: int) -> str:
+    ranges = "; ".join(f"{p['name']} {p['low']:g} to {p['high']:g} {p['unit']}" for p in result.parameters)
+    target = ", ".join(f"{p['name']} = {result.target[p['name']]:g} {p['unit']}" for p in result.parameters)
+    model, pnp = result.model, result.pnp
     method = (
         f"**How the JTFS descents were computed.** On bicubic patches through the features and Jacobians of the {n} × "
-        f"{n} cached sounds. At {model['points']} random points the loss of this model is off by at most "
-        f"{share_as_text(model['loss_error'])}. The cosine between its gradient and the true one is at least "
-        f"{model['gradient_cosine']:.4f}. Of {model['descents']} descents repeated with true evaluations under a shift "
-        f"of 2¹⁰ samples, {share_as_text(model['true_reached'])} reach the target. Their ends lie at most "
-        f"{model['end_distance_cells']:.2g} cells from the model's. Descents on spectrograms are true ones throughout."
+        f"{n} cached sounds. At {model.points} random points the loss of this model is off by at most "
+        f"{share_as_text(model.loss_error)}. The cosine between its gradient and the true one is at least "
+        f"{model.gradient_cosine:.4f}. Of {model.descents} descents repeated with true evaluations under a shift "
+        f"of 2¹⁰ samples, {share_as_text(model.true_reached)} reach the target. Their ends lie at most "
+        f"{model.end_distance_cells:.2g} cells from the model's. Descents on spectrograms are true ones throughout."
     )
-    if model["loss_error"] > _ROUGH:
+    if model.loss_error > _ROUGH:
         method += (
             " This loss varies between grid points more than such a model can follow. The shares that descents "
             "reach on it are rough: believe the true descents."
@@ -112,10 +111,10 @@ def _scene(name: str, result: Mapping[str, Any], n: int) -> str:
         "",
         markdown_table(
             ("direction", "within 10 % up to"),
-            [(key, _length(value)) for key, value in pnp["radius"].items()],
+            [(key, _length(value)) for key, value in pnp.radius.items()],
         ),
         "",
-        _radius_sentence(pnp["least_radius"]),
+        _radius_sentence(pnp.least_radius),
         "",
         "The same for the metric of every grid point, against grid points some cells away along either parameter:",
         "",
@@ -123,13 +122,13 @@ def _scene(name: str, result: Mapping[str, Any], n: int) -> str:
             ("cells", "distance", "median of form / loss", "within 10 %", "within a factor of 2"),
             [
                 (
-                    str(pair["cells"]),
-                    f"{pair['distance']:.2f}",
-                    f"{pair['median_ratio']:.2f}",
-                    share_as_text(pair["within_10_percent"]),
-                    share_as_text(pair["within_factor_2"]),
+                    str(pair.cells),
+                    f"{pair.distance:.2f}",
+                    f"{pair.median_ratio:.2f}",
+                    share_as_text(pair.within_10_percent),
+                    share_as_text(pair.within_factor_2),
                 )
-                for pair in pnp["pairs"]
+                for pair in pnp.pairs
             ],
         ),
         "",
@@ -137,8 +136,8 @@ def _scene(name: str, result: Mapping[str, Any], n: int) -> str:
     return "\n".join(lines)
 
 
-def _settings(result: Mapping[str, Any]) -> str:
-    config = result["features"]["JTFS"]["config"]
+def _settings(result: SceneResult) -> str:
+    config = result.features["JTFS"]["config"]
     options = config["representation"]
     names = ("J", "Q", "J_fr", "Q_fr", "T", "F")
     listed = ", ".join(f"{name} = {_plain(options[name])}" for name in names)

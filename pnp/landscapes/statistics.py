@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Shaped
@@ -60,6 +62,14 @@ class LandscapeNumbers:
     def to_dict(self) -> dict[str, object]:
         """Return all numbers for JSON."""
         return asdict(self) | {"minimum_at_target": self.minimum_at_target}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> LandscapeNumbers:
+        """Read what `to_dict` returned, or its JSON."""
+        known: dict[str, Any] = {field.name: data[field.name] for field in fields(cls)}
+        for name in ("minimum", "offset", "each"):
+            known[name] = tuple(known[name])
+        return cls(**known)
 
 
 def measure(landscape: Landscape, ends: Shaped[Tensor, "B P"]) -> LandscapeNumbers:

@@ -26,8 +26,9 @@ from pnp.jacobian import value_and_jacobian
 from pnp.landscapes.descent import descend
 from pnp.landscapes.memo import memoized
 from pnp.landscapes.plots import landscapes, quadratic, scalograms
+from pnp.landscapes.results import FormAgreement, ModelCheck, SceneResult
 from pnp.landscapes.scenes import SCENES, Scene
-from pnp.landscapes.statistics import agreement_radius, agreement_with_neighbours, measure
+from pnp.landscapes.statistics import NeighbourAgreement, agreement_radius, agreement_with_neighbours, measure
 from pnp.landscapes.surface import Landscape, SmoothGrid, compare, grid, streamed
 from pnp.landscapes.text import as_text
 from pnp.metric.riemannian import RiemannianMetric
@@ -110,7 +111,7 @@ def run_figures(
         study = _Study(SCENES[name], out / "kept", n, n_samples, steps, seed, jobs, progress)
         yield f"{name}: {n} × {n} sounds around {study.describe_target()}"
         result, drawn = study.run()
-        results["scenes"][name] = result
+        results["scenes"][name] = result.to_dict()
         figures |= drawn
         yield as_text(result)
     for name, figure in figures.items():
@@ -173,8 +174,8 @@ class _Study:
         values = zip(self.space, self.scene.target, strict=True)
         return ", ".join(f"{p.name} {value:g} {p.unit}" for p, value in values)
 
-    def run(self) -> tuple[dict[str, Any], dict[str, Figure]]:
-        """Numbers and figures."""
+    def run(self) -> tuple[SceneResult, dict[str, Figure]]:
+        """Compute numbers and figures."""
         name = self.scene.name
         with self._cache() as cache:
             rows = range(len(cache) - 1)
@@ -195,26 +196,26 @@ class _Study:
             for kind in _LOSSES
         }
         found = {
-            kind: {
-                title: measure(surface, ends[kind][title]).to_dict()
-                for title, surface in surfaces[kind].items()
-            }
+            kind: {title: measure(surface, ends[kind][title]) for title, surface in surfaces[kind].items()}
             for kind in _LOSSES
         }
-        agreement, figures[f"{name}-pnp"] = self._pnp(surfaces["JTFS"]["no shift"], metric, origin)
-        return {
-            "synthesizer": describe(self.synth),
-            "features": {kind: describe(module) for kind, module in self.features.items()},
-            "target": dict(zip(self.space.names, self.scene.target, strict=True)),
-            "parameters": [
+        agreement, figures[f"{name}-pnp"] = self._pnp(
+            surfaces["JTFS"]["no shift"], metric, origin, self._neighbours(S, J)
+        )
+        result = SceneResult(
+            synthesizer=describe(self.synth),
+            features={kind: describe(module) for kind, module in self.features.items()},
+            target=dict(zip(self.space.names, self.scene.target, strict=True)),
+            parameters=[
                 {"name": p.name, "low": p.low, "high": p.high, "scale": p.scale, "unit": p.unit}
                 for p in self.space
             ],
-            "steps": self.steps,
-            "claims": found,
-            "model": self._confirm(model, targets["JTFS"]),
-            "pnp": agreement | {"pairs": self._neighbours(S, J)},
-        }, figures
+            steps=self.steps,
+            claims=found,
+            model=self._confirm(model, targets["JTFS"]),
+            pnp=agreement,
+        )
+        return result, figures
 
     # -- stages ----------------------------------------------------------------------------------------------
 
@@ -316,7 +317,7 @@ class _Study:
 
         return evaluate
 
-    def _confirm(self, model: SmoothGrid, targets: Tensor) -> dict[str, Any]:
+    def _confirm(self, model: SmoothGrid, targets: Tensor) -> ModelCheck:
         """The model that JTFS descents use, against the truth: at random points, and in descents."""
         title = "shift 2¹⁰ samples"
         starts = self.starts[:: max(1, len(self.starts) // _CONFIRMED)][:_CONFIRMED]
@@ -337,20 +338,20 @@ class _Study:
         ends = self._descend(model.value_and_jacobian, chosen, starts, "JTFS", "again")
         loss, gradient = compare(true["S"], true["J"], delayed)
         model_loss, model_gradient = compare(*model.value_and_jacobian(u), delayed)
-        return {
-            "points": len(u),
-            "loss_error": float((model_loss / loss - 1.0).abs().max()),
-            "gradient_cosine": float(torch.cosine_similarity(gradient, model_gradient).min()),
-            "descents": len(starts),
-            "end_distance_cells": float((ends - true["ends"]).abs().max() * 0.5 * (self.n - 1)),
-            "true_reached": float(
+        return ModelCheck(
+            points=len(u),
+            loss_error=float((model_loss / loss - 1.0).abs().max()),
+            gradient_cosine=float(torch.cosine_similarity(gradient, model_gradient).min()),
+            descents=len(starts),
+            end_distance_cells=float((ends - true["ends"]).abs().max() * 0.5 * (self.n - 1)),
+            true_reached=float(
                 ((true["ends"] - self.target).abs() <= 2.0 / (self.n - 1)).all(-1).double().mean()
             ),
-        }
+        )
 
     def _pnp(
-        self, true: Landscape, metric: RiemannianMetric, origin: Tensor
-    ) -> tuple[dict[str, Any], Figure]:
+        self, true: Landscape, metric: RiemannianMetric, origin: Tensor, pairs: list[NeighbourAgreement]
+    ) -> tuple[FormAgreement, Figure]:
         """Quadratic form of the target's cached metric against the true loss."""
         directions = torch.nn.functional.normalize(torch.tensor(_RAYS, dtype=torch.float64), dim=-1)
         du = directions[:, None] * _RADII[:, None]
@@ -371,17 +372,17 @@ class _Study:
         figure = quadratic(
             true, form, {name: (_RADII.tolist(), r.tolist()) for name, r in zip(names, ratio, strict=True)}
         )
-        return {
-            "radius": dict(zip(names, radius.tolist(), strict=True)),
-            "least_radius": float(radius.min()),
-            "metric": metric.matrix.tolist(),
-        }, figure
+        agreement = FormAgreement(
+            radius=dict(zip(names, radius.tolist(), strict=True)),
+            least_radius=float(radius.min()),
+            metric=metric.matrix.tolist(),
+            pairs=pairs,
+        )
+        return agreement, figure
 
-    def _neighbours(self, S: Tensor, J: Tensor) -> list[dict[str, float]]:
+    def _neighbours(self, S: Tensor, J: Tensor) -> list[NeighbourAgreement]:
         S, J = S.unflatten(0, (self.n, self.n)), J.unflatten(0, (self.n, self.n))
-        return [
-            agreement_with_neighbours(S, J, cells).to_dict() for cells in (1, 2, 4, 8) if cells < self.n - 1
-        ]
+        return [agreement_with_neighbours(S, J, cells) for cells in (1, 2, 4, 8) if cells < self.n - 1]
 
     def _memoized(
         self, stage: str, settings: Mapping[str, Any], compute: Callable[[], Mapping[str, Tensor]]

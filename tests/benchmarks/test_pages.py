@@ -52,6 +52,8 @@ def test_the_page_of_landscapes_has_every_number_and_picture(tmp_path: Path) -> 
     }
     options = {"J": 12, "Q": [8, 2], "J_fr": 3, "Q_fr": 2, "T": "global", "F": 8}
     scene = {
+        "synthesizer": {},
+        "steps": 40,
         "features": {"JTFS": {"config": {"representation": options, "scale": 1000.0}}},
         "target": {"f_m": 8.49, "gamma": 1.49},
         "parameters": [
@@ -70,6 +72,7 @@ def test_the_page_of_landscapes_has_every_number_and_picture(tmp_path: Path) -> 
         "pnp": {
             "radius": {"+f_m": 0.125},
             "least_radius": 0.125,
+            "metric": [[1.0, 0.0], [0.0, 1.0]],
             "pairs": [
                 {
                     "cells": 2,
