@@ -23,7 +23,7 @@ import torch
 from listening.agreement import MARGIN, agreement, distances
 from listening.elsewhere import DELAY, LENGTH, SIGNAL_TO_NOISE, SOUNDS, behaviour, settings_at
 from listening.maps import Representation, as_published, custom, scattering, spectral
-from listening.measure import Results, measure
+from listening.measure import Results, coefficients_of, measure
 from listening.page import RIVAL, as_markdown
 from listening.studies import Study, StudyError, read_studies
 from listening.weights import Groups, Kept, held_out
@@ -116,7 +116,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
     measure(representations, studies, results, options.scratch)
     if not options.only_map:
         _measure_published(representations, studies, results)
-        _measure_weights(studies, results)
+        _measure_weights(studies, results, options.scratch)
     results.content |= {
         "command": "python benchmarks/listeners.py --data DIR --docs docs/evidence",
         "commit": commit(),
@@ -151,7 +151,7 @@ def _measure_published(representations: list[Representation], studies: list[Stud
     results.content["as published"] = found
 
 
-def _measure_weights(studies: list[Study], results: Results) -> None:
+def _measure_weights(studies: list[Study], results: Results, scratch: Path | None) -> None:
     """Scores of the recommended map with weights of its paths that were fitted to other publications."""
     settings, scale = SHOWN["recommended"]
     name = _map_name(settings, scale)
@@ -159,15 +159,15 @@ def _measure_weights(studies: list[Study], results: Results) -> None:
     kept = results.content.get("weights", {})
     if kept.get("map") == name and kept.get("digests") == digests:
         return
-    transform = pnp.TimeFrequencyScattering(N_SAMPLES, **{**settings, "pad_mode": "zero"})
-    features, groups = pnp.Features(transform, scale=scale), Groups.of(transform)
+    representation = scattering(N_SAMPLES, settings)
+    groups = Groups.of(pnp.TimeFrequencyScattering(N_SAMPLES, **{**settings, "pad_mode": "zero"}))
     prepared = []
-    with torch.no_grad():
-        for study in studies:
-            one = torch.cat([features(sound[None]) for sound in study.sounds])
-            # Features are flat, time fastest.
-            squares = groups.squares(one.unflatten(1, (len(groups.rows), -1)))
-            prepared.append(Kept(study.publication, squares, study.ratings))
+    for study, coefficients in coefficients_of(representation, studies, scratch):
+        # Compressed features are flat, time fastest.
+        features = representation.heads[f"scale {scale:.0e}"](coefficients).unflatten(
+            1, (len(groups.rows), -1)
+        )
+        prepared.append(Kept(study.publication, groups.squares(features), study.ratings))
     found = zip(studies, held_out(prepared, groups.factors), strict=True)
     results.content["weights"] = {
         "map": name,

@@ -45,6 +45,9 @@ def main() -> int:
         help=", ".join(CONDITIONS),
     )
     parser.add_argument("--seeds", type=int, default=5, help="seeds of each condition")
+    parser.add_argument(
+        "--matches", type=int, default=0, help="sounds to match by each representation that judges"
+    )
     parser.add_argument("--until", help="time of day, HH:MM, after which nothing new is begun")
     parser.add_argument("--json", type=Path, default=RESULTS, help="results file, read first if it exists")
     parser.add_argument("--only-page", action="store_true", help="measure nothing, read the results file")
@@ -71,6 +74,8 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
     experiment = Experiment(options.work, options.json, deadline)
     experiment.content |= {"commit": commit(), "environment": environment()}
     experiment.train(options.members, options.conditions, range(options.seeds))
+    if options.matches:
+        experiment.match(options.members, options.matches)
     return experiment.content
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from .agreement import DISTANCES, agreement, distances
 from .maps import Representation
 from .studies import Study
 
-__all__ = ["Results", "measure"]
+__all__ = ["Results", "coefficients_of", "measure"]
 
 _VERSION = 1  # of the measure: results of another one are not taken over
 
@@ -86,31 +86,51 @@ def measure(
         maps = representation.map_names()
         names += maps.values()
         tables = {head: results.of(name, dict(representation.config)) for head, name in maps.items()}
-        function = None
-        for study in studies:
-            digest = study.digest()
-            due = [
-                head for head, table in tables.items() if table.get(study.name, {}).get("digest") != digest
+        due = {
+            study.name: [
+                head
+                for head, table in tables.items()
+                if table.get(study.name, {}).get("digest") != study.digest()
             ]
-            if not due:
-                continue
-            place = _place(scratch, representation, digest)
-            if place is not None and place.exists():
-                coefficients: Tensor = torch.load(place, weights_only=True)
-            else:
-                function = function or representation.build()
-                with torch.no_grad():
-                    coefficients = function(study.sounds)
-                if place is not None:
-                    place.parent.mkdir(parents=True, exist_ok=True)
-                    torch.save(coefficients, place)
-            for head in due:
+            for study in studies
+        }
+        missing = [study for study in studies if due[study.name]]
+        for study, coefficients in coefficients_of(representation, missing, scratch):
+            for head in due[study.name]:
                 tables[head][study.name] = _scores(representation.heads[head](coefficients), study) | {
-                    "digest": digest
+                    "digest": study.digest()
                 }
             results.save()
         sys.stderr.write(f"{representation.name}: measured on {len(studies)} studies\n")
     return names
+
+
+def coefficients_of(
+    representation: Representation, studies: Iterable[Study], scratch: Path | None = None
+) -> Iterator[tuple[Study, Tensor]]:
+    """Yield studies with the coefficients of their sounds, kept ones where there are any.
+
+    Args:
+        representation: Representation to compute.
+        studies: Studies to compute it on.
+        scratch: Folder that keeps coefficients between runs.
+
+    Yields:
+        Study, and coefficients of shape (n, ...).
+    """
+    function = None
+    for study in studies:
+        place = _place(scratch, representation, study.digest())
+        if place is not None and place.exists():
+            coefficients: Tensor = torch.load(place, weights_only=True)
+        else:
+            function = function or representation.build()
+            with torch.no_grad():
+                coefficients = function(study.sounds)
+            if place is not None:
+                place.parent.mkdir(parents=True, exist_ok=True)
+                torch.save(coefficients, place)
+        yield study, coefficients
 
 
 def _scores(features: Tensor, study: Study) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from pnp._text import counted, markdown_table
 
-from .experiment import RULES
+from .experiment import DEFAULT_STEP, RULES
 from .judges import EARS, JUDGES
 
 __all__ = ["Ratios", "as_markdown", "draw", "ears_table"]
@@ -77,6 +77,7 @@ def as_markdown(content: dict[str, Any]) -> str:
     parts = {
         "summary": _summary(ratios),
         "main": _main(ratios),
+        "why": _why(ratios),
         "rules": _rules(ratios),
         "multiscale": _multiscale(ratios),
         "members": _members(ratios),
@@ -122,8 +123,7 @@ def _summary(ratios: Ratios) -> str:
 
 def _offline(member: dict[str, Any], name: str) -> float:
     """Seconds of the cache of the default metric."""
-    seconds = member["seconds"]
-    return float(seconds.get(name, next(iter(seconds.values()))))
+    return _of_default(member["seconds"], name) or 0.0
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -159,6 +159,31 @@ def _main(ratios: Ratios) -> str:
     return markdown_table(["synthesizer", "parameters", "seeds", *JUDGES.values()], rows)
 
 
+def _of_default(found: dict[str, float], name: str) -> float | None:
+    """Number about the cache of the default metric."""
+    return found.get(name, found.get(f"{name}-step{DEFAULT_STEP:g}"))
+
+
+def _why(ratios: Ratios) -> str:
+    """Condition numbers beside ratios: how much the loss differs from P-loss, and how sure a ratio is."""
+    rows = []
+    order = sorted(ratios.members, key=lambda name: ratios.mean(name, _DEFAULT) or 9.0)
+    for name in order:
+        member = ratios.members[name]
+        of_p = [run["distance"]["jtfs"] for run in ratios.runs(name, _BASE)]
+        numbers = [_of_default(member[kind], name) for kind in ("condition", "saturated")]
+        rows.append(
+            [
+                member["title"],
+                _spread(ratios.of(name, _DEFAULT)),
+                *("–" if number is None else f"{number:.2g}" for number in numbers),
+                f"{max(of_p) / min(of_p):.2f}" if len(of_p) > 1 else "–",
+            ]
+        )
+    columns = ["synthesizer", "JTFS", "condition of M", "in the loss", "P-loss, largest ÷ smallest of seeds"]
+    return markdown_table(columns, rows)
+
+
 def _rules(ratios: Ratios) -> str:
     """JTFS distances of other rules, over the members that have all of them."""
     conditions = [name for name in ratios.conditions() if name in RULES]
@@ -189,8 +214,12 @@ def _multiscale(ratios: Ratios) -> str:
                 ]
             )
     if not rows:
-        return "Not measured."
-    return markdown_table(["synthesizer", "epochs of P-loss", "of multiscale", *JUDGES.values()], rows)
+        return (
+            "It was not measured on the panel. [Training in detail](training.md) compares it on chirps and drums, where it "
+            "sees each\nsound once, at most, in the time in which the cheap losses see it twenty times."
+        )
+    note = "It was given the seconds that P-loss took. Ratios to P-loss:"
+    return note + "\n\n" + markdown_table(["synthesizer", "epochs of P-loss", "of multiscale", *JUDGES.values()], rows)
 
 
 def _members(ratios: Ratios) -> str:
@@ -273,12 +302,31 @@ def ears_table(content: dict[str, Any]) -> str:
                         for judge in (*heard, "multiscale", "logmel")
                     ),
                     "–" if condition_number is None else f"{condition_number:.1e}",
+                    _matched(content, name, label),
                 ]
             )
     columns = [f"heard by {label}" for label in heard.values()]
     return markdown_table(
-        ["synthesizer", "trained with", "seeds", *columns, "multiscale", "log-mel", "condition of M"], rows
+        [
+            "synthesizer",
+            "trained with",
+            "seeds",
+            *columns,
+            "multiscale",
+            "log-mel",
+            "condition of M",
+            "matched",
+        ],
+        rows,
     )
+
+
+def _matched(content: dict[str, Any], name: str, label: str) -> str:
+    """Sounds that were matched to a hundredth of the range."""
+    found = content.get("matches", {}).get(name, {}).get("standard" if label == "jtfs" else label)
+    if found is None:
+        return "–"
+    return f"{sum(error < 0.02 for error in found['errors'])} of {len(found['errors'])}"
 
 
 def draw(content: dict[str, Any], path: Path) -> None:

@@ -31,8 +31,8 @@ def content():
     member = {"parameters": ["a"], "rate": 8000.0, "n_samples": 4000, "size": 100}
     return {
         "members": {
-            "one": member | {"title": "first", "seconds": {"one": 50.0}, "failed": {"one": 0}},
-            "two": member | {"title": "second", "seconds": {"two": 20.0}, "failed": {"two": 0}},
+            "one": member | {"title": "first", "seconds": {"one": 50.0}, "condition": {}, "saturated": {}},
+            "two": member | {"title": "second", "seconds": {"two": 20.0}, "condition": {}, "saturated": {}},
         },
         "runs": [
             run("one", "P", 0, 2.0),
