@@ -219,7 +219,11 @@ def _multiscale(ratios: Ratios) -> str:
             "sees each\nsound once, at most, in the time in which the cheap losses see it twenty times."
         )
     note = "It was given the seconds that P-loss took. Ratios to P-loss:"
-    return note + "\n\n" + markdown_table(["synthesizer", "epochs of P-loss", "of multiscale", *JUDGES.values()], rows)
+    return (
+        note
+        + "\n\n"
+        + markdown_table(["synthesizer", "epochs of P-loss", "of multiscale", *JUDGES.values()], rows)
+    )
 
 
 def _members(ratios: Ratios) -> str:
@@ -302,7 +306,7 @@ def ears_table(content: dict[str, Any]) -> str:
                         for judge in (*heard, "multiscale", "logmel")
                     ),
                     "–" if condition_number is None else f"{condition_number:.1e}",
-                    _matched(content, name, label),
+                    *([_matched(content, name, label)] if "matches" in content else []),
                 ]
             )
     columns = [f"heard by {label}" for label in heard.values()]
@@ -323,7 +327,7 @@ def ears_table(content: dict[str, Any]) -> str:
 
 def _matched(content: dict[str, Any], name: str, label: str) -> str:
     """Sounds that were matched to a hundredth of the range."""
-    found = content.get("matches", {}).get(name, {}).get("standard" if label == "jtfs" else label)
+    found = content["matches"].get(name, {}).get("standard" if label == "jtfs" else label)
     if found is None:
         return "–"
     return f"{sum(error < 0.02 for error in found['errors'])} of {len(found['errors'])}"
