@@ -215,8 +215,8 @@ def _multiscale(ratios: Ratios) -> str:
             )
     if not rows:
         return (
-            "It was not measured on the panel. [Training in detail](training.md) compares it on chirps and drums, where it "
-            "sees each\nsound once, at most, in the time in which the cheap losses see it twenty times."
+            "It was not measured on the panel. [Training in detail](training.md) compares it on chirps and drums, where\n"
+            "it sees each sound once, at most, in the time in which the cheap losses see it twenty times."
         )
     note = "It was given the seconds that P-loss took. Ratios to P-loss:"
     return (
@@ -319,7 +319,7 @@ def ears_table(content: dict[str, Any]) -> str:
             "multiscale",
             "log-mel",
             "condition of M",
-            "matched",
+            *(["matched"] if "matches" in content else []),
         ],
         rows,
     )
