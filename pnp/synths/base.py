@@ -17,6 +17,9 @@ from pnp.synths.normalization import check_normalization, normalize, normalize_w
 
 __all__ = ["Synthesizer"]
 
+# Samples of tangents that are computed at a time, a bound on memory.
+_MOST_SAMPLES = 1 << 20
+
 
 class Synthesizer(nn.Module, ABC):
     """Map from physical parameters to sound, differentiable and batched.
@@ -90,7 +93,8 @@ class Synthesizer(nn.Module, ABC):
             Sounds, shape (B, N), and tangents, shape (B, P, N).
         """
         basis = torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device)
-        return pushforward(self.synthesize, theta, basis.expand(len(theta), -1, -1))
+        group = max(1, _MOST_SAMPLES // (len(theta) * self.n_samples))
+        return pushforward(self.synthesize, theta, basis.expand(len(theta), -1, -1), group)
 
     def forward(self, theta: Shaped[Tensor, "*batch P"]) -> Float[Tensor, "*batch N"]:
         """Synthesize.
