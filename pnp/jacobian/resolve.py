@@ -181,7 +181,9 @@ def resolve_synthesizer(
                 f"{label} cannot be differentiated in forward mode ({_brief(error)}); use operations that torch.func "
                 "supports, or derivatives='auto' or 'difference'"
             ) from error
-        rendered = RenderedDifferences(synth)
+        # Kept with the synthesizer, so that steps are measured once. Not as a part: it would be a part of its own part.
+        rendered = vars(synth).get("_rendered_differences") or RenderedDifferences(synth)
+        vars(synth)["_rendered_differences"] = rendered
         synth, numerical = check_synthesizer(rendered), rendered.numerical
         _log.warning("%s cannot be differentiated (%s); finite differences are used", label, _brief(error))
     elif exact:

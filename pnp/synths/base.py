@@ -93,7 +93,7 @@ class Synthesizer(nn.Module, ABC):
             Sounds, shape (B, N), and tangents, shape (B, P, N).
         """
         basis = torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device)
-        group = max(1, _MOST_SAMPLES // (len(theta) * self.n_samples))
+        group = max(1, _MOST_SAMPLES // (max(1, len(theta)) * self.n_samples))
         return pushforward(self.synthesize, theta, basis.expand(len(theta), -1, -1), group)
 
     def forward(self, theta: Shaped[Tensor, "*batch P"]) -> Float[Tensor, "*batch N"]:
