@@ -13,10 +13,15 @@ from torch import Tensor
 
 from pnp._torch.modes import full_precision
 
-__all__ = ["along_axes", "jvp", "one_by_one", "pushforward"]
+__all__ = ["along_axes", "axes_at_a_time", "jvp", "one_by_one", "pushforward"]
 
 # Numbers of the input that are moved at a time, a bound on memory.
 _MOST_NUMBERS = 1 << 20
+
+# Samples of tangents that a synthesizer makes at once, and in groups where there are more: they take many times their
+# memory on the way.
+_ALL_AT_ONCE = 1 << 20
+_IN_GROUPS = 1 << 18
 
 _lock = threading.Lock()
 _loaded = False
@@ -92,6 +97,16 @@ def one_by_one(
     with full_precision(point):
         pairs = [jvp(function, point, tangent) for tangent in tangents.unbind(1)]
     return pairs[0][0], torch.stack([pushed for _, pushed in pairs], 1)
+
+
+def axes_at_a_time(n: int, n_samples: int) -> int:
+    """Return the number of tangents to compute at a time, a bound on memory.
+
+    Args:
+        n: Number of tangents of each sound.
+        n_samples: Samples of all sounds together.
+    """
+    return n if n * n_samples <= _ALL_AT_ONCE else max(1, _IN_GROUPS // max(1, n_samples))
 
 
 def along_axes(

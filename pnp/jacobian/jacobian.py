@@ -22,7 +22,7 @@ from pnp.parameters.values import rounded
 __all__ = ["sound_and_jacobian", "value_and_jacobian"]
 
 # Samples of tangents that are computed at a time, a bound on memory.
-_MOST_SAMPLES = 1 << 21
+_MOST_SAMPLES = 1 << 20
 
 # Samples of tangents that pass through the features at once. More of them go in smaller groups: each group repeats the
 # transform of the sound itself, and each sample takes a few hundred bytes on the way.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.environment import environment_fault
-from pnp._torch.pushforward import along_axes, jvp, one_by_one, pushforward
+from pnp._torch.pushforward import along_axes, axes_at_a_time, jvp, one_by_one, pushforward
 from pnp.jacobian.adapters import DirectionByDirection, FeatureDifferences, RenderedDifferences
 from pnp.jacobian.derivatives import Derivatives
 from pnp.jacobian.numerical import Progress, numerical_of
@@ -26,9 +26,6 @@ _FORWARD = "exact"
 _ONE_BY_ONE = "exact, one direction at a time"
 _MEASURED = "differences of its sounds at measured steps"
 _NOT_NEEDED = "not needed"
-
-# Samples of tangents that are computed at a time, a bound on memory.
-_MOST_SAMPLES = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -212,7 +209,7 @@ def sound_tangents(
         return x, tangents, missing
     if isinstance(synth, DirectionByDirection):
         return *synth.value_and_tangents(theta, _basis(theta, axes)), None
-    group = max(1, _MOST_SAMPLES // max(1, len(theta) * synth.n_samples))
+    group = axes_at_a_time(len(axes), len(theta) * synth.n_samples)
     return *along_axes(synth, theta, axes, group), None
 
 
