@@ -261,7 +261,7 @@ def test_a_few_tangents_at_a_time_give_the_same(chirp, features, monkeypatch) ->
 
 @pytest.mark.slow
 def test_memory_is_bounded_for_many_parameters() -> None:
-    """One second at 44.1 kHz, in kilobytes beyond what a plain transform takes; half of it is PyTorch's forward mode."""
+    """One second at 44.1 kHz, beyond what a plain transform takes; a third of it is what forward mode imports."""
     script = """
         import resource, torch, pnp
         torch.set_num_threads(1)
