@@ -13,7 +13,15 @@ from torch import Tensor
 
 from pnp._torch.modes import full_precision
 
-__all__ = ["along_axes", "jvp", "pushforward"]
+__all__ = ["along_axes", "axes_at_a_time", "jvp", "one_by_one", "pushforward"]
+
+# Numbers of the input that are moved at a time, a bound on memory.
+_MOST_NUMBERS = 1 << 20
+
+# Samples of tangents that a synthesizer makes at once, and in groups where there are more: they take many times their
+# memory on the way.
+_ALL_AT_ONCE = 1 << 20
+_IN_GROUPS = 1 << 18
 
 _lock = threading.Lock()
 _loaded = False
@@ -41,7 +49,10 @@ def jvp(function: Callable[[Tensor], Tensor], point: Tensor, tangent: Tensor) ->
 
 
 def pushforward(
-    function: Callable[[Tensor], Tensor], point: Float[Tensor, "B A"], tangents: Float[Tensor, "B P A"]
+    function: Callable[[Tensor], Tensor],
+    point: Float[Tensor, "B A"],
+    tangents: Float[Tensor, "B P A"],
+    group: int | None = None,
 ) -> tuple[Float[Tensor, "B *shape"], Float[Tensor, "B P *shape"]]:
     """Push P tangent vectors a row through a function that treats the rows of its input independently.
 
@@ -49,6 +60,7 @@ def pushforward(
         function: Map from (B, A) to (B, *shape), row by row.
         point: Points at which to differentiate, shape (B, A).
         tangents: Directions, shape (B, P, A).
+        group: Directions that are pushed at a time, a bound on memory. By default, as many as fit by their own size.
 
     Returns:
         `function(point)`, shape (B, *shape), and its directional derivatives, shape (B, P, *shape).
@@ -59,13 +71,49 @@ def pushforward(
 
     # The value does not depend on the direction: vmap computes it once and hands out P views. What a function draws
     # at random is drawn once as well, and does not vary with its argument.
+    several = torch.func.vmap(push, in_dims=1, out_dims=(0, 1), randomness="same")
+    parts = tangents.split(group or max(1, _MOST_NUMBERS // max(1, point.numel())), dim=1)
     with _FORWARD_MODE, full_precision(point):
-        values, pushed = torch.func.vmap(push, in_dims=1, out_dims=(0, 1), randomness="same")(tangents)
-    return values[0], pushed
+        values, pushed = several(parts[0])
+        # Values that are views of each other would keep every part alive.
+        value, found = values[0], [pushed]
+        found += [several(part)[1] for part in parts[1:]]
+    return value, pushed if len(found) == 1 else torch.cat(found, 1)
+
+
+def one_by_one(
+    function: Callable[[Tensor], Tensor], point: Float[Tensor, "B A"], tangents: Float[Tensor, "B P A"]
+) -> tuple[Float[Tensor, "B *shape"], Float[Tensor, "B P *shape"]]:
+    """Push tangent vectors through a function that cannot be vectorized, one direction at a time.
+
+    Args:
+        function: Map from (B, A) to (B, *shape), row by row.
+        point: Points of differentiation, shape (B, A).
+        tangents: Directions, shape (B, P, A), at least one.
+
+    Returns:
+        As `pushforward`.
+    """
+    with full_precision(point):
+        pairs = [jvp(function, point, tangent) for tangent in tangents.unbind(1)]
+    return pairs[0][0], torch.stack([pushed for _, pushed in pairs], 1)
+
+
+def axes_at_a_time(n: int, n_samples: int) -> int:
+    """Return the number of tangents to compute at a time, a bound on memory.
+
+    Args:
+        n: Number of tangents of each sound.
+        n_samples: Samples of all sounds together.
+    """
+    return n if n * n_samples <= _ALL_AT_ONCE else max(1, _IN_GROUPS // max(1, n_samples))
 
 
 def along_axes(
-    function: Callable[[Tensor], Tensor], point: Float[Tensor, "B D"], axes: Sequence[int] | None = None
+    function: Callable[[Tensor], Tensor],
+    point: Float[Tensor, "B D"],
+    axes: Sequence[int] | None = None,
+    group: int | None = None,
 ) -> tuple[Float[Tensor, "B *shape"], Float[Tensor, "B P *shape"]]:
     """Differentiate a batched function along some axes of its input.
 
@@ -74,6 +122,7 @@ def along_axes(
             it.
         point: Points at which to differentiate, shape (B, D).
         axes: The P axes to differentiate along, at least one; None for all.
+        group: Axes that are differentiated along at a time, a bound on memory; all of them if not given.
 
     Returns:
         `function(point)`, shape (B, *shape), and its partial derivatives, shape (B, P, *shape).
@@ -89,7 +138,7 @@ def along_axes(
     basis = torch.eye(point.shape[-1], dtype=point.dtype, device=point.device)
     if axes is not None:
         basis = basis[list(axes)]
-    return pushforward(function, point, basis.expand(len(point), -1, -1))
+    return pushforward(function, point, basis.expand(len(point), -1, -1), group)
 
 
 def _load_decompositions() -> None:

@@ -76,10 +76,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--block", type=positive, default=16, metavar="N", help="sounds in a unit of work")
     parser.add_argument(
+        "--seeds",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="draws of a random synthesizer that each metric is the mean over",
+    )
+    parser.add_argument(
         "--store",
-        default="jacobian",
         choices=("metric", "features", "jacobian"),
-        help="what is kept: the metric alone, features with it, or Jacobians with both",
+        help="what is kept: the metric alone, features with it, or Jacobians with both (jacobian if not given)",
     )
     parser.add_argument(
         "--dtype",
@@ -151,6 +157,7 @@ def run(options: argparse.Namespace) -> int:
         jobs=options.jobs,
         backend=options.backend,
         block=options.block,
+        seeds=options.seeds,
         store=options.store,
         dtype=options.dtype,
         compression=options.compression,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from torch import Tensor
@@ -17,6 +18,9 @@ REPEATABLE = 1e4
 _TRUSTED = 0.01
 _CONTRADICTED = 0.05
 
+# From this agreement on, no other step is tried.
+_SETTLED = 1e-3
+
 
 def relative(difference: Tensor, reference: Tensor) -> float:
     """Return the norm of a difference, relative to that of a reference unless this is 0."""
@@ -29,14 +33,19 @@ def contradiction_of_differences(derivative: Tensor, pairs: Iterable[tuple[Tenso
 
     Args:
         derivative: Derivative along one direction.
-        pairs: Finite differences along it at several steps, each with that at half the step.
+        pairs: Finite differences along it at several steps, each with that at half the step; asked for one by one, as
+            long as none agrees well.
 
     Returns:
         Relative distance from the difference that depends least on its step; None where that is small, or no
         difference can be trusted.
     """
-    doubt, best = min(
-        ((relative(whole - half, half), half) for whole, half in pairs), key=lambda pair: pair[0]
-    )
+    doubt, best = math.inf, derivative
+    for whole, half in pairs:
+        change = relative(whole - half, half)
+        if change < doubt:
+            doubt, best = change, half
+        if doubt < _SETTLED and bool(best.any()):
+            break
     gap = relative(derivative - best, best)
     return gap if doubt < _TRUSTED and gap > _CONTRADICTED else None

@@ -10,13 +10,24 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule, check_synthesizer
+from pnp._torch.environment import environment_fault
 from pnp._torch.modes import full_precision
-from pnp._torch.pushforward import along_axes, jvp, pushforward
+from pnp._torch.pushforward import jvp, pushforward
 from pnp.jacobian.derivatives import Derivatives
 from pnp.jacobian.differences import difference_columns, next_whole
+from pnp.jacobian.numerical import numerical_of
+from pnp.jacobian.resolve import resolve, sound_tangents
 from pnp.parameters.values import rounded
 
 __all__ = ["sound_and_jacobian", "value_and_jacobian"]
+
+# Samples of tangents that are computed at a time, a bound on memory.
+_MOST_SAMPLES = 1 << 20
+
+# Samples of tangents that pass through the features at once. More of them go in smaller groups: each group repeats the
+# transform of the sound itself, and each sample takes a few hundred bytes on the way.
+_ALL_AT_ONCE = 330_000
+_IN_GROUPS = 200_000
 
 # Step along the diagonal of the cube that tells a dropped gradient from an inaudible parameter.
 _STEP = 1e-3
@@ -58,15 +69,30 @@ def value_and_jacobian(
     Source:
         Han, Lostanlen and Lagrange, "Perceptual-neural-physical sound matching", ICASSP 2023, equation 5.
     """
-    asked = Derivatives.of(check_synthesizer(synth).space, derivatives, step)
-    return sound_and_jacobian(synth, features, u, asked)[1:]
+    synth = check_synthesizer(synth)
+    asked = Derivatives.of(synth.space, derivatives, step)
+    _check_points(synth, u)
+    try:
+        return sound_and_jacobian(synth, features, u, asked)[1:]
+    except Exception as error:
+        if environment_fault(error) is not None or not len(u):
+            raise
+        try:
+            found = resolve(synth, features, u[:1], asked)
+        except Exception as other:
+            if asked.kind == "forward" and isinstance(other, ValueError):
+                raise other from error
+            raise error from other
+        if found.synth is synth and found.features is features:
+            raise
+        return sound_and_jacobian(found.synth, found.features, u, asked)[1:]
 
 
 @torch.no_grad()
 def sound_and_jacobian(
     synth: nn.Module, features: nn.Module, u: Tensor, derivatives: Derivatives | None = None
 ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B C"], Float[Tensor, "B C P"]]:
-    """Sounds, with what `value_and_jacobian` returns.
+    """Sounds, with what `value_and_jacobian` returns, for synthesizer and features that have derivatives.
 
     Args:
         synth: Synthesizer.
@@ -82,48 +108,106 @@ def sound_and_jacobian(
         ValueError: As `value_and_jacobian`.
     """
     synth = check_synthesizer(synth)
+    _check_points(synth, u)
+    steps = dict(derivatives.steps if derivatives is not None else {})
+    numerical = numerical_of(synth)
+    if numerical is not None and any(not p.is_whole and p.name not in steps for p in synth.space):
+        measured = numerical.calibrate()
+        steps = {name: step.secant for name, step in measured.items() if step.always} | steps
+    smooth = [p for p, q in enumerate(synth.space) if not q.is_whole and q.name not in steps]
+    several = max(1, _MOST_SAMPLES // (max(1, len(smooth)) * synth.n_samples))
+    with full_precision(u):
+        parts = [_few_rows(synth, features, rows, smooth, steps) for rows in u.split(several)]
+    if len(parts) == 1:
+        return parts[0]
+    x, S, J = (torch.cat(column) for column in zip(*parts, strict=True))
+    return x, S, J
+
+
+def _few_rows(
+    synth: SynthesizerModule, features: nn.Module, u: Tensor, smooth: list[int], steps: Mapping[str, float]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sounds, features and Jacobian of as many rows as fit into memory."""
     space, n_samples = synth.space, synth.n_samples
+    # θ_p depends on u_p alone, so one tangent along (1, ..., 1) holds every slope.
+    theta, slope = jvp(space.from_unit, u, torch.ones_like(u))
+    theta = rounded(space, theta)
+    missing = None
+    if smooth:
+        x, tangents, missing = sound_tangents(synth, theta, smooth)
+        dx = tangents * slope[:, smooth].unsqueeze(-1)
+        del tangents  # as large as everything else together
+    else:
+        x = synth(theta)
+        dx = x.new_empty(len(u), 0, x.shape[-1])
+    if x.shape != (len(u), n_samples):
+        raise ValueError(
+            f"synthesizer {type(synth).__name__} must map θ of shape {tuple(theta.shape)} to sounds of shape "
+            f"{(len(u), n_samples)}, got {tuple(x.shape)}"
+        )
+    if missing is None:
+        _check_gradients(synth, u, x, dx, smooth)
+    S, J = _features_and_tangents(features, x, dx)
+    columns = dict(zip(smooth, J.unbind(-1), strict=True))
+    if missing is not None:
+        _fill_in(synth, features, u, S, columns, missing, smooth)
+    if len(smooth) < len(space):
+        columns |= difference_columns(synth, features, u, S, steps)
+        for p in set(range(len(space))) - set(columns):
+            columns[p] = next_whole(synth, features, theta, S, p)
+    elif missing is None:
+        return x, S, J
+    return x, S, torch.stack([columns[p] for p in range(len(space))], -1)
+
+
+def _features_and_tangents(features: nn.Module, x: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:
+    """Features, shape (B, C), and their tangents, shape (B, C, A); a few tangents at a time."""
+    if not dx.shape[1]:
+        S = features(x)
+        S = S.reshape(len(x), math.prod(S.shape[1:]))
+        return S, S.new_empty(*S.shape, 0)
+    own = getattr(features, "value_and_tangents", None)
+    if own is None:
+        S, dS = pushforward(features, x, dx)
+    else:
+        S, pushed = None, []
+        n, size = dx.shape[1:]
+        group = n if n * size <= _ALL_AT_ONCE else max(1, _IN_GROUPS // size)
+        for part in dx.split(group, dim=1):
+            value, some = own(x, part)
+            S = value if S is None else S
+            pushed.append(some)
+        dS = pushed[0] if len(pushed) == 1 else torch.cat(pushed, 1)
+    n_features = math.prod(S.shape[1:])
+    return S.reshape(len(x), n_features), dS.reshape(len(x), dx.shape[1], n_features).mT
+
+
+def _fill_in(
+    synth: SynthesizerModule,
+    features: nn.Module,
+    u: Tensor,
+    S: Tensor,
+    columns: dict[int, Tensor],
+    missing: Tensor,
+    axes: list[int],
+) -> None:
+    """Put differences over a longer step where a parameter has no derivative at a sound."""
+    numerical = numerical_of(synth)
+    measured = {} if numerical is None else numerical.calibrate()
+    for place, p in enumerate(axes):
+        rows = missing[:, place].to(u.device)
+        if rows.any():
+            name = synth.space.names[p]
+            step = {name: measured[name].secant}
+            columns[p] = columns[p].clone()
+            columns[p][rows] = difference_columns(synth, features, u[rows], S[rows], step)[p]
+
+
+def _check_points(synth: SynthesizerModule, u: Tensor) -> None:
+    space = synth.space
     space.check_unit(u)
     if u.ndim != 2 or u.shape[1] != len(space.columns):
         raise ValueError(f"u must have shape (B, {len(space.columns)}), got {tuple(u.shape)}")
-    steps = {} if derivatives is None else derivatives.steps
-    smooth = [
-        p for p, parameter in enumerate(space) if not parameter.is_whole and parameter.name not in steps
-    ]
-    with full_precision(u):
-        # θ_p depends on u_p alone, so one tangent along (1, ..., 1) holds every slope.
-        theta, slope = jvp(space.from_unit, u, torch.ones_like(u))
-        theta = rounded(space, theta)
-        if smooth:
-            x, tangents = along_axes(synth, theta, smooth)
-            dx = tangents * slope[:, smooth].unsqueeze(-1)
-            del tangents  # as large as everything else together
-        else:
-            x = synth(theta)
-            dx = x.new_empty(len(u), 0, x.shape[-1])
-        if x.shape != (len(u), n_samples):
-            raise ValueError(
-                f"synthesizer {type(synth).__name__} must map θ of shape {tuple(theta.shape)} to sounds of shape "
-                f"{(len(u), n_samples)}, got {tuple(x.shape)}"
-            )
-        _check_gradients(synth, u, x, dx, smooth)
-
-        own = getattr(features, "value_and_tangents", None)
-        if smooth:
-            S, dS = pushforward(features, x, dx) if own is None else own(x, dx)
-            n_features = math.prod(S.shape[1:])
-            S, J = S.reshape(len(u), n_features), dS.reshape(len(u), len(smooth), n_features).mT
-        else:
-            S = features(x)
-            S = S.reshape(len(u), math.prod(S.shape[1:]))
-            J = S.new_empty(*S.shape, 0)
-        if len(smooth) < len(space):
-            columns = dict(zip(smooth, J.unbind(-1), strict=True))
-            columns |= difference_columns(synth, features, u, S, steps)
-            for p in set(range(len(space))) - set(columns):
-                columns[p] = next_whole(synth, features, theta, S, p)
-            J = torch.stack([columns[p] for p in range(len(space))], -1)
-    return x, S, J
 
 
 def _check_gradients(synth: SynthesizerModule, u: Tensor, x: Tensor, dx: Tensor, axes: list[int]) -> None:

@@ -285,10 +285,10 @@ class Problem:
         synth = self.catalogue.synth
         if hasattr(encoder, "check_fits"):
             encoder.check_fits(synth.space, float(synth.sample_rate), "the cache")
-        n_conditions = len(synth.space.conditions)
         told = None
-        if n_conditions:
-            told = synth.space.to_unit(self.complete(nearest))[None, -n_conditions:].float()
+        if synth.space.told:
+            columns = [synth.space.column(condition.name) for condition in synth.space.told]
+            told = synth.space.to_unit(self.complete(nearest))[None, columns].float()
         answer = _ask(encoder, self.target[None], told, synth.space)
         if not torch.isfinite(torch.cat([answer.u_hat, *answer.probabilities.values()], -1)).all():
             raise ValueError("the encoder must predict finite parameters; got NaN or infinite ones")

@@ -14,6 +14,7 @@ from pnp._torch.environment import environment_fault
 from pnp._torch.single_thread import single_thread
 from pnp.jacobian import Derivatives, option_distance, sound_and_jacobian, true_options
 from pnp.metric.riemannian import RiemannianMetric
+from pnp.offline.draws import with_draw
 from pnp.parameters import Parameter
 from pnp.store.schema import REASON_BYTES, Status
 
@@ -32,6 +33,7 @@ def compute_block(
     device: str,
     storage: torch.dtype = torch.float64,
     derivatives: Derivatives | None = None,
+    seeds: int = 1,
 ) -> dict[str, np.ndarray]:
     """Compute the columns "S", "J", "M", "R", "sigma", "status" and "reason" of one block.
 
@@ -46,6 +48,8 @@ def compute_block(
         device: Device of `synth` and `features`.
         storage: Type in which S and J will be stored; a sound that it cannot hold fails.
         derivatives: Kind of derivative of each parameter; exact ones if not given.
+        seeds: Draws of a random synthesizer that the metric is the mean over; J has those of all draws, one below the
+            other and divided by √seeds.
 
     Returns:
         Columns by name; floating-point ones in float64.
@@ -54,7 +58,7 @@ def compute_block(
     space = check_synthesizer(synth).space
     n, p = len(u), len(space)
     S = torch.full((n, n_features), torch.nan, dtype=torch.float64)
-    J = torch.full((n, n_features, p), torch.nan, dtype=torch.float64)
+    J = torch.full((n, seeds * n_features, p), torch.nan, dtype=torch.float64)
     status = np.full(n, Status.OK, np.int8)
     reason = np.zeros(n, f"S{REASON_BYTES}")
 
@@ -68,7 +72,12 @@ def compute_block(
             raise ValueError(
                 f"features returned {tuple(value.shape[1:])} coefficients, first sound had {n_features}"
             )
-        return sound.cpu(), value.to("cpu", torch.float64), jacobian.to("cpu", torch.float64)
+        draws = [jacobian.to("cpu", torch.float64)]
+        for draw in range(1, seeds):
+            other = sound_and_jacobian(synth, features, with_draw(space, points[some], draw), derivatives)[2]
+            draws.append(other.to("cpu", torch.float64))
+        stacked = draws[0] if seeds == 1 else torch.cat(draws, 1) / seeds**0.5
+        return sound.cpu(), value.to("cpu", torch.float64), stacked
 
     with single_thread():
         for rows, outcome in _attempts(evaluate, n):

@@ -12,6 +12,7 @@ from torch import nn
 from pnp._torch.single_thread import single_thread
 from pnp.errors import CacheConfigMismatch
 from pnp.jacobian import Derivatives, sound_and_jacobian
+from pnp.offline.draws import with_draw
 from pnp.offline.trial import Trial
 from pnp.store import MetricCache
 
@@ -55,6 +56,7 @@ def check_same_numbers(
     dtype: torch.dtype,
     device: str,
     derivatives: Derivatives,
+    seeds: int = 1,
 ) -> None:
     """Refuse to continue a cache whose numbers do not come out again.
 
@@ -69,6 +71,7 @@ def check_same_numbers(
         dtype: Type of u that the synthesizer is given.
         device: Device of the modules.
         derivatives: Kind of derivative of each parameter.
+        seeds: Draws that a metric is the mean over.
 
     Raises:
         CacheConfigMismatch: If the row comes out different.
@@ -83,8 +86,13 @@ def check_same_numbers(
             with single_thread():
                 u = cache.design[row : row + 1].to(device=device, dtype=dtype)
                 S, J = sound_and_jacobian(synth, features, u, derivatives)[1:]
-        J = J[0].to("cpu", torch.float64)
-        new = {"M": (J.mT @ J).numpy(), "S": S[0].to("cpu", torch.float64).numpy()}
+        draws = [J]
+        for draw in range(1, seeds):
+            with single_thread():
+                u = with_draw(cache.header.space, cache.design[row : row + 1], draw)
+                draws.append(sound_and_jacobian(synth, features, u.to(device, dtype), derivatives)[2])
+        J = torch.cat(draws, 1)[0].to("cpu", torch.float64)
+        new = {"M": (J.mT @ J / seeds).numpy(), "S": S[0].to("cpu", torch.float64).numpy()}
         stored = {"M": cache.metric(row).matrix.numpy()}
         if "S" in cache.stored:
             stored["S"] = cache.features(row).double().numpy()

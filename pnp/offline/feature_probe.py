@@ -12,14 +12,16 @@ from pnp._protocols import SynthesizerModule
 from pnp._text import percent
 from pnp.jacobian import Derivatives
 from pnp.jacobian.agreement import REPEATABLE, contradiction_of_differences, relative
+from pnp.jacobian.numerical import numerical_of
 from pnp.offline.trial import Trial
 from pnp.parameters import ParameterSpace
 from pnp.parameters.values import rounded
 
 __all__ = ["probe_derivative", "probe_features"]
 
-# Steps in unit coordinates of the finite differences.
-_STEPS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+# Steps in unit coordinates of the finite differences, the most likely one first.
+_STEPS = (1e-5, 1e-4, 1e-6, 1e-3, 1e-2)
+_LONGEST = max(_STEPS)
 
 
 @torch.no_grad()
@@ -82,10 +84,13 @@ def probe_derivative(
     """
     label = _label(features)
     u, S, J = trial.u, trial.features, trial.jacobian
+    numerical = numerical_of(trial.resolved.synth)
+    measured = {} if numerical is None else numerical.calibrate()
+    longer = {*derivatives.steps, *(name for name, step in measured.items() if step.secant)}
     # Along the diagonal of the cube, signs leading inside. Only parameters with a derivative move.
     columns = synth.space.columns
     moves = torch.tensor(
-        [not parameter.is_whole and parameter.name not in derivatives.steps for parameter in columns],
+        [not parameter.is_whole and parameter.name not in longer for parameter in columns],
         device=u.device,
     )
     moves[len(synth.space) :] = False
@@ -105,7 +110,7 @@ def probe_derivative(
     noise = torch.finfo(S.dtype).eps * float(S.double().norm())
     if (
         not bool(J[..., moves[: J.shape[-1]]].any())
-        and float(difference(_STEPS[0]).norm()) * _STEPS[0] > 100 * noise
+        and float(difference(_LONGEST).norm()) * _LONGEST > 100 * noise
     ):
         where = _first_detached(features, trial.sound)
         raise ValueError(
@@ -116,7 +121,8 @@ def probe_derivative(
         # Features of resonant sounds bend within 1e-5. In single precision no difference is that short, and longer ones
         # agree with each other on the trend alone.
         return
-    gap = contradiction_of_differences(pushed, [(difference(step), difference(step / 2)) for step in _STEPS])
+    pairs = ((difference(step), difference(step / 2)) for step in _STEPS)
+    gap = contradiction_of_differences(pushed, pairs)
     if gap is not None:
         raise ValueError(
             f"{label} have a wrong derivative: along the diagonal of the cube it is {percent(gap, 0)} off finite "

@@ -17,26 +17,33 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from pnp._protocols import check_synthesizer
+from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.device import usable_device
 from pnp.jacobian import Derivatives
+from pnp.jacobian.numerical import numerical_of
 from pnp.offline.comparison import check_same_numbers
 from pnp.offline.design import design_points, draw_folds, shard_rows
+from pnp.offline.draws import check_seeds
 from pnp.offline.feature_probe import probe_derivative, probe_features
 from pnp.offline.kind_probe import probe_kinds
 from pnp.offline.placement import placed
 from pnp.offline.presets import read_presets
+from pnp.offline.progress import Preparation
 from pnp.offline.summary import PrecomputeSummary, summarize
-from pnp.offline.trial import first_sound, probe_where_it_sounds
+from pnp.offline.trial import Trial, first_sound, probe_where_it_sounds
 from pnp.offline.workers import Task, check_backend, computed_blocks
 from pnp.parameters.values import rounded
 from pnp.store import CacheHeader, CacheWriter, MetricCache, Status
 from pnp.store.provenance import describe, library_versions
 from pnp.store.schema import DTYPES, stored_columns
+from pnp.synths.probe import probe_tangents
 
 __all__ = ["precompute"]
 
 _log = logging.getLogger(__name__)
+
+# Hours from which on a user is told before a run begins.
+_LONG = 24.0
 
 _PRECISIONS = {"float32": torch.float32, "float64": torch.float64}
 
@@ -57,7 +64,8 @@ def precompute(
     jobs: SupportsIndex = 1,
     backend: str = "loky",
     block: SupportsIndex = 16,
-    store: str | Sequence[str] = ("S", "J"),
+    seeds: SupportsIndex = 1,
+    store: str | Sequence[str] | None = None,
     dtype: str = "float32",
     compression: str = "none",
     precision: str | None = None,
@@ -95,7 +103,10 @@ def precompute(
         backend: "loky" for processes on this machine, "dask" for the workers of the current
             `dask.distributed.Client`.
         block: Sounds in a block, the unit of work and what a killed run loses at most.
-        store: Those of "S" and "J" to keep beside the metric, or a level: "metric", "features", "jacobian".
+        seeds: Draws of a random synthesizer that each metric is the mean over; the sound's own is the first. The space
+            needs a condition of kind "seed". With more than one, there is no single J to keep.
+        store: Those of "S" and "J" to keep beside the metric, or a level: "metric", "features", "jacobian". Both if
+            not given.
         dtype: Type in which S and J are kept: "float16", "float32" or "float64". Metrics are always float64.
         compression: "gzip" compresses the file when its last sound is in, also one that was finished without;
             "none" leaves the file as it is. The numbers are the same.
@@ -133,7 +144,13 @@ def precompute(
     seed, block, jobs = _whole("seed", seed), _whole("block", block), _whole("jobs", jobs)
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed must be at least 0 and below 2⁶³, got {seed}")
-    space = synth.space
+    space, seeds = synth.space, _whole("seeds", seeds)
+    check_seeds(space, seeds)
+    kept = stored_columns(("S", "J") if store is None and seeds == 1 else ("S",) if store is None else store)
+    if seeds > 1 and "J" in kept:
+        raise ValueError(
+            f"seeds={seeds} makes a mean of metrics and no single J to keep; use store='features'"
+        )
     if theta is not None and u is not None:
         raise ValueError("theta and u are the same design in other units; give one of both")
     presets = None if theta is None else read_presets(space, theta)
@@ -155,16 +172,9 @@ def precompute(
     }
     with placed(synth, "synthesizer", device) as synth, placed(features, "features", device) as features:
         is_new = not Path(out).exists()
-        trying = probe and is_new
-        if trying:
-            sounds = probe_where_it_sounds(synth, part, device, asked)
-            if not space.is_plain:
-                probe_kinds(synth, part, device)
-            if len(sounds):
-                probe_features(features, sounds.to(working))
-        trial = first_sound(synth, features, part, working, device, asked)
-        if trying:
-            probe_derivative(features, synth, trial, asked)
+        with Preparation.of(progress) as line:
+            trial = _prepared(synth, features, part, working, device, asked, line, probe=probe and is_new)
+        synth, features = trial.resolved.synth, trial.resolved.features
         if jobs > 1:
             # Hooks such as those of weight_norm leave tensors of the last call in the module, which travels to workers:
             # after a derivative these cannot be pickled, after a plain call they can.
@@ -180,7 +190,7 @@ def precompute(
             "split": [float(share) for share in split],
             "n_features": trial.n_features,
             "block": block,
-            "store": list(stored_columns(store)),
+            "store": list(kept),
             "dtype": dtype,
             "precision": str(working).removeprefix("torch."),
             "device": torch.device(device).type,
@@ -188,6 +198,8 @@ def precompute(
         # Caches of earlier versions know nothing else.
         if not asked.is_default:
             config["derivatives"] = asked.to_dict()
+        if seeds > 1:
+            config["seeds"] = seeds
         folds = None if presets is None else presets.folds
         if folds is not None:
             config["fold_sha256"] = hashlib.sha256(folds.tobytes()).hexdigest()
@@ -196,14 +208,14 @@ def precompute(
             n_rows=len(part),
             n_features=trial.n_features,
             block=block,
-            store=stored_columns(store),
+            store=kept,
             dtype=dtype,
             config=config,
             versions=library_versions(),
             date=_date(),
             first_row=rows.start,
             shard=(int(shard[0]), int(shard[1])),
-            derivatives={**asked.to_dict(), "summary": str(asked)},
+            derivatives=trial.resolved.describe(asked),
         )
         physical = rounded(space, space.from_unit(part))
         first, last = len(space), len(space) + len(space.choices)
@@ -218,15 +230,23 @@ def precompute(
         # What is not stored may be of any size.
         storage = getattr(torch, dtype) if header.store else torch.float64
         task = Task(
-            part.numpy(), block, trial.n_features, working, device, storage, torch.get_default_dtype(), asked
+            part.numpy(),
+            block,
+            trial.n_features,
+            working,
+            device,
+            storage,
+            torch.get_default_dtype(),
+            asked,
+            seeds,
         )
         with CacheWriter(out, header, known, compression) as writer:
             if not is_new:
-                check_same_numbers(out, synth, features, trial, working, device, asked)
+                check_same_numbers(out, synth, features, trial, working, device, asked, seeds)
             if retry_failed:
                 writer.reopen(_blocks_with_failures(out, block))
             n_resumed = sum(_length(writer.header, done) for done in writer.done)
-            _announce(writer, n_resumed)
+            _announce(writer, n_resumed, trial, jobs)
             try:
                 _compute(task, synth, features, writer, jobs, backend, progress=progress)
                 if compression != "none":
@@ -241,6 +261,37 @@ def precompute(
                 )
                 raise
     return summarize(Path(out), n_resumed, time.monotonic() - started)
+
+
+def _prepared(
+    synth: SynthesizerModule,
+    features: nn.Module,
+    part: Tensor,
+    dtype: torch.dtype,
+    device: str,
+    asked: Derivatives,
+    line: Preparation,
+    *,
+    probe: bool,
+) -> Trial:
+    """Compute the first sound, with derivatives that synthesizer and features have, and probe them if told to."""
+    points = part[:0]
+    if probe:
+        line.say("checking the synthesizer")
+        points, sounds = probe_where_it_sounds(synth, part, device)
+        if not synth.space.is_plain:
+            probe_kinds(synth, part, device)
+        line.say("checking the features")
+        if len(sounds):
+            probe_features(features, sounds.to(dtype))
+    line.say("computing a first sound")
+    trial = first_sound(synth, features, part, dtype, device, asked, line.steps)
+    if probe:
+        line.say("checking derivatives")
+        if len(points) and asked.kind != "difference" and numerical_of(trial.resolved.synth) is None:
+            probe_tangents(trial.resolved.synth, points, line.steps)
+        probe_derivative(features, synth, trial, asked)
+    return trial
 
 
 def _compute(
@@ -317,8 +368,19 @@ def _length(header: CacheHeader, block: int) -> int:
     return len(range(header.n_rows)[header.rows(block)])
 
 
-def _announce(writer: CacheWriter, n_resumed: int) -> None:
+def _announce(writer: CacheWriter, n_resumed: int, trial: Trial, jobs: int) -> None:
+    """Say what there is to do, and how long it will take where that is long."""
     header = writer.header
+    hours = (header.n_rows - n_resumed) * trial.seconds / jobs / 3600.0
+    if hours > _LONG:
+        _log.warning(
+            "a sound takes about %.3g s with its derivatives, and %d of them about %.3g hours with jobs=%d; shorter "
+            "sounds, fewer parameters or other features are faster, and `shard` divides the work between machines",
+            trial.seconds,
+            header.n_rows - n_resumed,
+            hours,
+            jobs,
+        )
     state = f"going on after {n_resumed}" if n_resumed else "new"
     size = writer.bytes_needed / 1e6
     _log.info("%s: %d sounds, at most %.4g MB of disk, %s", writer.path, header.n_rows, size, state)

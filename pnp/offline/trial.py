@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,8 @@ from pnp._protocols import SynthesizerModule
 from pnp._torch.environment import environment_fault
 from pnp._torch.single_thread import single_thread
 from pnp.errors import SynthesisError
-from pnp.jacobian import Derivatives, sound_and_jacobian
+from pnp.jacobian import Derivatives, Resolved, as_they_are, resolve, sound_and_jacobian
+from pnp.jacobian.numerical import Progress, numerical_of
 from pnp.parameters.values import rounded
 from pnp.synths.probe import probe as probe_synthesizer
 
@@ -37,6 +39,8 @@ class Trial:
         sound: Samples x, shape (1, N).
         features: Features S, shape (1, C).
         jacobian: Jacobian J, shape (1, C, P).
+        resolved: Synthesizer and features with the derivatives that they have.
+        seconds: Time that the sound took with its derivatives.
     """
 
     row: int
@@ -44,6 +48,8 @@ class Trial:
     sound: Tensor
     features: Tensor
     jacobian: Tensor
+    resolved: Resolved
+    seconds: float
 
     @property
     def n_features(self) -> int:
@@ -52,12 +58,13 @@ class Trial:
 
 
 def first_sound(
-    synth: nn.Module,
+    synth: SynthesizerModule,
     features: nn.Module,
     design: Tensor,
     dtype: torch.dtype,
     device: str,
     derivatives: Derivatives,
+    progress: Progress | None = None,
 ) -> Trial:
     """Compute the first sound of a design that can be computed, with features and Jacobian.
 
@@ -68,6 +75,7 @@ def first_sound(
         dtype: Type of u that the synthesizer is given.
         device: Device of the modules.
         derivatives: Kind of derivative of each parameter.
+        progress: Shows the progress where steps are measured, as `tqdm` does.
 
     Returns:
         The sound, its features and their Jacobian.
@@ -80,11 +88,11 @@ def first_sound(
         for row in range(min(_MOST_TRIED, len(design))):
             u = design[row : row + 1].to(device=device, dtype=dtype)
             try:
-                x, S, J = sound_and_jacobian(synth, features, u, derivatives)
+                found, (x, S, J), seconds = _compute(synth, features, u, derivatives, progress)
             except Exception as error:  # noqa: BLE001  (reported below, with its cause)
                 failure = error
             else:
-                return Trial(row, u, x, S, J)
+                return Trial(row, u, x, S, J, found, seconds)
     fault = environment_fault(failure)
     if fault is not None:
         raise SynthesisError(
@@ -97,19 +105,48 @@ def first_sound(
     ) from failure
 
 
-def probe_where_it_sounds(
-    synth: SynthesizerModule, design: Tensor, device: str, derivatives: Derivatives
-) -> Tensor:
+def _compute(
+    synth: SynthesizerModule,
+    features: nn.Module,
+    u: Tensor,
+    derivatives: Derivatives,
+    progress: Progress | None,
+) -> tuple[Resolved, tuple[Tensor, Tensor, Tensor], float]:
+    """Compute a sound with synthesizer and features as they are or, where these lack derivatives, with adapters."""
+
+    def timed(synth: SynthesizerModule, features: nn.Module) -> tuple[tuple[Tensor, Tensor, Tensor], float]:
+        started = time.monotonic()
+        return sound_and_jacobian(synth, features, u, derivatives), time.monotonic() - started
+
+    numerical = numerical_of(synth)
+    if numerical is None or derivatives.kind == "auto":
+        if numerical is not None:
+            numerical.calibrate(progress)
+        try:
+            values, seconds = timed(synth, features)
+            return as_they_are(synth, features, derivatives), values, seconds
+        except Exception as error:
+            if environment_fault(error) is not None:
+                raise
+            _log.debug("looking for other derivatives, after %s: %s", type(error).__name__, error)
+            found = resolve(synth, features, u, derivatives, progress)
+            if found.synth is synth and found.features is features:
+                raise
+    else:
+        found = resolve(synth, features, u, derivatives, progress)
+    return found, *timed(found.synth, found.features)
+
+
+def probe_where_it_sounds(synth: SynthesizerModule, design: Tensor, device: str) -> tuple[Tensor, Tensor]:
     """Probe a synthesizer where it sounds: a sound that fails concerns its row, not the whole run.
 
     Args:
         synth: Synthesizer.
         design: Scaled parameters, shape (n, P), float64.
         device: Device of the synthesizer.
-        derivatives: Kind of derivative of each parameter; differences need no tangents.
 
     Returns:
-        Up to two sounds that it was probed at, shape (B, N), float64.
+        Up to two points that it was probed at, in physical units, shape (B, D), and their sounds, shape (B, N).
 
     Raises:
         ValueError: If the synthesizer fails the probe.
@@ -128,5 +165,6 @@ def probe_where_it_sounds(
         if len(points) == _PROBED:
             break
     if points:
-        probe_synthesizer(synth, torch.stack(points), tangents=derivatives.kind != "difference")
-    return torch.cat(sounds) if sounds else torch.empty(0, synth.n_samples, dtype=torch.float64)
+        probe_synthesizer(synth, torch.stack(points), tangents=False)
+        return torch.stack(points), torch.cat(sounds)
+    return design.new_empty(0, len(synth.space.columns)), design.new_empty(0, synth.n_samples)

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pnp.jacobian import Derivatives
+from pnp._protocols import check_synthesizer
+from pnp.jacobian import Derivatives, resolve
 from pnp.offline.block import compute_block
 from pnp.offline.comparison import TOLERANCE, deviations
 from pnp.store import IntegrityReport, MetricCache, Status, check_integrity
@@ -71,6 +72,9 @@ def _deviations(cache: MetricCache, synth: nn.Module, features: nn.Module, rows:
     dtype, tolerance = getattr(torch, precision), TOLERANCE[precision]
     synth, features = synth.to(dtype).eval(), features.to(dtype).eval()
     block, derivatives = cache.header.block, Derivatives.from_config(cache.config)
+    u = cache.design[rows[:1]].to(dtype)
+    resolved = resolve(check_synthesizer(synth), features, u, derivatives)
+    synth, features = resolved.synth, resolved.features
     for part in rows.split(block):
         new = compute_block(
             synth,
@@ -80,6 +84,7 @@ def _deviations(cache: MetricCache, synth: nn.Module, features: nn.Module, rows:
             dtype,
             "cpu",
             derivatives=derivatives,
+            seeds=int(cache.config.get("seeds", 1)),
         )
         stored = {"M": cache.metric(part).matrix.numpy()}
         if "S" in cache.stored:

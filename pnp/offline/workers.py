@@ -51,6 +51,7 @@ class Task:
         storage: Type in which S and J will be stored.
         default_dtype: Default type of this process, which workers take over.
         derivatives: Kind of derivative of each parameter.
+        seeds: Draws that a metric is the mean over.
     """
 
     u: np.ndarray
@@ -61,6 +62,7 @@ class Task:
     storage: torch.dtype
     default_dtype: torch.dtype
     derivatives: Derivatives
+    seeds: int = 1
 
     def points(self, number: int) -> np.ndarray:
         """Return the scaled parameters of a block."""
@@ -107,7 +109,7 @@ def computed_blocks(
     Raises:
         SynthesisError: If a worker dies of the same block twice.
     """
-    options = (task.n_features, task.dtype, task.device, task.storage, task.derivatives)
+    options = (task.n_features, task.dtype, task.device, task.storage, task.derivatives, task.seeds)
     if jobs == 1 and backend == "loky":
         for number in blocks:
             yield number, _compute(number, synth, features, task.points(number), options)
@@ -197,7 +199,8 @@ def _pickled(synth: nn.Module, features: nn.Module) -> bytes:
         names = f"synthesizer {type(synth).__name__} and features {type(features).__name__}"
         raise PnpError(
             f"{names} cannot be sent to workers ({type(error).__name__}: {' '.join(str(error).split())}); one holds "
-            "what cannot be copied, such as a lock or an engine: use jobs=1"
+            "what cannot be copied, such as a lock or an engine: let each process make its own with "
+            "pnp.synths.PerProcess(make), or use jobs=1"
         ) from error
     # A worker loads the user's own files first, for what is defined there is pickled by its name.
     data: bytes = cloudpickle.dumps((loaded_files(), modules))

@@ -11,30 +11,35 @@ from pnp._text import did_you_mean
 
 __all__ = ["KINDS", "SCALES", "Parameter"]
 
-KINDS = ("continuous", "integer", "choice")
+KINDS = ("continuous", "integer", "choice", "seed")
 SCALES = ("linear", "log", "power")
+
+# Seeds are whole numbers from 0 to this one, which single precision holds exactly, also scaled to the cube.
+_LAST_SEED = 65535
 
 
 @dataclass(frozen=True)
 class Parameter:
     """One synthesizer parameter.
 
-    There are three kinds:
+    There are four kinds:
 
     - *continuous*: a number in a range. The metric holds derivatives with respect to it.
     - *integer*: a whole number in a range, such as a number of voices. The difference to the next whole number stands
       for the derivative.
     - *choice*: one of several options without an order, such as a waveform. It has no derivative; the offline stage
       measures the distance between its options.
+    - *seed*: a whole number from 0 to 65,535 that decides what a random synthesizer draws. It is a condition that no
+      network sees.
 
     Args:
         name: A Python identifier.
-        low: Lower end of the range, in `unit`. Not for a choice.
-        high: Upper end of the range, in `unit`; larger than `low`. Not for a choice.
+        low: Lower end of the range, in `unit`. Not for a choice or a seed.
+        high: Upper end of the range, in `unit`; larger than `low`. Not for a choice or a seed.
         scale: "linear"; "log" where equal ratios matter equally (frequencies, times) and `low` > 0; or "power" where
             values near `low` matter more and `low` may be 0.
         unit: Physical unit for messages and figures, e.g. "Hz"; empty for a pure number.
-        kind: "continuous", "integer" or "choice".
+        kind: "continuous", "integer", "choice" or "seed".
         choices: Options of a choice, two or more; their position is the value. Setting them makes a choice.
         offset: For scale "log": the scale is the logarithm of value + offset, so that `low` may be 0. An attack
             time in [0, 2] s with an offset of 0.01 s is close to linear below 10 ms and logarithmic above.
@@ -66,6 +71,8 @@ class Parameter:
         if not isinstance(self.name, str) or not self.name.isidentifier():
             raise ValueError(f"a parameter name must be a Python identifier such as 'f_c', got {self.name!r}")
         self._check_words()
+        if self.kind == "seed":
+            self._check_seed()
         if self.choices:
             self._check_choices()
         else:
@@ -104,6 +111,15 @@ class Parameter:
         # The value of a choice is the position of its option.
         object.__setattr__(self, "low", 0.0)
         object.__setattr__(self, "high", len(options) - 1.0)
+
+    def _check_seed(self) -> None:
+        given = (self.low, self.high)
+        if given != (0.0, _LAST_SEED) and not math.isnan(self.low + self.high):
+            raise ValueError(f"parameter {self.name!r}: a seed has no range of its own, got {given}")
+        if self.scale != "linear":
+            raise ValueError(f"parameter {self.name!r}: a seed has no scale, got {self.scale!r}")
+        object.__setattr__(self, "low", 0.0)
+        object.__setattr__(self, "high", float(_LAST_SEED))
 
     def _check_range(self) -> None:
         if self.kind == "choice":
@@ -148,7 +164,7 @@ class Parameter:
 
     @property
     def is_whole(self) -> bool:
-        """True where values are whole numbers: an integer, or the position of an option."""
+        """True where values are whole numbers: an integer, a seed, or the position of an option."""
         return self.kind != "continuous"
 
     def value(self, number: float) -> float | int | str:
@@ -236,5 +252,5 @@ class Parameter:
         if self.choices:
             return f"{self.name} in {{{', '.join(self.choices)}}}"
         unit = f" {self.unit}" if self.unit else ""
-        words = "integer" if self.kind == "integer" and self.scale == "linear" else self.scale
+        words = self.kind if self.is_whole and self.scale == "linear" else self.scale
         return f"{self.name} in [{self.low:g}, {self.high:g}]{unit} ({words})"

@@ -62,6 +62,11 @@ class ParameterSpace(Sequence[Parameter]):
         for position, parameter in enumerate((*self._listed, *self._conditions)):
             if not isinstance(parameter, Parameter):
                 raise TypeError(f"element {position} must be a pnp.Parameter, got {type(parameter).__name__}")
+        for parameter in self._listed:
+            if parameter.kind == "seed":
+                raise ValueError(f"the seed {parameter.name!r} is not predicted; list it under conditions")
+        if sum(parameter.kind == "seed" for parameter in self._conditions) > 1:
+            raise ValueError("a parameter space has one seed at most, got several")
         self._parameters = tuple(parameter for parameter in self._listed if not parameter.choices)
         self._choices = tuple(parameter for parameter in self._listed if parameter.choices)
         if not self._parameters:
@@ -88,6 +93,11 @@ class ParameterSpace(Sequence[Parameter]):
     def conditions(self) -> tuple[Parameter, ...]:
         """Conditions: Q parameters that vary but are not predicted."""
         return self._conditions
+
+    @property
+    def told(self) -> tuple[Parameter, ...]:
+        """Conditions that a network is told: all but a seed, which nobody could know."""
+        return tuple(condition for condition in self._conditions if condition.kind != "seed")
 
     @property
     def columns(self) -> tuple[Parameter, ...]:

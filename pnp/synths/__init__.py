@@ -11,7 +11,9 @@ from pnp.synths.base import Synthesizer
 from pnp.synths.black_box import BlackBox
 from pnp.synths.chirp import Chirp
 from pnp.synths.drum import Drum
+from pnp.synths.noise import seeded_noise
 from pnp.synths.normalization import NORMALIZATIONS
+from pnp.synths.per_process import PerProcess
 from pnp.synths.plugin import Plugin
 from pnp.synths.probe import probe
 from pnp.synths.registry import available, make, register
@@ -24,6 +26,7 @@ __all__ = [
     "BlackBox",
     "Chirp",
     "Drum",
+    "PerProcess",
     "Plugin",
     "Restriction",
     "Ripple",
@@ -33,6 +36,7 @@ __all__ = [
     "make",
     "probe",
     "register",
+    "seeded_noise",
 ]
 
 for _synthesizer in (Chirp, Drum, Plugin, Ripple, String):

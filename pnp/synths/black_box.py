@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -13,34 +12,31 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pnp._own_code import module_name
 from pnp._torch.concrete import is_concrete
-from pnp._torch.pushforward import jvp
 from pnp.errors import SynthesisError
+from pnp.jacobian.numerical import NumericalTangents, Progress, by_name
 from pnp.parameters import ParameterSpace
 from pnp.parameters.values import described_values, named_values
 from pnp.store.plain_values import captured_values
 from pnp.synths.base import Synthesizer
-from pnp.synths.calibration import INAUDIBLE, Calibration
 from pnp.synths.clipping import is_clipped
 from pnp.synths.command import CommandLine
-from pnp.synths.finite_differences import NODES, Step, contradiction, derivative_weights
+from pnp.synths.normalization import normalize_with_tangents
 
 __all__ = ["BlackBox"]
 
-_log = logging.getLogger(__name__)
-
 Program = Callable[..., Any]
 
-# Share of the tolerance that a sound's own two differences may use: unlike those that a step is measured with, nothing
-# else is known about them.
-_ROW = 0.3
-
-# Samples around which derivatives are computed at a time, a bound on memory.
-_MOST_SAMPLES = 1 << 20
+# Ways to call a function so that earlier sounds do not matter.
+_WARM_UPS = (
+    "",
+    "every sound is rendered twice, and the second is kept",
+    "a sound that is always the same is rendered before each",
+)
 
 # A function may not be safe to call twice at once, whoever asks: precomputation may itself run in threads.
 _ONE_AT_A_TIME = threading.RLock()
@@ -60,9 +56,13 @@ class BlackBox(Synthesizer):
     The step h of each parameter is chosen by measurement. Along a ladder of steps, neighbouring
     extrapolations disagree at long steps by truncation (the sound's curvature) and at short ones by rounding
     (its noise: float64 in a Python function, 2⁻¹⁵ in a 16-bit file). The step where they disagree least is
-    taken. A parameter for which they disagree at every step has no derivative, and is named; so is one that has
-    none at some sounds alone: every derivative is refused where its two differences contradict each other by more
-    than they did while the step was measured.
+    taken. A parameter for which they disagree at every step has no derivative; one with kinks has none at some
+    sounds. Each is named in a warning, and the offline stage takes differences of features over a longer step in the
+    place of what is missing. Every other derivative is refused where its two differences contradict each other by
+    more than they did while the step was measured.
+
+    A function that remembers earlier sounds is called twice for each sound, or after a sound that is always the same,
+    if that makes it repeatable.
 
     Args:
         program: A function called with each parameter by name (a float, an int for an integer, a str for a choice) that
@@ -74,8 +74,9 @@ class BlackBox(Synthesizer):
         jobs: Sounds made at the same time, in threads. Defaults to the number of cores for a command line and
             to 1 for a function, which may not be safe to run twice at once.
         timeout: Seconds after which a command line is stopped.
-        steps: From parameter name to step in unit coordinates, in place of the measured ones.
-        tolerance: Relative disagreement of finite differences beyond which there is no derivative.
+        steps: Step in unit coordinates in place of the measured ones: a number for all parameters, or by name.
+        tolerance: Relative disagreement of finite differences beyond which there is no derivative: a number for all
+            parameters, or by name.
         version: Anything that changes when the program does: a cache begun with another is not continued.
         normalization: "none", "peak" or "energy".
         ranges: From parameter name to (low, high) in place of those of `space`.
@@ -115,8 +116,8 @@ class BlackBox(Synthesizer):
         *,
         jobs: int | None = None,
         timeout: float = 60.0,
-        steps: Mapping[str, float] | None = None,
-        tolerance: float = 0.1,
+        steps: float | Mapping[str, float] | None = None,
+        tolerance: float | Mapping[str, float] = 0.1,
         version: str = "",
         normalization: str = "none",
         ranges: Mapping[str, Sequence[float]] | None = None,
@@ -129,24 +130,26 @@ class BlackBox(Synthesizer):
         if not timeout > 0:
             raise ValueError(f"timeout must be a positive number of seconds, got {timeout}")
         self.timeout = float(timeout)
-        if not 0 < tolerance < 1:
-            raise ValueError(f"tolerance must be between 0 and 1, got {tolerance}")
-        self.tolerance = float(tolerance)
         self.version = version
-        self.steps = dict(steps or {})
-        for name, step in self.steps.items():
-            if name not in space.names or space[name].is_whole:
-                expected = ", ".join(parameter.name for parameter in space if not parameter.is_whole)
-                raise ValueError(f"unknown parameter {name!r} in steps, expected {expected}")
-            if not 0 < step <= 1:
-                raise ValueError(f"the step of {name!r} must be in (0, 1] in unit coordinates, got {step}")
+        self.steps = by_name(self.space, "steps", steps or {}, 0.0, 1.0)
+        self.tolerance = tolerance
         self.program: Program
         if callable(program):
             self.program, self.jobs = program, jobs or 1
         else:
             self.program = CommandLine(program, space.column_names, sample_rate, self.timeout)
             self.jobs = jobs or os.cpu_count() or 1
-        self._calibrated: dict[str, Step] | None = None
+        self._warm_up = 0
+        self.numerical = NumericalTangents(
+            self._run,
+            self.space,
+            self.n_samples,
+            self._label,
+            steps=self.steps,
+            tolerance=tolerance,
+            several=self.jobs,
+            settle=self._settle,
+        )
 
     def synthesize(self, theta: Float[Tensor, "*batch P"]) -> Float[Tensor, "*batch N"]:
         """Sound before normalization, outside of automatic differentiation.
@@ -170,34 +173,20 @@ class BlackBox(Synthesizer):
         rows = self._run(theta.reshape(-1, theta.shape[-1]).double())
         return rows.reshape(*theta.shape[:-1], self.n_samples).to(theta)
 
-    def calibrate(self) -> dict[str, float]:
+    def calibrate(self, progress: Progress | None = None) -> dict[str, float]:
         """Measure the step of each parameter; done once, before the first derivative.
+
+        Args:
+            progress: Shows the progress of an iterable, as `tqdm` does.
 
         Returns:
             From parameter name to step, in unit coordinates.
 
         Raises:
-            ValueError: If the program is not deterministic, or a parameter has no derivative.
+            ValueError: If the program is not deterministic.
             SynthesisError: If the program fails.
         """
-        calibration = Calibration(self._run, self.space, self._label, self.tolerance)
-        pilots = calibration.pilots()
-        self._calibrated = {
-            name: Step(self.steps[name]) if name in self.steps else calibration.measure(column, pilots)
-            for column, name in self._smooth
-        }
-        sizes = {name: step.size for name, step in self._calibrated.items()}
-        _log.info("steps of %s: %s", self._label, sizes)
-        return sizes
-
-    def check_repeatable(self) -> None:
-        """Check that the same parameters give the same samples, also after other sounds.
-
-        Raises:
-            ValueError: If they do not.
-            SynthesisError: If the program fails.
-        """
-        Calibration(self._run, self.space, self._label, self.tolerance).pilots()
+        return {name: step.size for name, step in self.numerical.calibrate(progress).items()}
 
     def config(self) -> dict[str, Any]:
         """Settings that determine the sounds, for JSON; `make` does not take it, for it holds no program."""
@@ -213,11 +202,6 @@ class BlackBox(Synthesizer):
         }
         captured = {} if isinstance(program, CommandLine) else captured_values(program)
         return settings | ({"captured": captured} if captured else {})
-
-    @property
-    def _smooth(self) -> list[tuple[int, str]]:
-        """Columns and names of the continuous parameters."""
-        return [(column, p.name) for column, p in enumerate(self.space) if not p.is_whole]
 
     @property
     def _label(self) -> str:
@@ -240,57 +224,35 @@ class BlackBox(Synthesizer):
             conditions are not rendered, and 0.
 
         Raises:
-            ValueError: If the program is not deterministic, or a parameter has no derivative.
+            ValueError: If the program is not deterministic.
             SynthesisError: If the program fails, or a parameter has no derivative at one of these sounds.
         """
-        steps = self._steps()
-        exact = theta.detach().double().cpu()
-        u = self.space.to_unit(exact)
-        smooth = torch.tensor([column for column, _ in self._smooth], dtype=torch.long)
-        step = torch.full(u.shape[1:], INAUDIBLE.size, dtype=torch.float64)
-        for column, name in self._smooth:
-            step[column] = steps[name].size
-        centre = torch.minimum(torch.maximum(u, step - 1.0), 1.0 - step)
-        # Where along its axis each difference is taken: (B, P, 4).
-        along = centre[..., None] + step[:, None] * torch.tensor(NODES, dtype=torch.float64)
-        weights = derivative_weights(along - u[..., None])
-        slope = jvp(self.space.from_unit, u, torch.ones_like(u))[1]
-        x = self._run(exact)
-        tangents = torch.zeros(*u.shape, self.n_samples, dtype=theta.dtype, device=theta.device)
-        # All sounds around all rows would take 4 P times the memory of the sounds.
-        several = max(1, _MOST_SAMPLES // (4 * self.n_samples), self.jobs)
-        for row in range(len(u)):
-            for columns in smooth.split(several) if len(smooth) else ():
-                points = u[row].repeat(len(columns), 4, 1)
-                points[torch.arange(len(columns)), :, columns] = along[row, columns]
-                around = self._run(self.space.from_unit(points).flatten(0, 1)).unflatten(0, (-1, 4))
-                for column, neighbours in zip(columns.tolist(), around, strict=True):
-                    name = self.space.names[column]
-                    # Who gives a step may want the slope across a jump.
-                    if name not in self.steps:
-                        centred = bool(centre[row, column] == u[row, column])
-                        self._check_derivative(
-                            name, x[row], neighbours, steps[name], exact[row], centred=centred
-                        )
-                    # The weights sum to 0 but for rounding: with the sound itself taken off, no change gives exactly 0.
-                    difference = weights[row, column] @ (neighbours - x[row])
-                    tangents[row, column] = (difference / slope[row, column]).to(tangents)
-        return x.to(theta), tangents
+        axes = [column for column, parameter in enumerate(self.space) if not parameter.is_whole]
+        x, some, missing = self.numerical.tangents(theta, axes)
+        for row, place in missing.nonzero().tolist():
+            raise SynthesisError(
+                f"parameter {self.space.names[axes[place]]!r} of {self._label} has no derivative here",
+                described_values(self.space, theta[row].tolist()),
+            )
+        tangents = some.new_zeros(*theta.shape, self.n_samples)
+        tangents[:, axes] = some
+        return x, tangents
 
-    def _check_derivative(
-        self, name: str, x: Tensor, around: Tensor, step: Step, theta: Tensor, *, centred: bool
-    ) -> None:
-        """Refuse a derivative that the sounds at hand contradict."""
-        problem = contradiction(x, around, step, _ROW * self.tolerance, centred=centred)
-        if problem is not None:
-            reason = f"parameter {name!r} of {self._label} has no derivative here: {problem}"
-            raise SynthesisError(reason, described_values(self.space, theta.tolist()))
+    def tangents_where_they_exist(
+        self, theta: Float[Tensor, "B D"], axes: Sequence[int]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B A N"], Bool[Tensor, "B A"]]:
+        """Sounds, their derivatives with respect to some physical parameters, and where there are none.
 
-    def _steps(self) -> dict[str, Step]:
-        if self._calibrated is None:
-            self.calibrate()
-        assert self._calibrated is not None
-        return self._calibrated
+        Args:
+            theta: Physical parameters, shape (B, D).
+            axes: Columns of the parameters.
+
+        Returns:
+            Sounds, shape (B, N); tangents, shape (B, A, N); True, shape (B, A), where there is no derivative.
+        """
+        self._check(theta)
+        x, tangents, missing = self.numerical.tangents(theta, axes)
+        return *normalize_with_tangents(x, tangents, self.normalization), missing
 
     def _run(self, theta: Tensor) -> Float[Tensor, "B N"]:
         """Sounds of rows of physical parameters, float64, in their order whatever the number of threads."""
@@ -305,11 +267,28 @@ class BlackBox(Synthesizer):
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
+    def _settle(self) -> str | None:
+        """Take the next way to make a function forget earlier sounds; None where there is none."""
+        if isinstance(self.program, CommandLine) or self._warm_up + 1 == len(_WARM_UPS):
+            self._warm_up = 0
+            return None
+        self._warm_up += 1
+        return _WARM_UPS[self._warm_up]
+
+    def _forget(self, parameters: dict[str, Any]) -> None:
+        """Render what lets a function forget earlier sounds."""
+        if self._warm_up == 1:
+            self.program(**parameters)
+        elif self._warm_up == 2:
+            lowest = self.space.from_unit(-torch.ones(len(self.space.columns), dtype=torch.float64))
+            self.program(**named_values(self.space, lowest.tolist()))
+
     def _run_once(self, row: list[float]) -> Tensor:
         parameters = named_values(self.space, row)
         where = described_values(self.space, row)
         try:
             with nullcontext() if isinstance(self.program, CommandLine) or self.jobs > 1 else _ONE_AT_A_TIME:
+                self._forget(parameters)
                 samples = np.asarray(self.program(**parameters))
             x = samples.astype(np.float64)
         except SynthesisError as error:

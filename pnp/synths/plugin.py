@@ -51,8 +51,9 @@ class Plugin(BlackBox):
         renew: Load the plug-in anew for each sound. Slow, but an oscillator that runs freely starts the same way.
         sample_rate: Sampling rate in Hz.
         n_samples: Number of samples N of a sound.
-        steps: From parameter name to step in unit coordinates, in place of the measured ones.
-        tolerance: Relative disagreement of finite differences beyond which there is no derivative.
+        steps: Step in unit coordinates in place of the measured ones: a number for all parameters, or by name.
+        tolerance: Relative disagreement of finite differences beyond which there is no derivative: a number for all
+            parameters, or by name.
         version: Anything that changes when the plug-in does; a hash of its file by default.
         normalization: "none", "peak" or "energy".
         ranges: From parameter name to (low, high) in place of those of the space.
@@ -97,8 +98,8 @@ class Plugin(BlackBox):
         renew: bool = False,
         sample_rate: float = 44100.0,
         n_samples: int = 44100,
-        steps: Mapping[str, float] | None = None,
-        tolerance: float = 0.1,
+        steps: float | Mapping[str, float] | None = None,
+        tolerance: float | Mapping[str, float] = 0.1,
         version: str | None = None,
         normalization: str = "none",
         ranges: Mapping[str, Sequence[float]] | None = None,

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._text import percent
-from pnp._torch.pushforward import along_axes, jvp
+from pnp._torch.pushforward import jvp
+from pnp.jacobian import resolve_synthesizer
 from pnp.jacobian.agreement import REPEATABLE, contradiction_of_differences, relative
 from pnp.parameters import ParameterSpace
 from pnp.parameters.values import rounded
-from pnp.synths.black_box import BlackBox
 
 __all__ = ["probe"]
 
 # Steps in unit coordinates. Which one is right depends on how fast the sound's phase turns: try all, keep the
-# one whose derivative changes least when the step is halved. Steps of few roundings of theta say nothing.
-_STEPS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
+# one whose derivative changes least when the step is halved. Steps of few roundings of theta say nothing. The most
+# likely one comes first.
+_STEPS = (1e-5, 1e-6, 1e-4, 1e-3, 1e-7, 1e-2)
 _LEAST_ROUNDINGS = 1e3
 
 # Keeps the finite differences inside the cube.
@@ -57,15 +61,31 @@ def probe(synth: nn.Module, theta: Tensor | None = None, *, tangents: bool = Tru
         x = synth(theta)
         _check_sound(x, theta, n_samples, label)
         _check_repeatable(synth, theta, x, label)
-    if not tangents:
-        if isinstance(synth, BlackBox):
-            synth.check_repeatable()
+    if tangents:
+        probe_tangents(synth, theta)
+
+
+def probe_tangents(synth: SynthesizerModule, theta: Tensor, progress: Callable[..., Any] = iter) -> None:
+    """Check that every derivative of a synthesizer agrees with finite differences, where these can be trusted.
+
+    Args:
+        synth: Synthesizer. Where it has no exact derivatives, the steps of finite differences are measured.
+        theta: A few points in physical units, shape (B, D).
+        progress: Shows the progress of an iterable, as `tqdm` does.
+
+    Raises:
+        ValueError: If a derivative is dropped, wrong or not finite, or the synthesizer is not deterministic.
+    """
+    label, space = f"synthesizer {getattr(synth, 'name', type(synth).__name__)!r}", synth.space
+    smooth = [column for column, parameter in enumerate(space) if not parameter.is_whole]
+    if not smooth:
         return
-    if isinstance(synth, BlackBox):
-        # Its derivatives are finite differences; whether they exist shows when the steps are chosen.
-        synth.calibrate()
-    else:
-        _check_tangents(synth, space, theta, label)
+    u = space.to_unit(theta.double())
+    u[:, smooth] = u[:, smooth].clamp(-1.0 + _MARGIN, 1.0 - _MARGIN)
+    theta = rounded(space, space.from_unit(u)).to(theta.dtype)
+    tangents = resolve_synthesizer(synth, theta, smooth)[2]
+    if tangents is not None:
+        _check_tangents(synth, tangents, progress(smooth), u, theta.dtype, label)
 
 
 def _check_sound(x: object, theta: Tensor, n_samples: int, label: str) -> None:
@@ -97,7 +117,7 @@ def _check_repeatable(synth: nn.Module, theta: Tensor, x: Tensor, label: str) ->
     if drift > tolerance:
         raise ValueError(
             f"{label} is not deterministic: the same theta twice gives sounds that differ by {drift:.1e} "
-            "of their norm; seed its noise inside forward"
+            "of their norm; draw its noise from a seed that it receives, conditions=[Parameter('seed', kind='seed')]"
         )
     alone = torch.cat([synth(row[None]) for row in theta])
     drift = relative(alone - x, x)
@@ -123,21 +143,15 @@ def _cause_of_mixing(synth: nn.Module, theta: Tensor, alone: Tensor, tolerance: 
     )
 
 
-def _check_tangents(synth: SynthesizerModule, space: ParameterSpace, theta: Tensor, label: str) -> None:
-    """Compare every derivative, in unit coordinates, with finite differences where these can be trusted."""
-    smooth = [column for column, parameter in enumerate(space) if parameter.kind == "continuous"]
-    if not smooth:
-        return
-    u = space.to_unit(theta.double())
-    u[:, smooth] = u[:, smooth].clamp(-1.0 + _MARGIN, 1.0 - _MARGIN)
-    theta = rounded(space, space.from_unit(u)).to(theta.dtype)
-    try:
-        tangents = along_axes(synth, theta, smooth)[1]
-    except (RuntimeError, NotImplementedError) as error:
-        raise ValueError(
-            f"{label} cannot be differentiated in forward mode ({error}); use PyTorch operations that "
-            "torch.func supports, or wrap it in pnp.synths.BlackBox"
-        ) from error
+def _check_tangents(
+    synth: SynthesizerModule,
+    tangents: Tensor,
+    smooth: Iterable[int],
+    u: Tensor,
+    dtype: torch.dtype,
+    label: str,
+) -> None:
+    space = synth.space
     # theta_p depends on u_p alone: one jvp along (1, ..., 1) gives every slope.
     slope = jvp(space.from_unit, u, torch.ones_like(u))[1]
     for place, column in enumerate(smooth):
@@ -145,20 +159,16 @@ def _check_tangents(synth: SynthesizerModule, space: ParameterSpace, theta: Tens
         if not bool(torch.isfinite(tangent).all()):
             raise ValueError(f"{label} has a NaN or infinite derivative with respect to {name!r}")
         tangent = tangent * slope[:, column, None]
-        steps = [step for step in _STEPS if step >= _LEAST_ROUNDINGS * torch.finfo(theta.dtype).eps]
-        with torch.no_grad():
-            pairs = [
-                (
-                    _central(synth, space, u, column, step, theta.dtype),
-                    _central(synth, space, u, column, step / 2, theta.dtype),
-                )
-                for step in steps
-            ]
-        if not bool(tangent.any()) and bool(pairs[0][0].any()):
+        steps = [step for step in _STEPS if step >= _LEAST_ROUNDINGS * torch.finfo(dtype).eps]
+        if not bool(tangent.any()) and bool(_central(synth, space, u, column, max(steps), dtype).any()):
             raise ValueError(
                 f"{label} drops the gradient of {name!r}: the sound changes with it but its derivative is 0; "
                 "likely a float(), .item(), detach() or rounding on the way"
             )
+        pairs = (
+            (_central(synth, space, u, column, h, dtype), _central(synth, space, u, column, h / 2, dtype))
+            for h in steps
+        )
         gap = contradiction_of_differences(tangent, pairs)
         if gap is not None:
             raise ValueError(

@@ -61,13 +61,14 @@ def conditions_of(cache: CacheLike) -> Tensor | None:
         cache: Open cache.
 
     Returns:
-        Conditions scaled to [-1, 1], shape (n, Q), float64.
+        Conditions scaled to [-1, 1], without a seed, shape (n, Q), float64.
     """
     n_conditions = len(cache.space.conditions)
-    if not n_conditions:
+    told = [cache.space.conditions.index(condition) for condition in cache.space.told]
+    if not told:
         return None
     space: ParameterSpace = getattr(cache, "synth_space", cache.space)
-    return space.to_unit(cache.theta)[:, -n_conditions:]
+    return space.to_unit(cache.theta)[:, -n_conditions:][:, told]
 
 
 def hears_conditions(network: Network) -> bool:

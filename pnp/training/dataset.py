@@ -123,7 +123,7 @@ class CacheDataset(Dataset[Item]):
 
         Returns:
             "u" (B, P), "theta" (B, D), "index" (B,) and, as chosen, "M" (B, P, P) and "x" (B, N); "choices" (B, K)
-            and "conditions" (B, Q) where there are any.
+            and "conditions" (B, Q) where there are any, without a seed.
         """
         chosen = torch.as_tensor(items)
         columns = {"u": self._u[chosen], "theta": self._theta[chosen], "index": self.index[chosen]}

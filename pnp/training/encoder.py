@@ -87,7 +87,7 @@ class Encoder(nn.Module):
         nn.init.zeros_(output.weight)
         nn.init.zeros_(output.bias)
         self.dense = nn.Sequential(
-            nn.Linear(n_shapes + n_rates + len(space.conditions), n_hidden),
+            nn.Linear(n_shapes + n_rates + len(space.told), n_hidden),
             nn.ReLU(),
             output,
         )
@@ -126,7 +126,7 @@ class Encoder(nn.Module):
         pooled = []
         for maps, axis in ((self.shapes(standardized), -1), (self.modulations(rates), -2)):
             pooled += [maps.mean(axis).flatten(1), maps.amax(axis).flatten(1)]
-        if self.space.conditions:
+        if self.space.told:
             pooled.append(self._checked(conditions, len(spectrograms)).to(pooled[0]))
         output: Tensor = self.dense(torch.cat(pooled, dim=1))
         z = output[:, : len(self.space)]
@@ -140,8 +140,8 @@ class Encoder(nn.Module):
 
     def _checked(self, conditions: Tensor | None, n_sounds: int) -> Tensor:
         """Refuse conditions that are not there, or not those of the sounds."""
-        names = ", ".join(condition.name for condition in self.space.conditions)
-        expected = (n_sounds, len(self.space.conditions))
+        names = ", ".join(condition.name for condition in self.space.told)
+        expected = (n_sounds, len(self.space.told))
         if conditions is None:
             raise ValueError(
                 f"This encoder needs the conditions of each sound, {names}: encoder(x, conditions), scaled to "
@@ -188,11 +188,7 @@ class Encoder(nn.Module):
             ValueError: If conditions are missing, or their shape does not fit.
         """
         spectrograms = self.front_end(x)
-        return (
-            self.body(spectrograms, conditions=conditions)
-            if self.space.conditions
-            else self.body(spectrograms)
-        )
+        return self.body(spectrograms, conditions=conditions) if self.space.told else self.body(spectrograms)
 
     def check_fits(self, space: ParameterSpace, sample_rate: float, sounds: str) -> None:
         """Check that sounds are of the kind that this network was made for.
@@ -251,7 +247,7 @@ class Encoder(nn.Module):
 def _listed(space: ParameterSpace) -> str:
     """Return the names of what is predicted, with those of the conditions where there are some."""
     predicted = ", ".join(parameter.name for parameter in (*space, *space.choices))
-    given = ", ".join(condition.name for condition in space.conditions)
+    given = ", ".join(condition.name for condition in space.told)
     return f"{predicted} given {given}" if given else predicted
 
 

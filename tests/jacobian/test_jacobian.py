@@ -1,3 +1,8 @@
+import importlib
+import subprocess
+import sys
+import textwrap
+
 import pytest
 import torch
 from discrete import Organ, Spectrum
@@ -241,3 +246,52 @@ def test_an_empty_batch_has_an_empty_jacobian(chirp, features) -> None:
     S, J = value_and_jacobian(chirp, features, torch.zeros(0, 3))
     assert S.shape[0] == J.shape[0] == 0
     assert J.shape[1:] == (S.shape[1], 3)
+
+
+def test_a_few_tangents_at_a_time_give_the_same(chirp, features, monkeypatch) -> None:
+    u = 0.9 * chirp.space.sample(3)
+    S, J = value_and_jacobian(chirp, features, u)
+    module = importlib.import_module("pnp.jacobian.jacobian")
+    for name, number in (("_MOST_SAMPLES", 1), ("_ALL_AT_ONCE", 0), ("_IN_GROUPS", 1)):
+        monkeypatch.setattr(module, name, number)
+    one, columns = value_and_jacobian(chirp, features, u)
+    torch.testing.assert_close(one, S, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(columns, J, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.slow
+def test_memory_is_bounded_for_many_parameters() -> None:
+    """One second at 44.1 kHz, beyond what a plain transform takes; a third of it is what forward mode imports."""
+    script = """
+        import resource, torch, pnp
+        torch.set_num_threads(1)
+        N = 44100
+
+        class Swells(pnp.synths.Synthesizer):
+            name = "swells"
+
+            def __init__(self, n):
+                space = pnp.ParameterSpace([pnp.Parameter(f"p{k}", 0.1, 1.0) for k in range(n)])
+                super().__init__(space, sample_rate=N, n_samples=N)
+
+            def synthesize(self, theta):
+                t = torch.arange(N, dtype=theta.dtype) / N
+                powers = torch.arange(1, theta.shape[-1] + 1, dtype=theta.dtype)
+                return torch.sin(600 * t) * (theta.unsqueeze(-2) / powers * t[:, None] ** (1 / powers)).sum(-1)
+
+        peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        options = {"shape": N, "J": 12, "Q": (12, 1), "J_fr": 4, "T": "global", "F": 2, "pad_mode": "zero"}
+        features = pnp.Features(pnp.TimeFrequencyScattering(**options))
+        features(torch.randn(1, N))
+        before = peak()
+        for n in (32, 80):
+            synth = Swells(n)
+            pnp.value_and_jacobian(synth, features, 0.9 * synth.space.sample(2).float())
+            print(peak() - before)
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True
+    )
+    few, many = map(int, run.stdout.split())
+    assert few < 300_000
+    assert many < 450_000

@@ -1,7 +1,9 @@
 """Runs of the offline stage: numbers do not depend on how it is run, and what goes wrong is told."""
 
+import importlib
 import inspect
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,13 @@ def test_progress_goes_to_standard_error(tmp_path: Path, capsys: pytest.CaptureF
     assert captured.out == ""
     assert "70/70" in captured.err
     assert "failed=" in captured.err
+
+
+def test_a_run_that_will_be_long_is_announced(tmp_path, caplog, monkeypatch) -> None:
+    monkeypatch.setattr(importlib.import_module("pnp.offline.precompute"), "_LONG", 0.0)
+    with caplog.at_level(logging.WARNING, "pnp"):
+        run(tmp_path / "toy.h5")
+    assert re.search(r"a sound takes about .* and 70 of them about .* hours with jobs=1", caplog.text)
 
 
 def test_size_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

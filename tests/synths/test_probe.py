@@ -1,5 +1,6 @@
 """The probe accepts correct synthesizers and names the defect of broken ones."""
 
+import logging
 import math
 
 import pytest
@@ -56,8 +57,15 @@ DEFECTS = {
         lambda theta: tone(theta) + (theta[..., 1:] - theta[..., 1:].detach()).sqrt(),
         "NaN or infinite derivative with respect to '",
     ),
-    "NumPy": (lambda theta: torch.from_numpy(tone(theta).detach().numpy()), r"in forward mode.*BlackBox"),
 }
+
+
+def test_a_synthesizer_without_derivatives_is_differentiated_by_differences(theta, caplog):
+    synth = Tone(lambda theta: torch.from_numpy(tone(theta).detach().numpy()))
+    with caplog.at_level(logging.WARNING):
+        probe(synth, theta)
+    assert "cannot be differentiated" in caplog.text
+    assert "finite differences are used" in caplog.text
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -7,7 +7,7 @@ between them, and the sound has no derivative that these renders could give.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -15,7 +15,19 @@ from torch import Tensor
 
 from pnp._text import percent
 
-__all__ = ["LADDER", "NODES", "RATIO", "Step", "best_step", "contradiction", "derivative_weights"]
+__all__ = [
+    "LADDER",
+    "NODES",
+    "RATIO",
+    "STANDS_OUT",
+    "Step",
+    "best_step",
+    "contradiction",
+    "derivative_weights",
+]
+
+# Contradiction that concerns the sound itself, and not how it changes.
+STANDS_OUT = "the sound does not lie between those at a quarter of a step below and above: it depends on more"
 
 # Steps that are tried, in unit coordinates: from an eighth of the range down to where float64 ends.
 RATIO = 4.0
@@ -41,6 +53,8 @@ class Step:
             over the step, at the worst of them.
         curvature: Norm of the difference between 16 times the sound's second difference at a quarter of the step and
             that at the step, at the worst of them.
+        secant: Step in unit coordinates of a difference of features, where there is no derivative; 0 where there is.
+        always: True where there is none at any sound.
     """
 
     size: float
@@ -48,6 +62,12 @@ class Step:
     worst: float = 0.0
     mismatch: float = 0.0
     curvature: float = 0.0
+    secant: float = 0.0
+    always: bool = False
+
+    def with_secant(self, size: float, *, always: bool) -> Step:
+        """Return the step with a longer one for differences of features."""
+        return replace(self, secant=float(size), always=always)
 
 
 def best_step(
@@ -115,7 +135,7 @@ def contradiction(
         # A sound that is not the one between its neighbours, or neighbours that are all alike.
         stands_out = float(small_bend.norm()) / RATIO > 0.5 * float(quarter.norm())
         if stands_out and mismatch > max(tolerance * larger_bend, _WORSE * step.curvature):
-            return "the sound does not lie between those at a quarter of a step below and above: it depends on more"
+            return STANDS_OUT
     return None
 
 
