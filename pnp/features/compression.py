@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pnp._naming import class_name
 from pnp._torch.modes import full_precision
-from pnp._torch.pushforward import pushforward
+from pnp._torch.pushforward import derivative_along, pushforward
 
 __all__ = ["Features"]
 
@@ -42,6 +42,9 @@ class Features(nn.Module):
         >>> features(torch.tensor([[0.0, 1.0, -1.0]]))
         tensor([[ 0.0000,  0.6931, -0.6931]])
     """
+
+    # Its representation is asked whether it takes turns with other threads.
+    forward_mode = False
 
     def __init__(self, representation: nn.Module, compression: str = "log1p", scale: float = 1e3) -> None:
         super().__init__()
@@ -96,11 +99,10 @@ class Features(nn.Module):
         Returns:
             Features, shape (B, C), and their tangents, shape (B, P, C).
         """
-        own = getattr(self.representation, "value_and_tangents", None)
-        if own is None:
+        if not hasattr(self.representation, "value_and_tangents"):
             return pushforward(self, x, dx)
         with full_precision(x):
-            S, dS = own(x, dx)
+            S, dS = derivative_along(self.representation, x, dx)
         S, dS = S.flatten(1), dS.flatten(2)
         if self.compression == "log1p":
             dS = dS * (self.scale / (1.0 + self.scale * S.abs())).unsqueeze(1)

@@ -39,6 +39,9 @@ class MultiscaleSpectrogram(nn.Module):
         torch.Size([2, 586])
     """
 
+    # Its own tangents are products.
+    forward_mode = False
+
     def __init__(self, windows: Sequence[int] = (1024, 512, 256, 128, 64, 32)) -> None:
         super().__init__()
         if not windows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.modes import full_precision
-from pnp._torch.pushforward import along_axes, jvp, pushforward
+from pnp._torch.pushforward import along_axes, derivative_along, jvp
 from pnp.jacobian.derivatives import Derivatives
 from pnp.jacobian.differences import difference_columns, next_whole
+from pnp.jacobian.sounds import heard
 from pnp.parameters.values import rounded
 
 __all__ = ["sound_and_jacobian", "value_and_jacobian"]
@@ -108,13 +110,12 @@ def sound_and_jacobian(
             )
         _check_gradients(synth, u, x, dx, smooth)
 
-        own = getattr(features, "value_and_tangents", None)
         if smooth:
-            S, dS = pushforward(features, x, dx) if own is None else own(x, dx)
+            S, dS = heard(partial(derivative_along, features), x, dx)
             n_features = math.prod(S.shape[1:])
             S, J = S.reshape(len(u), n_features), dS.reshape(len(u), len(smooth), n_features).mT
         else:
-            S = features(x)
+            S, _ = heard(lambda x, dx: (features(x), dx), x, dx)
             S = S.reshape(len(u), math.prod(S.shape[1:]))
             J = S.new_empty(*S.shape, 0)
         if len(smooth) < len(space):

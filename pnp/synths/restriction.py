@@ -36,6 +36,9 @@ class Restriction(nn.Module):
         ('f_m', 'gamma')
     """
 
+    # The synthesizer inside is asked whether it takes turns with other threads.
+    forward_mode = False
+
     def __init__(self, synth: nn.Module, fixed: Mapping[str, float]) -> None:
         super().__init__()
         synth = check_synthesizer(synth)

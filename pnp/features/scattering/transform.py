@@ -135,6 +135,9 @@ class TimeFrequencyScattering(nn.Module):
         True
     """
 
+    # Its own tangents are products; threads may compute them together.
+    forward_mode = False
+
     def __init__(
         self,
         shape: int | Sequence[int],
