@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from pnp._arguments import finite_number
 from pnp._naming import class_name
 from pnp._torch.modes import full_precision
 from pnp._torch.pushforward import derivative_along, pushforward
@@ -52,11 +53,9 @@ class Features(nn.Module):
             raise TypeError(f"representation must be a torch.nn.Module, got {type(representation).__name__}")
         if compression not in _COMPRESSIONS:
             raise ValueError(f"compression must be one of {', '.join(_COMPRESSIONS)}, got {compression!r}")
-        if not 0 < scale < float("inf"):
-            raise ValueError(f"scale must be positive and finite, got {scale}")
         self.representation = representation
         self.compression = compression
-        self.scale = float(scale)
+        self.scale = finite_number("scale", scale, above=0)
 
     def config(self) -> dict[str, Any]:
         """Settings, as JSON can hold them; those of the representation under "representation".

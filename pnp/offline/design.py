@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pnp._arguments import finite_number, shown
 from pnp.parameters import ParameterSpace
 
 __all__ = ["design_points", "draw_folds", "shard_rows"]
@@ -39,6 +40,8 @@ def design_points(
         if size is None:
             raise ValueError("precompute needs `size`, the number of sounds, or `u`, the design itself")
         return space.sample(size, method=method, seed=seed).contiguous()
+    if not isinstance(u, (Tensor, np.ndarray)):
+        raise TypeError(f"u must be a tensor or an array of scaled parameters, got {shown(u)}")
     design = torch.as_tensor(u).detach().to("cpu", torch.float64).contiguous()
     columns = len(space.columns)
     if design.ndim != 2 or design.shape[1] != columns or not len(design):
@@ -89,10 +92,12 @@ def draw_folds(n: int, split: Sequence[float], seed: int) -> np.ndarray:
     Raises:
         ValueError: If the shares are not three that sum to 1.
     """
-    if len(split) != 3 or min(split) < 0 or abs(sum(split) - 1) > 1e-9:
-        raise ValueError(
-            f"split must be three shares that sum to 1 (train, validation, test), got {tuple(split)}"
-        )
+    expected = f"split must be three shares that sum to 1 (train, validation, test), got {shown(split)}"
+    if isinstance(split, str) or not isinstance(split, Sequence) or len(split) != 3:
+        raise ValueError(expected)
+    split = [finite_number("each share of split", share, least=0, most=1) for share in split]
+    if abs(sum(split) - 1) > 1e-9:
+        raise ValueError(expected)
     # A stream of its own: the design draws from `seed` itself.
     order = np.random.default_rng([seed, 1]).permutation(n)
     train, validation = round(n * split[0]), round(n * (split[0] + split[1]))

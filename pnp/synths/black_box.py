@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._arguments import finite_number, whole_number
 from pnp._own_code import module_name
 from pnp._torch.concrete import is_concrete
 from pnp._torch.pushforward import jvp
@@ -41,6 +42,9 @@ _ROW = 0.3
 
 # Samples around which derivatives are computed at a time, a bound on memory.
 _MOST_SAMPLES = 1 << 20
+
+# Seconds: a year. The operating system counts no longer than some decades.
+_LONGEST_WAIT = 366 * 86400
 
 # A function may not be safe to call twice at once, whoever asks: precomputation may itself run in threads.
 _ONE_AT_A_TIME = threading.RLock()
@@ -124,22 +128,18 @@ class BlackBox(Synthesizer):
         super().__init__(
             space, sample_rate=sample_rate, n_samples=n_samples, normalization=normalization, ranges=ranges
         )
-        if jobs is not None and jobs < 1:
-            raise ValueError(f"jobs must be at least 1, got {jobs}")
-        if not timeout > 0:
-            raise ValueError(f"timeout must be a positive number of seconds, got {timeout}")
-        self.timeout = float(timeout)
-        if not 0 < tolerance < 1:
-            raise ValueError(f"tolerance must be between 0 and 1, got {tolerance}")
-        self.tolerance = float(tolerance)
+        jobs = None if jobs is None else whole_number("jobs", jobs, least=1)
+        self.timeout = finite_number("timeout", timeout, above=0, most=_LONGEST_WAIT)
+        self.tolerance = finite_number("tolerance", tolerance, above=0, below=1)
         self.version = version
         self.steps = dict(steps or {})
-        for name, step in self.steps.items():
+        for name, step in list(self.steps.items()):
             if name not in space.names or space[name].is_whole:
                 expected = ", ".join(parameter.name for parameter in space if not parameter.is_whole)
                 raise ValueError(f"unknown parameter {name!r} in steps, expected {expected}")
-            if not 0 < step <= 1:
-                raise ValueError(f"the step of {name!r} must be in (0, 1] in unit coordinates, got {step}")
+            self.steps[name] = finite_number(
+                f"the step of {name!r} in unit coordinates", step, above=0, most=1
+            )
         self.program: Program
         if callable(program):
             self.program, self.jobs = program, jobs or 1

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from pnp._protocols import SynthesizerLike, check_cache
+from pnp._arguments import check_cache
+from pnp._protocols import SynthesizerLike
 from pnp._torch.device import usable_device
 from pnp.store.fitting import check_fits
 from pnp.training.answers import conditions_of
