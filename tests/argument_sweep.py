@@ -1,4 +1,4 @@
-"""Every numeric option of the public surface, given what is no number: run in a process of its own, without type checks.
+"""Every numeric option of the public surface, given what is no number; for a process of its own, without type checks.
 
 In the tests the annotations are checked first, by another error than users see. Prints a line for each option that
 takes what it should not, or answers by an error that nobody wrote for it.
@@ -6,7 +6,6 @@ takes what it should not, or answers by an error that nobody wrote for it.
 
 from __future__ import annotations
 
-import inspect
 import math
 import re
 import sys
@@ -17,7 +16,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from task import MemoryCache
 from torch import nn
+from toy import ToyFeatures, ToySynth
 
 import pnp
 from pnp import diagnostics
@@ -26,13 +27,11 @@ from pnp.features.compression import Features
 from pnp.features.scalogram import scalogram
 from pnp.features.spectrogram import MultiscaleSpectrogram
 from pnp.features.standard import scattering_settings
-from pnp.matching.recording import load_recording
+from pnp.matching.recording import as_recording
 from pnp.metric.reach import ceiling_of_reach
 from pnp.synths.with_gain import WithGain
 from pnp.training.encoder import Encoder
 from pnp.training.front_end import LogFrequencySpectrogram
-from task import MemoryCache
-from toy import ToyFeatures, ToySynth
 
 NEVER = ("1", [1], True, math.nan, math.inf, 1 + 0j, object())
 NUMPY = (np.float32, np.float64, np.int16, np.int64, np.uint8)
@@ -51,7 +50,10 @@ def targets(folder: Path) -> Iterator[tuple[Callable[..., Any], dict[str, Any]]]
     yield space.sample, {"n": 4, "seed": 1}
     yield space.sample, {"n": 4, "seed": 1, "method": "grid"}
     yield pnp.ParameterLoss, {"scale": 2.0}
-    yield pnp.PNPLoss, {"metric": metric, "damping": 1.0, "scale": 2.0, "ceiling": 3.0, "volume_weighting": 0.5}
+    yield (
+        pnp.PNPLoss,
+        {"metric": metric, "damping": 1.0, "scale": 2.0, "ceiling": 3.0, "volume_weighting": 0.5},
+    )
     yield pnp.PNPLoss.from_cache, {"cache": cache, "reach": 2.0, "damping": 1.0, "scale": 1.0}
     yield pnp.PNPLoss.from_cache, {"cache": cache, "ceiling": 2.0, "normalize": True, "mean_metric": False}
     yield pnp.SurrogateLoss.from_cache, {
@@ -76,7 +78,10 @@ def targets(folder: Path) -> Iterator[tuple[Callable[..., Any], dict[str, Any]]]
         "x": x, "sample_rate": 1000.0, "low": 50.0, "high": 400.0, "bins_per_octave": 4, "quality": 2.0,
     }  # fmt: skip
     yield scattering_settings, {"n_samples": 4096, "sample_rate": 8192.0}
-    yield pnp.standard_features, {"synth": pnp.synths.make("chirp", n_samples=2048), "scale": 10.0, "J": 5, "F": 2}
+    yield (
+        pnp.standard_features,
+        {"synth": pnp.synths.make("chirp", n_samples=2048), "scale": 10.0, "J": 5, "F": 2},
+    )
     yield pnp.TimeFrequencyScattering, {
         "shape": 400, "J": 5, "Q": 4, "J_fr": 2, "Q_fr": 1, "T": 50, "F": 2,
     }  # fmt: skip
@@ -112,7 +117,7 @@ def targets(folder: Path) -> Iterator[tuple[Callable[..., Any], dict[str, Any]]]
         "sound": torch.sin(torch.arange(64.0)), "cache": stored, "synth": synth, "features": features, "starts": 1,
         "max_evaluations": 2, "sample_rate": 1000.0,
     }  # fmt: skip
-    yield load_recording, {"source": torch.sin(torch.arange(64.0)), "sample_rate": 1000.0}
+    yield as_recording, {"channels": np.sin(np.arange(64.0)), "sample_rate": 1000.0}
     yield Encoder, {"space": space, "sample_rate": 1000.0, "n_modulations": 4, "n_hidden": 3}
     yield LogFrequencySpectrogram, {
         "sample_rate": 8000.0, "n_bands": 8, "n_octaves": 4.0, "frame_rate": 100.0, "gain": 10.0,
@@ -179,7 +184,9 @@ def problems(folder: Path) -> Iterator[str]:
                 if error is None:
                     if not accepted_on_purpose(function, name, wrong):
                         yield f"{place} is accepted"
-                elif sentence_of(error) is None or not isinstance(error, (ValueError, TypeError, pnp.PnpError)):
+                elif sentence_of(error) is None or not isinstance(
+                    error, (ValueError, TypeError, pnp.PnpError)
+                ):
                     yield f"{place} raises {type(error).__name__}: {error}"
                 elif len(str(error)) > 300 or "\n" in str(error):
                     yield f"{place} is no sentence: {error}"

@@ -119,6 +119,7 @@ class PNPLoss(Loss):
         dtype, normalize = floating_type("dtype", dtype), truth("normalize", normalize)
         if damping_kind not in DAMPING_KINDS:
             raise ValueError(f"Damping kind must be one of {', '.join(DAMPING_KINDS)}; got {damping_kind!r}.")
+        ceiling = None if ceiling is None else finite_number("ceiling", ceiling, above=0)
         volume_weighting = finite_number("volume_weighting", volume_weighting, least=0)
         if metric is None and (
             normalize or volume_weighting or ceiling is not None or damping_kind == "mean"

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from pnp._arguments import file_path, shown, whole_number, whole_numbers
+from pnp._arguments import file_path, shown, truth, whole_number, whole_numbers
 from pnp._protocols import check_synthesizer
 from pnp._torch.device import usable_device
 from pnp.jacobian import Derivatives
@@ -133,6 +133,8 @@ def precompute(
     if not isinstance(features, nn.Module):
         raise TypeError(f"features must be a torch.nn.Module, got {shown(features)}")
     out = file_path("out", out)
+    progress, probe = truth("progress", progress), truth("probe", probe)
+    retry_failed = truth("retry_failed", retry_failed)
     seed = whole_number("seed", seed, least=0, most=2**63 - 1)
     block, jobs = whole_number("block", block, least=1), whole_number("jobs", jobs, least=1)
     space = synth.space

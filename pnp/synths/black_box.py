@@ -50,6 +50,10 @@ _LONGEST_WAIT = 366 * 86400
 _ONE_AT_A_TIME = threading.RLock()
 
 
+# Room for what a sound file holds beside eight channels of its samples.
+_FILE_BYTES = 1 << 20
+
+
 class BlackBox(Synthesizer):
     r"""Function or external program as a synthesizer, with finite differences for derivatives.
 
@@ -144,7 +148,9 @@ class BlackBox(Synthesizer):
         if callable(program):
             self.program, self.jobs = program, jobs or 1
         else:
-            self.program = CommandLine(program, space.column_names, sample_rate, self.timeout)
+            self.program = CommandLine(
+                program, space.column_names, self.sample_rate, self.timeout, _FILE_BYTES + 64 * self.n_samples
+            )
             self.jobs = jobs or os.cpu_count() or 1
         self._calibrated: dict[str, Step] | None = None
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pnp._arguments import check_cache, whole_number
+from pnp._arguments import check_cache, truth, whole_number
 from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp._torch.device import usable_device
 from pnp._torch.modes import full_precision
@@ -130,6 +130,7 @@ def evaluate(
             cache, or `spectrograms` were made by another front end.
         FloatingPointError: If a prediction is not finite.
     """
+    progress = truth("progress", progress)
     n_sounds = None if n_sounds is None else whole_number("n_sounds", n_sounds, least=1)
     device = usable_device(device)
     check_cache(cache)

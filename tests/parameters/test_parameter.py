@@ -44,9 +44,15 @@ def test_bounds_are_stored_as_floats():
         ({"kind": "integer", "low": 0.5, "high": 3}, "whole ends, got low = 0.5"),
         ({"kind": "integr", "low": 0, "high": 3}, "did you mean 'integer'"),
         ({"low": 0, "high": 1, "offset": 0.1}, "offset goes with scale='log'"),
-        ({"low": 0, "high": 1, "scale": "log", "offset": -0.1}, "offset must be a finite number of at least 0"),
+        (
+            {"low": 0, "high": 1, "scale": "log", "offset": -0.1},
+            "offset must be a finite number of at least 0",
+        ),
         ({"low": 0, "high": 1, "exponent": 2}, "exponent goes with scale='power'"),
-        ({"low": 0, "high": 1, "scale": "power", "exponent": 0}, "exponent must be a finite number from 0.1 to 10"),
+        (
+            {"low": 0, "high": 1, "scale": "power", "exponent": 0},
+            "exponent must be a finite number from 0.1 to 10",
+        ),
         ({}, "low must be finite, got nan; give low and high, or choices"),
     ],
 )
