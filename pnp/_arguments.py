@@ -7,7 +7,7 @@ import math
 import numbers
 import os
 import reprlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -182,21 +182,21 @@ def file_path(name: str, value: Any) -> Path:
 
 
 def check_keywords(
-    label: str, options: Mapping[str, Any], allowed: Iterable[str] | Callable[..., Any]
+    label: str, options: Mapping[str, Any], *functions: Callable[..., Any], without: Collection[str] = ()
 ) -> None:
-    """Refuse keywords that a function does not know, and suggest what was meant.
+    """Refuse keywords that no function takes, and suggest what was meant.
 
     Args:
-        label: Name of the function, for messages.
+        label: Name of the function that was called, for messages.
         options: What was given by keyword.
-        allowed: Keywords that are known, or a function that takes them.
+        *functions: Functions or classes that take them.
+        without: Names that the function that was called gives them itself.
 
     Raises:
         TypeError: If one is not known.
     """
-    if callable(allowed):
-        allowed = [name for name in inspect.signature(allowed).parameters if name != "self"]
-    known = list(allowed)
+    known = [name for function in functions for name in inspect.signature(function).parameters]
+    known = [name for name in known if name not in {"self", "options", *without}]
     for name in options:
         if name not in known:
             raise TypeError(f"{label} has no option {name!r}{did_you_mean(name, known)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from typing import Any
 
@@ -48,6 +47,9 @@ _PUBLISHED: dict[str, dict[str, Any]] = {
     "pnp": {"J": 13, "Q": (12, 1), "J_fr": 5, "Q_fr": 1, "T": "global", "F": 2, "pad_mode": "zero"},
 }
 _PUBLISHED_SCALE = 1e3
+
+# What is not to be changed of the compression.
+_REPRESENTATION = ("representation", "compression")
 
 PRESETS = ("standard", *_PUBLISHED)
 
@@ -115,7 +117,7 @@ def standard_features(synth: nn.Module, preset: str = "standard", **changes: Any
             f"a synthesizer has n_samples and sample_rate; {type(synth).__name__} lacks one of them"
         )
     check_keywords(
-        "standard_features", changes, ["scale", *inspect.signature(TimeFrequencyScattering).parameters]
+        "standard_features", changes, TimeFrequencyScattering, Features, without=("shape", *_REPRESENTATION)
     )
     scale = changes.pop("scale", _STANDARD_SCALE if preset == "standard" else _PUBLISHED_SCALE)
     settings = scattering_settings(n_samples, sample_rate, preset)

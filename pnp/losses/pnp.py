@@ -201,7 +201,9 @@ class PNPLoss(Loss):
                 range.
         """
         check_cache(cache)
-        check_keywords(f"{cls.__name__}.from_cache", options, cls)
+        check_keywords(
+            f"{cls.__name__}.from_cache", options, cls, cls.from_cache, without=("metric", "reference")
+        )
         if truth("mean_metric", mean_metric) and options.get("volume_weighting"):
             raise ValueError(
                 "Volume weighting tells sounds apart by their own metrics; with mean_metric there is one for all."

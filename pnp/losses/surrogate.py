@@ -68,7 +68,7 @@ class SurrogateLoss(PairLoss):
                 conditions or parameters that `select` left out.
         """
         check_cache(cache)
-        check_keywords(f"{cls.__name__}.from_cache", options, cls)
+        check_keywords(f"{cls.__name__}.from_cache", options, cls, cls.from_cache, without=("surrogate",))
         columns = getattr(cache, "synth_space", cache.space).column_names
         others = [name for name in columns if name not in cache.space.names]
         if others:
