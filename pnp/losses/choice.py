@@ -99,9 +99,7 @@ class ChoiceLoss(Loss):
             ValueError: If the space of the cache has no choices.
         """
         check_cache(cache)
-        check_keywords(
-            f"{cls.__name__}.from_cache", options, cls, cls.from_cache, without=("distances",)
-        )
+        check_keywords(f"{cls.__name__}.from_cache", options, cls, cls.from_cache, without=("distances",))
         check_choices(cache)
         asked = reach is not None or ceiling is not None
         if asked if normalize is None else truth("normalize", normalize):

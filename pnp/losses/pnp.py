@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnp._arguments import check_cache, check_keywords, finite_number, shown, truth
+from pnp._arguments import check_cache, check_keywords, finite_number, truth
 from pnp._torch.concrete import is_concrete
 from pnp._torch.dtypes import floating_type
 from pnp._torch.modes import ordinary
@@ -17,7 +17,7 @@ from pnp.losses import quadratic_form
 from pnp.losses.base import Loss
 from pnp.losses.checks import check_pair, check_rows, select_rows
 from pnp.losses.normalization import mean_eigenvalue, training_sounds
-from pnp.metric.reach import DEFAULT_REACH, DefaultReach, ceiling_of_reach
+from pnp.metric.reach import DEFAULT_REACH, chosen_ceiling
 from pnp.metric.riemannian import DAMPING_KINDS, RiemannianMetric
 
 if TYPE_CHECKING:
@@ -210,15 +210,7 @@ class PNPLoss(Loss):
             )
         metrics = cache.metrics()
         training = training_sounds(cache, metrics)
-        ceiling = options.pop("ceiling", None)
-        if ceiling is not None:
-            if not (reach is None or isinstance(reach, DefaultReach)):
-                raise ValueError(
-                    f"a reach sets the ceiling itself: give reach={shown(reach)} or ceiling={shown(ceiling)}, not both"
-                )
-            reach = None
-        if reach is not None:
-            ceiling = ceiling_of_reach(cache, reach)
+        ceiling = chosen_ceiling(cache, reach, options.pop("ceiling", None))
         if ceiling is not None:
             # Here and not in the loss, for a mean metric is to be the mean of saturated ones.
             metrics = metrics.saturated(ceiling)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pnp._arguments import finite_number
+from pnp._arguments import finite_number, shown
 
 if TYPE_CHECKING:
     from pnp._protocols import CacheLike
@@ -58,6 +58,31 @@ def ceiling_of_reach(cache: CacheLike, reach: float) -> float:
         raise ValueError(
             f"The reach r is too small for float64: the ceiling d²/r² overflows; got {reach}. Distances between sounds "
             "matter from about 0.001 of the cube's side."
+        )
+    return ceiling
+
+
+def chosen_ceiling(cache: CacheLike, reach: float | None, ceiling: float | None) -> float | None:
+    """Return the ceiling that a user asks for, by itself or by a reach.
+
+    Args:
+        cache: Open cache.
+        reach: Reach r; None for none. The default gives way to a ceiling.
+        ceiling: Ceiling κ; None for that of the reach.
+
+    Returns:
+        κ, or None for metrics as they are.
+
+    Raises:
+        TypeError: If one is no number.
+        ValueError: If one is not finite and positive, or both are asked for.
+    """
+    if ceiling is None:
+        return None if reach is None else ceiling_of_reach(cache, reach)
+    ceiling = finite_number("ceiling", ceiling, above=0)
+    if not (reach is None or isinstance(reach, DefaultReach)):
+        raise ValueError(
+            f"a reach sets the ceiling itself: give reach={shown(reach)} or ceiling={shown(ceiling)}, not both"
         )
     return ceiling
 

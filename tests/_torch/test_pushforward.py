@@ -6,11 +6,11 @@ from threading import Barrier
 import pytest
 import torch
 from torch import nn
+from toy import ToyFeatures, ToySynth
 
 from pnp import Features, value_and_jacobian
 from pnp.synths import Restriction
 from pnp.synths.with_gain import WithGain
-from tests.toy import ToyFeatures, ToySynth
 
 N_THREADS = 4
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toy import ToySynth
 
 from pnp.errors import SynthesisError
 from pnp.parameters import Parameter, ParameterSpace
 from pnp.synths.black_box import BlackBox
 from pnp.synths.command import CommandLine
 from pnp.synths.with_gain import WithGain
-from tests.toy import ToySynth
 
 SAMPLES = np.round(1e4 * np.sin(np.arange(200.0))).astype("<i2")
 

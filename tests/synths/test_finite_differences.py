@@ -165,7 +165,7 @@ def test_a_larger_tolerance_accepts_a_larger_disagreement() -> None:
     ):
         boxed(rough).calibrate()
     assert boxed(rough, tolerance=0.9).calibrate()["f0"] > 0.001
-    with pytest.raises(ValueError, match="tolerance must be between 0 and 1"):
+    with pytest.raises(ValueError, match="tolerance must be a finite number above 0 and below 1"):
         boxed(rough, tolerance=1.0)
 
 
