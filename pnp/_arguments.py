@@ -18,6 +18,7 @@ __all__ = [
     "check_keywords",
     "file_path",
     "finite_number",
+    "finite_numbers",
     "shown",
     "truth",
     "whole_number",
@@ -99,6 +100,31 @@ def whole_number(name: str, value: Any, *, least: int | None = None, most: int |
     if not _inside(int(value), least, None, most, None):
         raise ValueError(problem)
     return int(value)
+
+
+def finite_numbers(name: str, values: Any, *, count: int | None = None, **limits: float) -> list[float]:
+    """Return several finite numbers, at least one.
+
+    Args:
+        name: Name of the option, for messages.
+        values: What was given.
+        count: Number of numbers that is wanted; None for any.
+        **limits: Range of each, as for `finite_number`.
+
+    Returns:
+        The numbers.
+
+    Raises:
+        TypeError: If it is no sequence of numbers.
+        ValueError: If there are none or too many, or a number is out of the range.
+    """
+    wanted = "several numbers" if count is None else f"{count} numbers"
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise TypeError(f"{name} must be {wanted}, got {shown(values)}")
+    found = [finite_number(f"each of {name}", value, **limits) for value in values]
+    if not found or (count is not None and len(found) != count):
+        raise ValueError(f"{name} must be {wanted}, got {shown(found)}")
+    return found
 
 
 def whole_numbers(name: str, values: Any, *, least: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from pnp._arguments import finite_number, shown, whole_number
+from pnp._arguments import finite_numbers, whole_number
 from pnp._torch.dtypes import floating_type
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters.values import rounded
@@ -86,14 +86,8 @@ def linearization_error(
     Raises:
         ValueError: If shapes do not fit, a radius is outside (0, 1], or there is no direction.
     """
-    if isinstance(radii, str) or not isinstance(radii, Sequence) or not len(radii):
-        raise ValueError(
-            f"radii must be one length or more, up to the half side of the cube, got {shown(radii)}"
-        )
     # The half side of the cube is 1.
-    lengths = torch.tensor(
-        sorted(finite_number("each of radii", r, above=0, most=1) for r in radii), dtype=torch.float64
-    )
+    lengths = torch.tensor(sorted(finite_numbers("radii", radii, above=0, most=1)), dtype=torch.float64)
     directions = whole_number("directions", directions, least=1)
     seed = whole_number("seed", seed, least=-(2**63), most=2**63 - 1)
     dtype = floating_type("dtype", dtype)

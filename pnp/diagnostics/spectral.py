@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pnp._arguments import finite_number, shown
+from pnp._arguments import finite_number, finite_numbers
 from pnp.metric.riemannian import RiemannianMetric
 
 
@@ -33,9 +33,7 @@ def spectrum(
         tensor([[ 4.,  1.],
                 [16.,  9.]], dtype=torch.float64)
     """
-    if isinstance(quantiles, str) or not isinstance(quantiles, Sequence):
-        raise TypeError(f"quantiles must be probabilities in a list, got {shown(quantiles)}")
-    quantiles = [finite_number("each of quantiles", q, least=0, most=1) for q in quantiles]
+    quantiles = finite_numbers("quantiles", quantiles, least=0, most=1)
     eigenvalues = require_sounds(metric).eigenvalues
     return torch.quantile(eigenvalues, torch.as_tensor(quantiles).to(eigenvalues), dim=0)
 

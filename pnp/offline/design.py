@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pnp._arguments import finite_number, shown
+from pnp._arguments import finite_numbers, shown
 from pnp.parameters import ParameterSpace
 
 __all__ = ["design_points", "draw_folds", "shard_rows"]
@@ -92,12 +92,11 @@ def draw_folds(n: int, split: Sequence[float], seed: int) -> np.ndarray:
     Raises:
         ValueError: If the shares are not three that sum to 1.
     """
-    expected = f"split must be three shares that sum to 1 (train, validation, test), got {shown(split)}"
-    if isinstance(split, str) or not isinstance(split, Sequence) or len(split) != 3:
-        raise ValueError(expected)
-    split = [finite_number("each share of split", share, least=0, most=1) for share in split]
+    split = finite_numbers("split", split, count=3, least=0, most=1)
     if abs(sum(split) - 1) > 1e-9:
-        raise ValueError(expected)
+        raise ValueError(
+            f"split must be three shares that sum to 1 (train, validation, test), got {tuple(split)}"
+        )
     # A stream of its own: the design draws from `seed` itself.
     order = np.random.default_rng([seed, 1]).permutation(n)
     train, validation = round(n * split[0]), round(n * (split[0] + split[1]))

@@ -78,7 +78,7 @@ def _equal_shares(u: Tensor, parameter: Parameter) -> Tensor:
 
 def _grid(names: Sequence[str], n: int | Sequence[int]) -> Tensor:
     d = len(names)
-    if not isinstance(n, Sequence) or isinstance(n, str):
+    if not isinstance(n, Sequence):
         n = whole_number("n", n, least=1, most=2**30)
         side = round(n ** (1.0 / d))
         if side**d != n:

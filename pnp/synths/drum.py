@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnp._arguments import finite_number, shown, whole_number
+from pnp._arguments import finite_numbers, whole_number
 from pnp.parameters import Parameter, ParameterSpace
 from pnp.synths.modal import (
     ModalSynthesizer,
@@ -129,6 +129,4 @@ class Drum(ModalSynthesizer):
 
 def _inner_point(name: str, point: Sequence[float]) -> list[float]:
     """Refuse a point on the edge, where the membrane is at rest."""
-    if not isinstance(point, Sequence) or isinstance(point, str) or len(point) != 2:
-        raise ValueError(f"{name} must be two fractions between 0 and 1, got {shown(point)}")
-    return [finite_number(f"each of {name}", x, above=0, below=1) for x in point]
+    return finite_numbers(name, point, count=2, above=0, below=1)

@@ -88,7 +88,7 @@ def test_linearization_error_of_nothing_is_nothing() -> None:
     ("options", "message"),
     [
         ({"radii": [2.0]}, "above 0 and at most 1, got 2.0"),
-        ({"radii": []}, "one length or more"),
+        ({"radii": []}, "radii must be several numbers"),
         ({"directions": 0}, "directions must be a whole number"),
     ],
 )

@@ -32,7 +32,8 @@ def plain_support(name: str, value: Support) -> Support:
         raise ValueError(expected) from None
     if 0 < number < 1:
         raise ValueError(expected)
-    return int(value) if isinstance(value, Integral) else number
+    given: object = value
+    return int(number) if isinstance(given, Integral) else number
 
 
 def parse_support(value: Support, J: int, limit: int, name: str) -> tuple[float, Averaging]:
