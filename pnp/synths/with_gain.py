@@ -33,9 +33,6 @@ class WithGain(ExtraParameter):
         ('f_c', 'f_m', 'gamma', 'gain')
     """
 
-    # The synthesizer inside is asked whether it takes turns with other threads.
-    forward_mode = False
-
     def __init__(self, synth: nn.Module, low: float, high: float) -> None:
         super().__init__(synth, "gain", low, high)
 
