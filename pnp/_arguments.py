@@ -39,7 +39,7 @@ def finite_number(
 
     Args:
         name: Name of the option, for messages.
-        value: What was given.
+        value: Value that was given.
         least: Smallest value allowed.
         above: Number that the value must exceed.
         most: Largest value allowed.
@@ -76,7 +76,7 @@ def whole_number(name: str, value: Any, *, least: int | None = None, most: int |
 
     Args:
         name: Name of the option, for messages.
-        value: What was given.
+        value: Value that was given.
         least: Smallest value allowed.
         most: Largest value allowed.
 
@@ -107,7 +107,7 @@ def finite_numbers(name: str, values: Any, *, count: int | None = None, **limits
 
     Args:
         name: Name of the option, for messages.
-        values: What was given.
+        values: Values that were given.
         count: Number of numbers that is wanted; None for any.
         **limits: Range of each, as for `finite_number`.
 
@@ -132,7 +132,7 @@ def whole_numbers(name: str, values: Any, *, least: int) -> tuple[int, ...]:
 
     Args:
         name: Name of the option, for messages.
-        values: What was given.
+        values: Values that were given.
         least: Smallest value allowed of each.
 
     Returns:
@@ -155,7 +155,7 @@ def truth(name: str, value: Any) -> bool:
 
     Args:
         name: Name of the option, for messages.
-        value: What was given.
+        value: Value that was given.
 
     Returns:
         True or False.
@@ -191,7 +191,7 @@ def file_path(name: str, value: Any) -> Path:
 
     Args:
         name: Name of the option, for messages.
-        value: What was given.
+        value: Value that was given.
 
     Returns:
         The path.
@@ -214,7 +214,7 @@ def check_keywords(
 
     Args:
         label: Name of the function that was called, for messages.
-        options: What was given by keyword.
+        options: Options that were given by keyword.
         *functions: Functions or classes that take them.
         without: Names that the function that was called gives them itself.
 
@@ -229,7 +229,7 @@ def check_keywords(
 
 
 def shown(value: Any) -> str:
-    """Return what was given, as a message shows it: short, and plain where it is a number of NumPy."""
+    """Return a value as a message shows it: short, and plain where it is a number of NumPy."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         plain = isinstance(value, (str, bool, type(None), list, tuple, dict))
         return reprlib.repr(value) if plain else f"an object of type {type(value).__name__}"

@@ -67,7 +67,7 @@ class OwnCodeError(PnpError):
 
 
 class NoSoundError(SynthesisError):
-    """What a synthesizer made is no sound: it has NaN or infinite samples, or is silent.
+    """A synthesizer made no sound: it has NaN or infinite samples, or is silent.
 
     Args:
         reason: Reason, in a sentence.

@@ -16,7 +16,7 @@ def floating_type(name: str, dtype: Any) -> torch.dtype:
 
     Args:
         name: Name of the option, for messages.
-        dtype: What was given.
+        dtype: Value that was given.
 
     Returns:
         The type.

@@ -72,7 +72,7 @@ def derivative_along(
 
     Args:
         function: Map from (B, A) to (B, *shape), row by row.
-        point: Where to differentiate, shape (B, A).
+        point: Place of the derivative, shape (B, A).
         tangents: Directions, shape (B, P, A).
 
     Returns:

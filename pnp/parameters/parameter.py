@@ -244,7 +244,7 @@ def listed(given: Iterable[Parameter], name: str = "parameters") -> tuple[Parame
     """Return the parameters of a list.
 
     Args:
-        given: What was given.
+        given: List that was given.
         name: Name of the list, for messages.
 
     Raises:

@@ -47,7 +47,7 @@ def test_bad_input_is_named():
     for options, message in [
         ({"hop_sizes": (16,)}, "got 2, 1 and 2 of them"),
         ({"log_weight": -1.0}, "log_weight must be a finite number of at least 0"),
-        ({"log_weight": 0.0}, "not both 0"),
+        ({"log_weight": 0.0}, "must not both be 0"),
         ({"power": 3}, "power must be a whole number from 1 to 2"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -18,7 +18,7 @@ def plain_support(name: str, value: Support) -> Support:
 
     Args:
         name: Name of the option, for messages.
-        value: What was given.
+        value: Value that was given.
 
     Raises:
         ValueError: If it is another word, no number, or a number below 1 that is not 0.
