@@ -11,10 +11,21 @@ Source:
     Han, Lostanlen, Lagrange: Perceptual-neural-physical sound matching. ICASSP 2023.
 """
 
+from typing import Any
+
 import lazy_loader
 
 from pnp import _moved
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_resolve, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 _moved.install()
+
+
+def __getattr__(name: str) -> Any:
+    """Resolve a public name; suggest one where there is none."""
+    if name in __all__:
+        return _resolve(name)
+    from pnp._text import did_you_mean
+
+    raise AttributeError(f"module 'pnp' has no attribute {name!r}{did_you_mean(name, __all__)}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 from torch import Tensor, nn
@@ -60,23 +59,6 @@ if TYPE_CHECKING:
 
 else:
     SynthesizerModule = nn.Module
-
-
-def check_cache(cache: object) -> None:
-    """Refuse the path of a cache where an open cache is expected.
-
-    Args:
-        cache: Candidate.
-
-    Raises:
-        TypeError: If it is a path, or lacks the metrics of a cache.
-    """
-    if isinstance(cache, (str, os.PathLike)):
-        raise TypeError(
-            f"expected an open cache, got the path {os.fspath(cache)!r}; pass pnp.MetricCache({os.fspath(cache)!r})"
-        )
-    if not hasattr(cache, "metrics"):
-        raise TypeError(f"expected an open cache, a pnp.MetricCache, got {type(cache).__name__}")
 
 
 def check_synthesizer(synth: object, label: str = "") -> SynthesizerModule:

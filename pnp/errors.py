@@ -5,6 +5,7 @@ __all__ = [
     "CacheConfigMismatch",
     "CacheCorrupt",
     "CacheError",
+    "NoSoundError",
     "OwnCodeError",
     "PnpError",
     "SynthesisError",
@@ -63,3 +64,16 @@ class OwnCodeError(PnpError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class NoSoundError(SynthesisError):
+    """A synthesizer made no sound: it has NaN or infinite samples, or is silent.
+
+    Args:
+        reason: Reason, in a sentence.
+        silent: True where it is silent.
+    """
+
+    def __init__(self, reason: str, *, silent: bool = False) -> None:
+        super().__init__(reason)
+        self.silent = silent

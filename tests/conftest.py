@@ -35,6 +35,14 @@ def _single_thread() -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def _forward_mode_prepared() -> None:
+    """PyTorch warns about itself at a process's first dual tensor; some tests make it by PyTorch's own functions."""
+    from pnp._torch.pushforward import _load_decompositions
+
+    _load_decompositions()
+
+
+@pytest.fixture(autouse=True, scope="session")
 def _interruptible() -> None:
     """A shell starts its background jobs deaf to Ctrl-C, and their children inherit that: tests interrupt theirs."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

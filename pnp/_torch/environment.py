@@ -14,6 +14,7 @@ _TEXTS = (
     "Trying to set a forward gradient",
     "Nested forward mode AD is not supported",
     "Trying to exit a forward AD level",
+    "Trying to create a dual Tensor for forward AD but no level",
     "can't start new thread",
 )
 

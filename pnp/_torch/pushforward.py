@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from pnp._torch.modes import full_precision
 
-__all__ = ["along_axes", "axes_at_a_time", "jvp", "one_by_one", "pushforward"]
+__all__ = ["along_axes", "axes_at_a_time", "derivative_along", "jvp", "one_by_one", "pushforward"]
 
 # Numbers of the input that are moved at a time, a bound on memory.
 _MOST_NUMBERS = 1 << 20
@@ -109,6 +110,27 @@ def axes_at_a_time(n: int, n_samples: int) -> int:
     return n if n * n_samples <= _ALL_AT_ONCE else max(1, _IN_GROUPS // max(1, n_samples))
 
 
+def derivative_along(
+    function: Callable[[Tensor], Tensor], point: Float[Tensor, "B A"], tangents: Float[Tensor, "B P A"]
+) -> tuple[Float[Tensor, "B *shape"], Float[Tensor, "B P *shape"]]:
+    """Push tangents through a function in its own way, `value_and_tangents`, where it has one.
+
+    Args:
+        function: Map from (B, A) to (B, *shape), row by row.
+        point: Place of the derivative, shape (B, A).
+        tangents: Directions, shape (B, P, A).
+
+    Returns:
+        As `pushforward`.
+    """
+    own = getattr(function, "value_and_tangents", None)
+    if own is None:
+        return pushforward(function, point, tangents)
+    with _turn(function):
+        value, pushed = own(point, tangents)
+    return value, pushed
+
+
 def along_axes(
     function: Callable[[Tensor], Tensor],
     point: Float[Tensor, "B D"],
@@ -129,8 +151,7 @@ def along_axes(
     """
     own = getattr(function, "value_and_tangents", None)
     if own is not None:
-        # Its own way may be forward mode. One that only renders says so: it may wait for threads of its own.
-        with _FORWARD_MODE if getattr(function, "forward_mode", True) else nullcontext():
+        with _turn(function):
             value, partial = own(point)
         # Selected columns are a copy.
         every = axes is None or len(axes) == partial.shape[1]
@@ -139,6 +160,18 @@ def along_axes(
     if axes is not None:
         basis = basis[list(axes)]
     return pushforward(function, point, basis.expand(len(point), -1, -1), group)
+
+
+def _turn(function: Any) -> AbstractContextManager[Any]:
+    """Let a function differentiate itself in one thread at a time: its own way may be forward mode.
+
+    Where it is not, or takes its turn inside, `forward_mode` is False: threads need not wait for it, and it may wait
+    for threads of its own.
+    """
+    if not getattr(function, "forward_mode", True):
+        return nullcontext()
+    _load_decompositions()
+    return _FORWARD_MODE
 
 
 def _load_decompositions() -> None:

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from pnp._text import did_you_mean, printable
@@ -25,6 +25,10 @@ VERBS: dict[str, Any] = {
     module.__name__.rpartition(".")[2]: module
     for module in (demo, precompute, merge, verify, inspect, train, evaluate, match, bench, figures)
 }
+
+
+# Options of most synthesizers, which users look for among those of a verb.
+_OF_THE_SYNTHESIZER = ("n_samples", "sample_rate", "normalization", "ranges")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,6 +89,14 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _meant(flag: str, known: Iterable[str]) -> str:
+    """Return a suggestion for a flag that a verb does not know."""
+    name = flag.lstrip("-").replace("-", "_")
+    if "--synth-option" in known and name in _OF_THE_SYNTHESIZER:
+        return f"; it is an option of the synthesizer: --synth-option {name}=…"
+    return did_you_mean(flag, known)
+
+
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
     """Help with those defaults that say something."""
 
@@ -101,6 +113,16 @@ class _Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=_Formatter, allow_abbrev=False, **options)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse a command line; what is not known is answered by what was meant."""
+        options, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            flag = next((word for word in unknown if word.startswith("-")), unknown[0]).partition("=")[0]
+            (verbs,) = (action for action in self._actions if isinstance(action, argparse._SubParsersAction))
+            parser = verbs.choices[options.verb]
+            parser.error(f"unknown argument {flag!r}{_meant(flag, parser._option_string_actions)}")
+        return options
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:

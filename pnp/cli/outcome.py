@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dis
+import errno
 import json
 import logging
 import sys
@@ -16,6 +17,19 @@ from pnp._version import __version__
 from pnp.errors import OwnCodeError, PnpError
 
 EXIT_OK, EXIT_FAILURES, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 0, 1, 2, 70, 130
+
+# What the operating system says in a word or two.
+_ANSWERS = {
+    errno.EACCES: "no permission for {path}; choose a place that you may write to, or change its permissions",
+    errno.EPERM: "no permission for {path}; choose a place that you may write to, or change its permissions",
+    errno.EROFS: "{path} lies on a file system that cannot be written to; choose another place",
+    errno.ENOENT: "there is no file or folder {path}, or no folder to put it into",
+    errno.ENOTDIR: "{path} leads through a file, expected folders up to its last part",
+    errno.EISDIR: "{path} is a folder, expected a file",
+    errno.EEXIST: "{path} exists already, as a file where a folder is expected",
+    errno.ENOSPC: "no space left on the disk of {path}",
+    errno.ENAMETOOLONG: "the name {path} is longer than the file system takes",
+}
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
 _KEPT = "\n\t"
@@ -107,6 +121,8 @@ def sentence_of(error: Exception) -> str | None:
     """
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _is_allocation(error):
         return "not enough memory; ask for shorter or fewer sounds at once"
+    if isinstance(error, OSError) and error.errno is not None and not _is_deliberate(error):
+        return _of_the_system(error)
     if isinstance(error, (PnpError, OSError)) or _is_deliberate(error):
         return " ".join(str(error).split()) or type(error).__name__
     return None
@@ -123,6 +139,16 @@ def _own_traceback(error: BaseException) -> str:
 def _is_of_the_way(place: TracebackType) -> bool:
     module = str(place.tb_frame.f_globals.get("__name__", ""))
     return module.partition(".")[0] in ("pnp", "importlib", "_frozen_importlib", "_frozen_importlib_external")
+
+
+def _of_the_system(error: OSError) -> str:
+    """Return the answer of the operating system as a sentence that names the path, and what to do."""
+    path = f"{error.filename}" if error.filename is not None else ""
+    known = _ANSWERS.get(error.errno or 0)
+    if known is not None and path:
+        return known.format(path=path)
+    said = (error.strerror or type(error).__name__).lower()
+    return f"{path}: {said}" if path else f"the operating system refused: {said}"
 
 
 def _is_allocation(error: Exception) -> bool:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._arguments import finite_number
 from pnp.metric.riemannian import RiemannianMetric
 
 # Length of a row of the inverse up to which a triangular solve is trusted with it, and the singular value, of unit
@@ -126,8 +127,7 @@ def just_noticeable_steps(metric: RiemannianMetric, distance: float = 1.0) -> Ju
         >>> just_noticeable_steps(metric, distance=1.0).axes
         tensor([0.2500, 0.5000], dtype=torch.float64)
     """
-    if not distance > 0:
-        raise ValueError(f"distance must be positive, got {distance}")
+    distance = finite_number("distance", distance, above=0)
     # Division by zero gives the infinite step that is meant.
     return JustNoticeableSteps(
         axes=distance / torch.linalg.vector_norm(metric.factor, dim=-2),

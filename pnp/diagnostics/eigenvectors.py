@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._arguments import finite_number, whole_number
 from pnp.diagnostics.spectral import require_sounds
 from pnp.metric.riemannian import RiemannianMetric
 
@@ -71,6 +72,8 @@ def in_words(
         >>> in_words([0.1, -0.7, 0.7], ["a", "b", "c"], most=2)
         '0.70 b − 0.70 c …'
     """
+    least = finite_number("least", least, least=0)
+    most = None if most is None else whole_number("most", most, least=1)
     by_size = sorted(zip(vector, names, strict=True), key=lambda part: -abs(part[0]))
     sign = -1.0 if by_size[0][0] < 0 else 1.0
     words = f"{sign * by_size[0][0]:.2f} {by_size[0][1]}"

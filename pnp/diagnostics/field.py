@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pnp._arguments import whole_number
 from pnp.metric.riemannian import RiemannianMetric
 
 # Entries of the matrices that are held at once: 8 MiB each.
@@ -59,8 +60,9 @@ def smoothness(
             f"expected positions u of shape ({len(metric)}, {metric.n_parameters}), one row per metric, got "
             f"{tuple(u.shape)}"
         )
-    if neighbours is not None and neighbours < 1:
-        raise ValueError(f"at least one neighbour is needed, got {neighbours}")
+    neighbours = None if neighbours is None else whole_number("neighbours", neighbours, least=1)
+    most = None if most is None else whole_number("most", most, least=1)
+    seed = whole_number("seed", seed, least=-(2**63), most=2**63 - 1)
     looked_at = len(metric) if most is None else min(most, len(metric))
     distance, change = torch.full((2, looked_at), math.nan, dtype=torch.float64)
     valid = metric.valid.nonzero().flatten()

@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._arguments import finite_number
+
 # |cosine| from which two parameters sound alike: half of the squared effect of one is the other's.
 ALIKE = 0.7
 
@@ -48,6 +50,7 @@ def clusters(cosines: Float[Tensor, "P P"], least: float = ALIKE) -> Clusters:
     from scipy.cluster.hierarchy import cut_tree, leaves_list, linkage
     from scipy.spatial.distance import squareform
 
+    least = finite_number("least", least, least=0, most=1)
     count = len(cosines)
     if count == 1:
         return Clusters((0,), (), np.empty((0, 4)))

@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pnp._arguments import finite_numbers, whole_number
+from pnp._torch.dtypes import floating_type
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters.values import rounded
 
@@ -84,11 +86,11 @@ def linearization_error(
     Raises:
         ValueError: If shapes do not fit, a radius is outside (0, 1], or there is no direction.
     """
-    lengths = torch.as_tensor(sorted(radii), dtype=torch.float64)
-    if not len(lengths) or not bool(((lengths > 0) & (lengths <= 1)).all()):
-        raise ValueError(f"radii must lie in (0, 1], the half side of the cube, got {list(radii)}")
-    if directions < 1:
-        raise ValueError(f"at least one direction is needed, got {directions}")
+    # The half side of the cube is 1.
+    lengths = torch.tensor(sorted(finite_numbers("radii", radii, above=0, most=1)), dtype=torch.float64)
+    directions = whole_number("directions", directions, least=1)
+    seed = whole_number("seed", seed, least=-(2**63), most=2**63 - 1)
+    dtype = floating_type("dtype", dtype)
     if u.ndim != 2 or tuple(u.shape) != (len(metric), metric.n_parameters):
         raise ValueError(
             f"expected positions u of shape ({len(metric)}, {metric.n_parameters}), one row per metric, got "

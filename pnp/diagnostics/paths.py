@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._arguments import whole_number
 from pnp.metric.riemannian import RiemannianMetric
 
 Field = Callable[[Tensor], RiemannianMetric]
@@ -93,8 +94,8 @@ def geodesic(field: Field, start: Tensor, end: Tensor, segments: int = 16, itera
         )
     if not bool((torch.stack([start, end]).abs() <= 1).all()):
         raise ValueError("start and end must lie in the unit cube [-1, 1]; scale physical parameters first")
-    if segments < 1:
-        raise ValueError(f"a path needs at least one segment, got {segments}")
+    segments = whole_number("segments", segments, least=1)
+    iterations = whole_number("iterations", iterations, least=1)
     weights = torch.linspace(0, 1, segments + 1, dtype=torch.float64)[:, None]
     line = start.to(torch.float64) + weights * (end.to(torch.float64) - start.to(torch.float64))
     line[-1] = end

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from pnp._arguments import finite_number, finite_numbers
 from pnp.metric.riemannian import RiemannianMetric
 
 
@@ -32,8 +33,7 @@ def spectrum(
         tensor([[ 4.,  1.],
                 [16.,  9.]], dtype=torch.float64)
     """
-    if not all(0 <= q <= 1 for q in quantiles):
-        raise ValueError(f"quantiles must be probabilities in [0, 1], got {list(quantiles)}")
+    quantiles = finite_numbers("quantiles", quantiles, least=0, most=1)
     eigenvalues = require_sounds(metric).eigenvalues
     return torch.quantile(eigenvalues, torch.as_tensor(quantiles).to(eigenvalues), dim=0)
 
@@ -49,6 +49,7 @@ def rank(metric: RiemannianMetric, tolerance: float = 1e-7) -> Int[Tensor, "*bat
     Returns:
         Integers between 0 and P; 0 also where there is no metric.
     """
+    tolerance = finite_number("tolerance", tolerance, least=0, most=1)
     values = metric.singular_values
     return ((values > tolerance * values[..., :1]) & (values > 0)).sum(dim=-1)
 
@@ -79,6 +80,7 @@ def odd_traces(trace: Float[Tensor, " B"], threshold: float = 6.0) -> Bool[Tenso
     Returns:
         One boolean per sound.
     """
+    threshold = finite_number("threshold", threshold, above=0)
     level, valid = trace.log(), ~trace.isnan()
     usual = level.isfinite()
     if not bool(usual.any()):

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from pnp._arguments import finite_number
 from pnp._naming import class_name
 from pnp._torch.modes import full_precision
-from pnp._torch.pushforward import pushforward
+from pnp._torch.pushforward import derivative_along, pushforward
 
 __all__ = ["Features"]
 
@@ -43,17 +44,18 @@ class Features(nn.Module):
         tensor([[ 0.0000,  0.6931, -0.6931]])
     """
 
+    # Its representation is asked whether it takes turns with other threads.
+    forward_mode = False
+
     def __init__(self, representation: nn.Module, compression: str = "log1p", scale: float = 1e3) -> None:
         super().__init__()
         if not isinstance(representation, nn.Module):
             raise TypeError(f"representation must be a torch.nn.Module, got {type(representation).__name__}")
         if compression not in _COMPRESSIONS:
             raise ValueError(f"compression must be one of {', '.join(_COMPRESSIONS)}, got {compression!r}")
-        if not 0 < scale < float("inf"):
-            raise ValueError(f"scale must be positive and finite, got {scale}")
         self.representation = representation
         self.compression = compression
-        self.scale = float(scale)
+        self.scale = finite_number("scale", scale, above=0)
 
     def config(self) -> dict[str, Any]:
         """Settings, as JSON can hold them; those of the representation under "representation".
@@ -96,11 +98,10 @@ class Features(nn.Module):
         Returns:
             Features, shape (B, C), and their tangents, shape (B, P, C).
         """
-        own = getattr(self.representation, "value_and_tangents", None)
-        if own is None:
+        if not hasattr(self.representation, "value_and_tangents"):
             return pushforward(self, x, dx)
         with full_precision(x):
-            S, dS = own(x, dx)
+            S, dS = derivative_along(self.representation, x, dx)
         S, dS = S.flatten(1), dS.flatten(2)
         if self.compression == "log1p":
             dS = dS * (self.scale / (1.0 + self.scale * S.abs())).unsqueeze(1)

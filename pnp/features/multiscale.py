@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pnp._arguments import finite_number, whole_number, whole_numbers
 from pnp._torch.modes import full_precision, ordinary
 
 __all__ = ["MultiscaleSTFT"]
@@ -57,29 +58,34 @@ class MultiscaleSTFT(nn.Module):
         power: int = 1,
     ) -> None:
         super().__init__()
+        self.fft_sizes = whole_numbers("fft_sizes", fft_sizes, least=2)
+        self.hop_sizes = whole_numbers("hop_sizes", hop_sizes, least=1)
+        self.win_lengths = whole_numbers("win_lengths", win_lengths, least=1)
+        self.log_weight = finite_number("log_weight", log_weight, least=0)
+        self.linear_weight = finite_number("linear_weight", linear_weight, least=0)
+        self.power = whole_number("power", power, least=1, most=2)
         if not len(fft_sizes) == len(hop_sizes) == len(win_lengths) >= 1:
             raise ValueError(
                 "Each resolution needs an FFT size, a hop size and a window length; got "
                 f"{len(fft_sizes)}, {len(hop_sizes)} and {len(win_lengths)} of them."
             )
-        if not (log_weight >= 0 and linear_weight >= 0 and 0 < log_weight + linear_weight < math.inf):
+        if not 0 < self.log_weight + self.linear_weight < math.inf:
             raise ValueError(
-                f"Weights must be at least 0 and not both 0; got {log_weight} and {linear_weight}."
+                f"log_weight and linear_weight must not both be 0, and their sum must be finite, got {log_weight} and "
+                f"{linear_weight}"
             )
-        if power not in (1, 2):
-            raise ValueError(f"Power must be 1 or 2; got {power}.")
+        for size, length in zip(self.fft_sizes, self.win_lengths, strict=True):
+            if length > size:
+                raise ValueError(f"a window must not be longer than its FFT of {size} samples, got {length}")
         try:
             from auraloss.freq import MultiResolutionSTFTLoss
         except ImportError as error:
             raise ImportError(
                 "Multiscale spectrograms need auraloss; install it with `pip install pnp-metric[train]`."
             ) from error
-        self.fft_sizes, self.hop_sizes = tuple(fft_sizes), tuple(hop_sizes)
-        self.win_lengths = tuple(win_lengths)
-        self.log_weight, self.linear_weight, self.power = float(log_weight), float(linear_weight), power
         # A resolution keeps its window, which must serve in training whatever mode it is made in.
         with ordinary():
-            loss = MultiResolutionSTFTLoss(list(fft_sizes), list(hop_sizes), list(win_lengths))
+            loss = MultiResolutionSTFTLoss(list(self.fft_sizes), list(self.hop_sizes), list(self.win_lengths))
         self.resolutions: nn.ModuleList = loss.stft_losses
 
     def config(self) -> dict[str, Any]:

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from pnp._arguments import finite_number, whole_number
+
 __all__ = ["scalogram"]
 
 
@@ -44,6 +46,12 @@ def scalogram(
         >>> round(float(frequencies[moduli.mean(1).argmax()]))
         128
     """
+    sample_rate = finite_number("sample_rate", sample_rate, above=0)
+    low, high = finite_number("low", low, above=0), finite_number("high", high, above=0)
+    bins_per_octave = whole_number("bins_per_octave", bins_per_octave, least=1)
+    quality = finite_number("quality", quality, above=0)
+    if not isinstance(x, Tensor) or x.ndim != 1 or not x.is_floating_point():
+        raise TypeError("x must be a floating-point tensor of shape (N,)")
     if not 0 < low < high <= sample_rate / 2:
         raise ValueError(
             f"expected 0 < low < high <= {sample_rate / 2:g} Hz, half the sampling rate, got {low} and {high}"

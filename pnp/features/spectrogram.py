@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from pnp._arguments import whole_numbers
 from pnp._torch.modes import full_precision
 
 __all__ = ["MultiscaleSpectrogram"]
@@ -39,14 +40,15 @@ class MultiscaleSpectrogram(nn.Module):
         torch.Size([2, 586])
     """
 
+    # Its own tangents are products.
+    forward_mode = False
+
     def __init__(self, windows: Sequence[int] = (1024, 512, 256, 128, 64, 32)) -> None:
         super().__init__()
-        if not windows:
-            raise ValueError("a multiscale spectrogram needs at least one window length, got none")
-        for window in windows:
-            if window < 4 or window % 4:
-                raise ValueError(f"window lengths must be positive multiples of 4 samples, got {window}")
-        self.windows = tuple(windows)
+        self.windows = whole_numbers("windows", windows, least=4)
+        for window in self.windows:
+            if window % 4:
+                raise ValueError(f"window lengths must be multiples of 4 samples, got {window}")
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments, as JSON can hold them."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from pnp._arguments import check_keywords, finite_number, whole_number
 from pnp._text import did_you_mean
 from pnp.features.compression import Features
 from pnp.features.scattering.transform import TimeFrequencyScattering
@@ -47,6 +48,9 @@ _PUBLISHED: dict[str, dict[str, Any]] = {
 }
 _PUBLISHED_SCALE = 1e3
 
+# What is not to be changed of the compression.
+_REPRESENTATION = ("representation", "compression")
+
 PRESETS = ("standard", *_PUBLISHED)
 
 
@@ -75,6 +79,8 @@ def scattering_settings(n_samples: int, sample_rate: float, preset: str = "stand
         raise ValueError(
             f"preset must be one of {', '.join(map(repr, PRESETS))}, got {preset!r}{did_you_mean(preset, PRESETS)}"
         )
+    n_samples = whole_number("n_samples", n_samples, least=2)
+    sample_rate = finite_number("sample_rate", sample_rate, above=0)
     longest = max(1, int(math.log2(n_samples)) - 3)
     if preset != "standard":
         settings = dict(_PUBLISHED[preset])
@@ -110,6 +116,9 @@ def standard_features(synth: nn.Module, preset: str = "standard", **changes: Any
         raise TypeError(
             f"a synthesizer has n_samples and sample_rate; {type(synth).__name__} lacks one of them"
         )
+    check_keywords(
+        "standard_features", changes, TimeFrequencyScattering, Features, without=("shape", *_REPRESENTATION)
+    )
     scale = changes.pop("scale", _STANDARD_SCALE if preset == "standard" else _PUBLISHED_SCALE)
-    settings = scattering_settings(n_samples, float(sample_rate), preset)
+    settings = scattering_settings(n_samples, sample_rate, preset)
     return Features(TimeFrequencyScattering(shape=n_samples, **(settings | changes)), scale=scale)

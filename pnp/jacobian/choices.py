@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pnp._protocols import check_synthesizer
 from pnp._torch.modes import full_precision
+from pnp.jacobian.sounds import check_finite
 from pnp.parameters import ParameterSpace
 from pnp.parameters.values import rounded
 
@@ -75,10 +76,15 @@ def option_distance(
 
     Returns:
         Squared distances, shape (B,), float64.
+
+    Raises:
+        NoSoundError: If a sound with that option is NaN or infinite.
     """
     space = check_synthesizer(synth).space
     with full_precision(u):
         theta = rounded(space, space.from_unit(u))
         theta[:, space.column(name)] = option
-        difference: Tensor = features(synth(theta)).reshape(S.shape) - S
+        x = synth(theta)
+        check_finite(x)
+        difference: Tensor = features(x).reshape(S.shape) - S
     return difference.double().square().sum(-1)

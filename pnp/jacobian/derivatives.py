@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
+from pnp._arguments import finite_number
 from pnp._text import did_you_mean
 from pnp.parameters import ParameterSpace
 
@@ -112,11 +110,4 @@ def _checked_step(space: ParameterSpace, name: str, step: Any) -> float:
         raise ValueError(
             f"step names {name!r}, a whole number: the difference to the next one takes the place of its derivative"
         )
-    if isinstance(step, bool) or not isinstance(step, (int, float, np.number)):
-        raise TypeError(f"the step of {name!r} must be a number, got {step!r}")
-    size = float(step)
-    if not (math.isfinite(size) and 0 < size <= _LONGEST):
-        raise ValueError(
-            f"the step of {name!r} must be above 0 and at most {_LONGEST:g}, in units of u, got {step!r}"
-        )
-    return size
+    return finite_number(f"the step of {name!r} in units of u", step, above=0, most=_LONGEST)

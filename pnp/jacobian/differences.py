@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule
+from pnp.jacobian.sounds import check_finite
 from pnp.parameters.values import rounded
 
 __all__ = ["difference_columns", "next_whole"]
@@ -39,6 +40,9 @@ def difference_columns(
 
     Returns:
         From the number of each parameter to its column, shape (B, C).
+
+    Raises:
+        NoSoundError: If a sound is NaN or infinite.
     """
     if not steps:
         return {}
@@ -51,7 +55,10 @@ def difference_columns(
     theta = rounded(space, space.from_unit(ends)).flatten(0, 2)
     several = max(1, _MOST_SAMPLES // synth.n_samples)
     values = torch.cat(
-        [features(synth(some)).reshape(len(some), S.shape[1]) for some in theta.split(several)]
+        [
+            _features(features, synth(some), "at the end of a difference, ").reshape(len(some), S.shape[1])
+            for some in theta.split(several)
+        ]
     )
     below, above = values.reshape(len(columns), 2, *S.shape).unbind(1)
     found = {}
@@ -75,9 +82,18 @@ def next_whole(
 
     Returns:
         Column of J, shape (B, C).
+
+    Raises:
+        NoSoundError: If a sound is NaN or infinite.
     """
     moved = theta.clone()
     moved[:, p] += torch.where(theta[:, p] + 1 <= synth.space[p].high, 1.0, -1.0).to(theta)
     step = synth.space.to_unit(moved)[:, p] - synth.space.to_unit(theta)[:, p]
-    difference: Tensor = features(synth(moved)).reshape(S.shape) - S
-    return difference / step.unsqueeze(-1)
+    where = f"with the next whole {synth.space.names[p]!r}, "
+    return (_features(features, synth(moved), where).reshape(S.shape) - S) / step.unsqueeze(-1)
+
+
+def _features(features: nn.Module, x: Tensor, where: str) -> Tensor:
+    check_finite(x, where)
+    value: Tensor = features(x)
+    return value

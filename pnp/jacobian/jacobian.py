@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -12,11 +13,12 @@ from torch import Tensor, nn
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.environment import environment_fault
 from pnp._torch.modes import full_precision
-from pnp._torch.pushforward import jvp, pushforward
+from pnp._torch.pushforward import derivative_along, jvp
 from pnp.jacobian.derivatives import Derivatives
 from pnp.jacobian.differences import difference_columns, next_whole
 from pnp.jacobian.numerical import numerical_of
 from pnp.jacobian.resolve import resolve, sound_tangents
+from pnp.jacobian.sounds import heard
 from pnp.parameters.values import rounded
 
 __all__ = ["sound_and_jacobian", "value_and_jacobian"]
@@ -162,24 +164,24 @@ def _few_rows(
 
 def _features_and_tangents(features: nn.Module, x: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:
     """Features, shape (B, C), and their tangents, shape (B, C, A); a few tangents at a time."""
-    if not dx.shape[1]:
-        S = features(x)
-        S = S.reshape(len(x), math.prod(S.shape[1:]))
-        return S, S.new_empty(*S.shape, 0)
-    own = getattr(features, "value_and_tangents", None)
-    if own is None:
-        S, dS = pushforward(features, x, dx)
-    else:
-        S, pushed = None, []
-        n, size = dx.shape[1:]
-        group = n if n * size <= _ALL_AT_ONCE else max(1, _IN_GROUPS // size)
-        for part in dx.split(group, dim=1):
-            value, some = own(x, part)
-            S = value if S is None else S
-            pushed.append(some)
-        dS = pushed[0] if len(pushed) == 1 else torch.cat(pushed, 1)
+    n = dx.shape[1]
+    S, dS = heard(partial(_few_tangents, features) if n else lambda x, dx: (features(x), dx), x, dx)
     n_features = math.prod(S.shape[1:])
-    return S.reshape(len(x), n_features), dS.reshape(len(x), dx.shape[1], n_features).mT
+    S = S.reshape(len(x), n_features)
+    return (S, dS.reshape(len(x), n, n_features).mT) if n else (S, S.new_empty(*S.shape, 0))
+
+
+def _few_tangents(features: nn.Module, x: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:
+    """Features and their tangents, those of a feature map that has a way of its own in groups that fit into memory."""
+    n, size = dx.shape[1:]
+    whole = n * size <= _ALL_AT_ONCE or not hasattr(features, "value_and_tangents")
+    S, pushed = None, []
+    for part in dx.split(n if whole else max(1, _IN_GROUPS // size), dim=1):
+        value, some = derivative_along(features, x, part)
+        S = value if S is None else S
+        pushed.append(some)
+    assert S is not None
+    return S, pushed[0] if len(pushed) == 1 else torch.cat(pushed, 1)
 
 
 def _fill_in(

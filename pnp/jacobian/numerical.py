@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from pnp._arguments import finite_number
 from pnp._text import percent
 from pnp._torch.pushforward import jvp
 from pnp.errors import SynthesisError
@@ -405,9 +406,6 @@ def by_name(
     for name, value in found.items():
         if name not in names:
             raise ValueError(f"unknown parameter {name!r} in {what}, expected {', '.join(names)}")
-        if not low < value <= high or (exclusive and value == high):
-            whose = f" of {name!r}" if isinstance(values, Mapping) else ""
-            raise ValueError(
-                f"{what}{whose} must be above {low:g} and {'below' if exclusive else 'at most'} {high:g}, got {value}"
-            )
-    return {name: float(value) for name, value in found.items()}
+        whose = f"{what} of {name!r}" if isinstance(values, Mapping) else what
+        found[name] = finite_number(whose, value, above=low, **{"below" if exclusive else "most": high})
+    return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._arguments import finite_number, shown
 from pnp._torch.modes import KeepingModule
 from pnp.losses.checks import check_pair
 
@@ -20,10 +21,8 @@ class Loss(KeepingModule):
     def __init__(self, scale: float, reduction: str) -> None:
         super().__init__()
         if reduction not in REDUCTIONS:
-            raise ValueError(f"Reduction must be one of {', '.join(REDUCTIONS)}; got {reduction!r}.")
-        if not 0 < scale < float("inf"):
-            raise ValueError(f"Scale μ must be finite and positive; got {scale}.")
-        self.scale = float(scale)
+            raise ValueError(f"Reduction must be one of {', '.join(REDUCTIONS)}; got {shown(reduction)}.")
+        self.scale = finite_number("scale", scale, above=0)
         self.reduction = reduction
 
     def _half(self, form: Tensor) -> Tensor:

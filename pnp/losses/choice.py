@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._arguments import check_cache, check_keywords, finite_number, shown, truth
 from pnp._torch.concrete import is_concrete
 from pnp.losses.base import Loss
 from pnp.losses.checks import check_choices, check_probabilities, check_rows, select_rows
@@ -49,8 +50,13 @@ class ChoiceLoss(Loss):
         self, distances: Mapping[str, Tensor], *, scale: float = 1.0, reduction: str = "mean"
     ) -> None:
         super().__init__(scale, reduction)
+        if not isinstance(distances, Mapping):
+            raise TypeError(f"distances must be a mapping from choice to tensor, got {shown(distances)}")
         if not distances:
             raise ValueError("A choice loss needs the distances of at least one choice; got none.")
+        for name, stored in distances.items():
+            if not isinstance(stored, Tensor):
+                raise TypeError(f"distances of choice {name!r} must be a tensor, got {shown(stored)}")
         lengths = {name: len(stored) for name, stored in distances.items()}
         if len(set(lengths.values())) > 1:
             raise ValueError(f"Distances of all choices must have the same number of sounds; got {lengths}.")
@@ -92,9 +98,13 @@ class ChoiceLoss(Loss):
         Raises:
             ValueError: If the space of the cache has no choices.
         """
+        check_cache(cache)
+        check_keywords(f"{cls.__name__}.from_cache", options, cls, cls.from_cache, without=("distances",))
         check_choices(cache)
-        if normalize or (normalize is None and (reach is not None or ceiling is not None)):
-            options["scale"] = options.get("scale", 1.0) / normalization(cache, reach, ceiling)
+        asked = reach is not None or ceiling is not None
+        if asked if normalize is None else truth("normalize", normalize):
+            scale = finite_number("scale", options.get("scale", 1.0), above=0)
+            options["scale"] = scale / normalization(cache, reach, ceiling)
         return cls(dict(cache.choice_distances), **options)
 
     def forward(self, probabilities: Mapping[str, Tensor], index: Tensor) -> Float[Tensor, "*batch"]:

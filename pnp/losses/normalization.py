@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from pnp.metric.reach import DEFAULT_REACH, ceiling_of_reach
+from pnp.metric.reach import DEFAULT_REACH, chosen_ceiling
 from pnp.metric.riemannian import RiemannianMetric
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def normalization(
     """
     metrics = cache.metrics()
     metrics = metrics[training_sounds(cache, metrics)]
-    if ceiling is None and reach is not None:
-        ceiling = ceiling_of_reach(cache, reach)
+    ceiling = chosen_ceiling(cache, reach, ceiling)
     return mean_eigenvalue(metrics if ceiling is None else metrics.saturated(ceiling))
 
 

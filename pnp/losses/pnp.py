@@ -9,14 +9,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnp._protocols import check_cache
+from pnp._arguments import check_cache, check_keywords, finite_number, truth
 from pnp._torch.concrete import is_concrete
+from pnp._torch.dtypes import floating_type
 from pnp._torch.modes import ordinary
 from pnp.losses import quadratic_form
 from pnp.losses.base import Loss
 from pnp.losses.checks import check_pair, check_rows, select_rows
 from pnp.losses.normalization import mean_eigenvalue, training_sounds
-from pnp.metric.reach import DEFAULT_REACH, ceiling_of_reach
+from pnp.metric.reach import DEFAULT_REACH, chosen_ceiling
 from pnp.metric.riemannian import DAMPING_KINDS, RiemannianMetric
 
 if TYPE_CHECKING:
@@ -115,12 +116,11 @@ class PNPLoss(Loss):
                 f"The reference must be about the P = {metric.n_parameters} parameters of the metric; got "
                 f"P = {reference.n_parameters}."
             )
-        if not dtype.is_floating_point:
-            raise ValueError(f"Factors are kept in a floating-point type; got {dtype}.")
+        dtype, normalize = floating_type("dtype", dtype), truth("normalize", normalize)
         if damping_kind not in DAMPING_KINDS:
             raise ValueError(f"Damping kind must be one of {', '.join(DAMPING_KINDS)}; got {damping_kind!r}.")
-        if not 0 <= volume_weighting < float("inf"):
-            raise ValueError(f"Volume weighting must be finite and at least 0; got {volume_weighting}.")
+        ceiling = None if ceiling is None else finite_number("ceiling", ceiling, above=0)
+        volume_weighting = finite_number("volume_weighting", volume_weighting, least=0)
         if metric is None and (
             normalize or volume_weighting or ceiling is not None or damping_kind == "mean"
         ):
@@ -182,7 +182,8 @@ class PNPLoss(Loss):
             reach: Size r of parameter error that the loss should describe, in units of the cube. Sets the ceiling
                 κ = d²/r², with d the root mean square distance between the features of two sounds of the training
                 fold: no direction then counts as if an error of r along it changed the sound by more than d. None
-                leaves the metric as it is, which is right for errors that are small enough.
+                leaves the metric as it is, which is right for errors that are small enough. A `ceiling` among the
+                options takes the place of the default, and excludes a reach.
             normalize: Divide all metrics by their mean eigenvalue, as the class does. By default with a reach or a
                 ceiling, and not without.
             mean_metric: Use the mean metric for every sound: L = μ/2 Δuᵀ (mean M + λD) Δu, which weighs and
@@ -194,27 +195,27 @@ class PNPLoss(Loss):
             The loss, on the CPU.
 
         Raises:
+            TypeError: If there is no option of a name given, or a number is none.
             ValueError: If no sound of the training fold has a metric, a reach is asked for and there is one training
-                sound or all have the same features, or an option is outside its range.
+                sound or all have the same features, a reach and a ceiling are given, or an option is outside its
+                range.
         """
         check_cache(cache)
-        if mean_metric and options.get("volume_weighting"):
+        check_keywords(
+            f"{cls.__name__}.from_cache", options, cls, cls.from_cache, without=("metric", "reference")
+        )
+        if truth("mean_metric", mean_metric) and options.get("volume_weighting"):
             raise ValueError(
                 "Volume weighting tells sounds apart by their own metrics; with mean_metric there is one for all."
             )
         metrics = cache.metrics()
         training = training_sounds(cache, metrics)
-        ceiling = options.pop("ceiling", None)
-        if ceiling is not None and reach not in (None, DEFAULT_REACH):
-            raise ValueError("The reach sets the ceiling; give one of both.")
-        if ceiling is None and reach is not None:
-            ceiling = ceiling_of_reach(cache, reach)
+        ceiling = chosen_ceiling(cache, reach, options.pop("ceiling", None))
         if ceiling is not None:
             # Here and not in the loss, for a mean metric is to be the mean of saturated ones.
             metrics = metrics.saturated(ceiling)
         reference = metrics[training]
-        if normalize is None:
-            normalize = ceiling is not None
+        normalize = ceiling is not None if normalize is None else truth("normalize", normalize)
         loss = cls(
             reference.mean() if mean_metric else metrics,
             reference=reference,
@@ -231,12 +232,8 @@ class PNPLoss(Loss):
 
     @damping.setter
     def damping(self, value: float) -> None:
-        if not 0 <= value <= LARGEST_DAMPING:
-            raise ValueError(
-                f"Damping λ must be at least 0 and at most {LARGEST_DAMPING:g}, beyond which losses overflow; "
-                f"got {value}."
-            )
-        self.damping_lambda.fill_(value)
+        # Beyond the largest, losses overflow.
+        self.damping_lambda.fill_(finite_number("damping", value, least=0, most=LARGEST_DAMPING))
 
     def undamped(self) -> PNPLoss:
         """The same loss with λ = 0, sharing its buffers: what to validate with while λ changes."""

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnp._protocols import FeatureMap, SynthesizerLike
+from pnp._arguments import shown, whole_number
+from pnp._protocols import FeatureMap, SynthesizerLike, check_synthesizer
 from pnp._torch.concrete import is_concrete
 from pnp._torch.modes import at_least_single, full_precision
 from pnp.losses.base import Loss
@@ -51,15 +52,16 @@ class SpectralLoss(Loss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(scale, reduction)
-        if power not in (1, 2):
-            raise ValueError(f"Power must be 1 or 2; got {power}.")
+        self.power = whole_number("power", power, least=1, most=2)
+        check_synthesizer(synth)
+        if not callable(features):
+            raise TypeError(f"features must be a module from sounds to features, got {shown(features)}")
         if len(synth.space.columns) > len(synth.space):
             others = ", ".join(synth.space.column_names[len(synth.space) :])
             raise ValueError(
                 f"A spectral loss makes sounds from predicted parameters alone; {type(synth).__name__} also needs "
                 f"{others}. Use PNPLoss, whose cache knows them, or a synthesizer without choices and conditions."
             )
-        self.power = power
         self.synth = synth
         self.space = synth.space
         self.features = features

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from pnp._protocols import check_cache
+from pnp._arguments import check_cache, check_keywords, finite_number, shown, truth
 from pnp.losses.base import PairLoss
 from pnp.losses.normalization import normalization
 from pnp.losses.quadratic_form import squared_norm
@@ -33,6 +33,8 @@ class SurrogateLoss(PairLoss):
 
     def __init__(self, surrogate: DistanceSurrogate, *, scale: float = 1.0, reduction: str = "mean") -> None:
         super().__init__(scale, reduction)
+        if not isinstance(surrogate, DistanceSurrogate):
+            raise TypeError(f"surrogate must be a pnp.DistanceSurrogate, got {shown(surrogate)}")
         self.surrogate = surrogate
 
     @classmethod
@@ -66,6 +68,7 @@ class SurrogateLoss(PairLoss):
                 conditions or parameters that `select` left out.
         """
         check_cache(cache)
+        check_keywords(f"{cls.__name__}.from_cache", options, cls, cls.from_cache, without=("surrogate",))
         columns = getattr(cache, "synth_space", cache.space).column_names
         others = [name for name in columns if name not in cache.space.names]
         if others:
@@ -74,8 +77,9 @@ class SurrogateLoss(PairLoss):
                 f"{', '.join(others)}, which are not predicted. Use PNPLoss, whose metric is that of each sound."
             )
         surrogate = DistanceSurrogate.from_cache(cache, rank=rank, neighbours=neighbours, reach=reach)
-        if normalize:
-            options["scale"] = options.get("scale", 1.0) / normalization(cache, reach)
+        if truth("normalize", normalize):
+            scale = finite_number("scale", options.get("scale", 1.0), above=0)
+            options["scale"] = scale / normalization(cache, reach)
         return cls(surrogate, **options)
 
     def _of_pair(self, u_hat: Tensor, u: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor, nn
 
+from pnp._arguments import truth
 from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp.matching.catalogue import Catalogue
 from pnp.matching.recording import Recording, as_recording, load_recording
@@ -93,6 +94,9 @@ def match(
             cache, synthesizer, features and encoder do not fit each other.
     """
     check_options(starts, max_evaluations)
+    flags = {"fit_gain": fit_gain, "align": align, "allow_clipped": allow_clipped, "progress": progress}
+    for name, flag in (flags if fit_noise is None else flags | {"fit_noise": fit_noise}).items():
+        truth(name, flag)
     opened = cache if isinstance(cache, MetricCache) else MetricCache(cache)
     try:
         engine: SynthesizerLike = synthesizer_of(opened) if synth is None else synth

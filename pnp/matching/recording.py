@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._arguments import finite_number
 from pnp._text import percent
 from pnp.matching.onset import find_onset
 
@@ -127,8 +128,7 @@ def as_recording(
     if channels.ndim not in (1, 2):
         raise ValueError(f"{name}: expected samples of shape (n,) or (n, channels), got {channels.shape}.")
     channels = channels.reshape(len(channels), 1) if channels.ndim == 1 else channels
-    if not 0 < sample_rate < np.inf:
-        raise ValueError(f"{name}: expected a positive sampling rate in Hz, got {sample_rate}.")
+    sample_rate = finite_number(f"{name}: the sampling rate in Hz", sample_rate, above=0)
     if not channels.size:
         raise ValueError(f"{name} is empty: it holds no samples.")
     seconds = len(channels) / sample_rate

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pnp._arguments import whole_number
 from pnp._text import did_you_mean
 from pnp.matching.catalogue import Catalogue
 from pnp.matching.doubts import doubts
@@ -119,11 +120,11 @@ def check_options(starts: int, max_evaluations: int) -> None:
         max_evaluations: Most sounds to synthesize from one start.
 
     Raises:
+        TypeError: If one is no whole number.
         ValueError: If one is below 1.
     """
     for name, number in (("starts", starts), ("max_evaluations", max_evaluations)):
-        if number < 1:
-            raise ValueError(f"{name} must be at least 1, got {number}")
+        whole_number(name, number, least=1)
 
 
 def known_conditions(space: ParameterSpace, conditions: Mapping[str, float | str]) -> dict[str, float]:

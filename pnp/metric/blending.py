@@ -6,10 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._arguments import whole_number
+
 __all__ = ["count_neighbours", "franke_little"]
 
 
-def count_neighbours(wanted: float | None, n_parameters: int, n_points: int) -> int:
+def count_neighbours(wanted: int | None, n_parameters: int, n_points: int) -> int:
     """Return how many points are blended at each place.
 
     Args:
@@ -21,15 +23,15 @@ def count_neighbours(wanted: float | None, n_parameters: int, n_points: int) -> 
         Number of neighbours, at most n − 1: one more sets the radius.
 
     Raises:
-        ValueError: If it is not a whole number from 1 to n − 1.
+        TypeError: If it is no whole number.
+        ValueError: If it is not from 1 to n − 1.
     """
     if wanted is None:
         return min(2 * n_parameters + 2, n_points - 1)
-    if not 1 <= wanted < n_points or wanted != int(wanted):
-        raise ValueError(
-            f"Neighbours must be a whole number, at least 1 and fewer than the {n_points} points; got {wanted}."
-        )
-    return int(wanted)
+    wanted = whole_number("neighbours", wanted, least=1)
+    if wanted >= n_points:
+        raise ValueError(f"neighbours must be fewer than the {n_points} points, got {wanted}")
+    return wanted
 
 
 def franke_little(distance: Float[Tensor, "B m1"]) -> Float[Tensor, "B m"]:

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from pnp._arguments import finite_number
+
 __all__ = ["saturation", "triangular", "with_missing"]
 
 
@@ -52,10 +54,9 @@ def saturation(sigma: Tensor, ceiling: float) -> Tensor:
         Factors from 0 to 1, same shape.
 
     Raises:
-        ValueError: If κ is not finite and positive.
+        TypeError: If κ is no number.
+        ValueError: If it is not finite and positive.
     """
-    if not 0 < ceiling < math.inf:
-        raise ValueError(f"The ceiling κ of eigenvalues must be finite and positive; got {ceiling}.")
-    root = math.sqrt(ceiling)
+    root = math.sqrt(finite_number("ceiling", ceiling, above=0))
     # hypot, for σ² may overflow where σ does not.
     return root / torch.hypot(sigma, torch.full_like(sigma, root))

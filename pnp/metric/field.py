@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._arguments import check_cache, shown
 from pnp.metric.blending import count_neighbours, franke_little
 from pnp.metric.riemannian import RiemannianMetric
 
@@ -78,6 +79,10 @@ class MetricField:
     ) -> None:
         if method not in METHODS:
             raise ValueError(f"Interpolation must be one of {', '.join(METHODS)}; got {method!r}.")
+        if not isinstance(metric, RiemannianMetric) or not isinstance(u, Tensor):
+            raise TypeError(
+                f"A metric field takes a RiemannianMetric and a tensor of points, got {shown(metric)} and {shown(u)}"
+            )
         if u.shape != (*metric.batch_shape, metric.n_parameters) or u.ndim != 2:
             raise ValueError(
                 f"Points must have shape (n, P), one for each metric; got {tuple(u.shape)} and metrics of "
@@ -126,6 +131,7 @@ class MetricField:
         Returns:
             The field, on the CPU.
         """
+        check_cache(cache)
         rows = cache.rows(fold)
         return cls(cache.metrics()[rows], cache.u[rows], method=method, neighbours=neighbours)
 

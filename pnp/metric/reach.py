@@ -8,13 +8,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pnp._arguments import finite_number, shown
+
 if TYPE_CHECKING:
     from pnp._protocols import CacheLike
 
 
+class DefaultReach(float):
+    """Reach that nobody has asked for: a ceiling takes its place, where one that was asked for contradicts it."""
+
+
 # Of drums, whose slopes are steep, the one that serves training best; it costs smooth synthesizers nothing that could
 # be measured (docs/evidence/training.md).
-DEFAULT_REACH = 10.0
+DEFAULT_REACH = DefaultReach(10.0)
 
 # Pairs of sounds from which a distance is estimated where only metrics are kept.
 _MOST_PAIRS = 4096
@@ -34,11 +40,11 @@ def ceiling_of_reach(cache: CacheLike, reach: float) -> float:
         κ, for `RiemannianMetric.saturated`.
 
     Raises:
-        ValueError: If the reach is not finite and positive.
+        TypeError: If the reach is no number.
+        ValueError: If it is not finite and positive.
         ValueError: If there are fewer than two training sounds, or their features are all the same.
     """
-    if not 0 < reach < math.inf:
-        raise ValueError(f"The reach r must be finite and positive; got {reach}.")
+    reach = finite_number("reach", reach, above=0)
     squared_distance = cache.mean_squared_distance
     if squared_distance is None:
         squared_distance = _estimated_from_metrics(cache)
@@ -52,6 +58,31 @@ def ceiling_of_reach(cache: CacheLike, reach: float) -> float:
         raise ValueError(
             f"The reach r is too small for float64: the ceiling d²/r² overflows; got {reach}. Distances between sounds "
             "matter from about 0.001 of the cube's side."
+        )
+    return ceiling
+
+
+def chosen_ceiling(cache: CacheLike, reach: float | None, ceiling: float | None) -> float | None:
+    """Return the ceiling that a user asks for, by itself or by a reach.
+
+    Args:
+        cache: Open cache.
+        reach: Reach r; None for none. The default gives way to a ceiling.
+        ceiling: Ceiling κ; None for that of the reach.
+
+    Returns:
+        κ, or None for metrics as they are.
+
+    Raises:
+        TypeError: If one is no number.
+        ValueError: If one is not finite and positive, or both are asked for.
+    """
+    if ceiling is None:
+        return None if reach is None else ceiling_of_reach(cache, reach)
+    ceiling = finite_number("ceiling", ceiling, above=0)
+    if not (reach is None or isinstance(reach, DefaultReach)):
+        raise ValueError(
+            f"a reach sets the ceiling itself: give reach={shown(reach)} or ceiling={shown(ceiling)}, not both"
         )
     return ceiling
 

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
+from pnp._arguments import finite_number
 from pnp._torch.modes import kept, ordinary
 from pnp.metric.checks import as_float64, rows_in_words, square
 from pnp.metric.factor import saturation, triangular, with_missing
@@ -134,7 +135,9 @@ class RiemannianMetric:
         bad = ~torch.isfinite(matrix).all(-1).all(-1)
         if bad.any():
             raise ValueError(f"Metric M must be finite; found NaN or infinite values {rows_in_words(bad)}.")
-        if rtol is None:
+        if rtol is not None:
+            rtol = finite_number("rtol", rtol, least=0)
+        else:
             rtol = 10 * matrix.shape[-1] * torch.finfo(given.dtype).eps
         tolerance = rtol * matrix.abs().amax((-2, -1))
         asymmetry = (matrix - matrix.mT).abs().amax((-2, -1))
@@ -313,7 +316,7 @@ class RiemannianMetric:
         Raises:
             ValueError: If μ is negative or not finite.
         """
-        return type(self)(self.factor * self._non_negative("Scale μ", mu).sqrt()[..., None, None])
+        return type(self)(self.factor * self._non_negative("mu", mu).sqrt()[..., None, None])
 
     def mean(self) -> RiemannianMetric:
         """Arithmetic mean of M over all points that have one.
@@ -364,7 +367,7 @@ class RiemannianMetric:
         """
         if kind not in DAMPING_KINDS:
             raise ValueError(f"Damping kind must be one of {', '.join(DAMPING_KINDS)}; got {kind!r}.")
-        root = self._non_negative("Damping λ", lam).sqrt()[..., None, None]
+        root = self._non_negative("lam", lam).sqrt()[..., None, None]
         missing = ~self.valid
         factor = torch.where(missing[..., None, None], 0.0, self.factor)
         if kind == "identity":
@@ -401,6 +404,8 @@ class RiemannianMetric:
         return type(self)(with_missing(missing, triangular(low[..., None] * vectors.mT)))
 
     def _non_negative(self, name: str, value: float | Tensor) -> Tensor:
+        if not isinstance(value, Tensor) and getattr(value, "ndim", 0) == 0:
+            value = finite_number(name, value, least=0)
         tensor = torch.as_tensor(value, dtype=self.factor.dtype, device=self.factor.device)
         if not (torch.isfinite(tensor) & (tensor >= 0)).all():
             raise ValueError(f"{name} must be finite and at least 0; got {value}.")

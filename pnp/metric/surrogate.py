@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._arguments import check_cache, shown, whole_number
+from pnp._torch.dtypes import floating_type
 from pnp._torch.modes import KeepingModule, full_precision
 from pnp.metric.blending import count_neighbours, franke_little
 from pnp.metric.checks import rows_in_words
@@ -81,6 +83,10 @@ class DistanceSurrogate(KeepingModule):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__()
+        for name, given in (("Points", u), ("Features", features), ("Jacobians", jacobian)):
+            if not isinstance(given, Tensor):
+                raise TypeError(f"{name} must be a tensor, got {shown(given)}")
+        dtype = floating_type("dtype", dtype)
         n_points, n_parameters = u.shape if u.ndim == 2 else (0, 0)
         if features.ndim != 2 or features.shape[0] != n_points or not n_points:
             raise ValueError(
@@ -101,10 +107,8 @@ class DistanceSurrogate(KeepingModule):
         if n_points < 2:
             raise ValueError(f"A surrogate blends at least 2 points; got {n_points}.")
         self.neighbours = count_neighbours(neighbours, n_parameters, n_points)
-        if rank is not None and not 1 <= rank <= features.shape[1]:
-            raise ValueError(
-                f"Rank must be from 1 to the number of features, {features.shape[1]}; got {rank}."
-            )
+        if rank is not None:
+            rank = whole_number("rank", rank, least=1, most=features.shape[1])
         basis = _principal_directions(features, jacobian, rank)
         self.register_buffer("u", u.to(dtype))
         # Only differences count: an offset common to all sounds would cost digits.
@@ -140,6 +144,7 @@ class DistanceSurrogate(KeepingModule):
             CacheError: If the cache does not keep features and Jacobians.
             ValueError: If there are too few sounds, or the reach is not finite and positive.
         """
+        check_cache(cache)
         rows = cache.rows(fold)
         jacobian = cache.jacobian(rows)
         if reach is not None:

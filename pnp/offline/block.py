@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pnp._protocols import check_synthesizer
 from pnp._torch.environment import environment_fault
 from pnp._torch.single_thread import single_thread
+from pnp.errors import NoSoundError
 from pnp.jacobian import Derivatives, option_distance, sound_and_jacobian, true_options
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.offline.draws import with_draw
@@ -82,7 +83,7 @@ def compute_block(
     with single_thread():
         for rows, outcome in _attempts(evaluate, n):
             if isinstance(outcome, Exception):
-                fail(rows.start, Status.EXCEPTION, _reason(outcome))
+                fail(rows.start, *_failure(outcome))
             else:
                 sounds, S[rows], J[rows] = outcome
                 for row, x in zip(range(n)[rows], sounds, strict=True):
@@ -127,11 +128,8 @@ def _choice_distances(
                 if not isinstance(outcome, Exception):
                     column[others[part]] = outcome
                     continue
-                fail(
-                    int(others[part.start]),
-                    Status.EXCEPTION,
-                    f"with {choice.name} = {name!r}: {_reason(outcome)}",
-                )
+                kind, why = _failure(outcome)
+                fail(int(others[part.start]), kind, f"with {choice.name} = {name!r}: {why}")
             for row in others[~column[others].isfinite()].tolist():
                 fail(row, Status.NOT_FINITE, f"with {choice.name} = {name!r}: features are NaN or infinite")
             found.append(column)
@@ -174,7 +172,10 @@ def _problem(x: Tensor, S: Tensor, J: Tensor, storage: torch.dtype) -> tuple[Sta
         return Status.SILENT, "the sound is silent"
     finite = bool(torch.isfinite(S).all()), bool(torch.isfinite(J).all())
     if not all(finite):
-        what = "J is" if finite[0] else "S is" if finite[1] else "S and J are"
+        if finite[0]:
+            why = "J is NaN or infinite, though sound and features are finite: a derivative of either is not"
+            return Status.NOT_FINITE, why
+        what = "S is" if finite[1] else "S and J are"
         return Status.NOT_FINITE, f"{what} NaN or infinite, though the sound is finite"
     if not bool(J.any()):
         return (
@@ -193,9 +194,11 @@ def _fits(values: Tensor, storage: torch.dtype) -> bool:
     return bool(error.norm() <= torch.finfo(storage).eps * values.norm())
 
 
-def _reason(error: Exception) -> str:
-    """Return the reason of a failure, without the parameters where the error keeps them apart: the row has them."""
-    return f"{type(error).__name__}: {getattr(error, 'reason', error)}"
+def _failure(error: Exception) -> tuple[Status, str]:
+    """Return status and reason of a failure, without the parameters where the error keeps them apart."""
+    if isinstance(error, NoSoundError):
+        return Status.SILENT if error.silent else Status.NOT_FINITE, error.reason
+    return Status.EXCEPTION, f"{type(error).__name__}: {getattr(error, 'reason', error)}"
 
 
 def _cut(text: str) -> bytes:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pnp._arguments import finite_numbers, shown
 from pnp.parameters import ParameterSpace
 
 __all__ = ["design_points", "draw_folds", "shard_rows"]
@@ -39,6 +40,8 @@ def design_points(
         if size is None:
             raise ValueError("precompute needs `size`, the number of sounds, or `u`, the design itself")
         return space.sample(size, method=method, seed=seed).contiguous()
+    if not isinstance(u, (Tensor, np.ndarray)):
+        raise TypeError(f"u must be a tensor or an array of scaled parameters, got {shown(u)}")
     design = torch.as_tensor(u).detach().to("cpu", torch.float64).contiguous()
     columns = len(space.columns)
     if design.ndim != 2 or design.shape[1] != columns or not len(design):
@@ -89,7 +92,8 @@ def draw_folds(n: int, split: Sequence[float], seed: int) -> np.ndarray:
     Raises:
         ValueError: If the shares are not three that sum to 1.
     """
-    if len(split) != 3 or min(split) < 0 or abs(sum(split) - 1) > 1e-9:
+    split = finite_numbers("split", split, count=3, least=0, most=1)
+    if abs(sum(split) - 1) > 1e-9:
         raise ValueError(
             f"split must be three shares that sum to 1 (train, validation, test), got {tuple(split)}"
         )

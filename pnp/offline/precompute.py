@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import operator
 import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import SupportsIndex
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from pnp._arguments import file_path, shown, truth, whole_number, whole_numbers
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.device import usable_device
 from pnp.jacobian import Derivatives
@@ -141,10 +141,14 @@ def precompute(
     """
     started = time.monotonic()
     synth = check_synthesizer(synth, "synth")
-    seed, block, jobs = _whole("seed", seed), _whole("block", block), _whole("jobs", jobs)
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"seed must be at least 0 and below 2⁶³, got {seed}")
-    space, seeds = synth.space, _whole("seeds", seeds)
+    if not isinstance(features, nn.Module):
+        raise TypeError(f"features must be a torch.nn.Module, got {shown(features)}")
+    out = file_path("out", out)
+    progress, probe = truth("progress", progress), truth("probe", probe)
+    retry_failed = truth("retry_failed", retry_failed)
+    seed = whole_number("seed", seed, least=0, most=2**63 - 1)
+    block, jobs = whole_number("block", block, least=1), whole_number("jobs", jobs, least=1)
+    space, seeds = synth.space, whole_number("seeds", seeds, least=1)
     check_seeds(space, seeds)
     kept = stored_columns(("S", "J") if store is None and seeds == 1 else ("S",) if store is None else store)
     if seeds > 1 and "J" in kept:
@@ -157,7 +161,7 @@ def precompute(
     u = u if presets is None else presets.u
     asked = Derivatives.of(space, derivatives, step)
     design = design_points(space, size, u, method, seed)
-    _check_arguments(jobs, backend, block, dtype, device, shard)
+    _check_arguments(jobs, backend, dtype, device, shard)
     rows = shard_rows(len(design), block, shard)
     part = design[rows]
     working = _working_dtype(features, precision)
@@ -321,28 +325,14 @@ def _blocks_with_failures(path: str | os.PathLike[str], block: int) -> list[int]
         return sorted({row // block for row in cache.failures})
 
 
-def _whole(name: str, number: Any) -> int:
-    """Return a whole number as Python has it; NumPy's are taken."""
-    try:
-        return operator.index(number)
-    except TypeError as error:
-        raise TypeError(f"{name} must be a whole number, got {number!r}") from error
-
-
-def _check_arguments(
-    jobs: int, backend: str, block: int, dtype: str, device: str, shard: tuple[int, int]
-) -> None:
-    if jobs < 1:
-        raise ValueError(f"jobs must be at least 1, got {jobs}")
-    if block < 1:
-        raise ValueError(f"block must be at least 1, got {block}")
+def _check_arguments(jobs: int, backend: str, dtype: str, device: str, shard: tuple[int, int]) -> None:
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(map(repr, DTYPES))}, got {dtype!r}")
     check_backend(backend)
     if not str(device).startswith("cpu") and jobs > 1:
         raise ValueError(f"on device {device!r} use jobs=1, got {jobs}: processes would compete for it")
     usable_device(device)
-    if not 0 <= shard[0] < shard[1]:
+    if len(whole_numbers("shard", shard, least=0)) != 2 or not shard[0] < shard[1]:
         raise ValueError(f"shard must be (i, n) with 0 <= i < n, got {tuple(shard)}")
 
 

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._arguments import whole_number, whole_numbers
 from pnp._text import did_you_mean
 from pnp.parameters.parameter import Parameter
 from pnp.parameters.scales import Scales, snapped
@@ -43,10 +44,11 @@ def draw(
         raise ValueError(
             f"unknown sampling method {method!r}, expected one of {allowed}{did_you_mean(method, METHODS)}"
         )
+    seed = whole_number("seed", seed, least=0, most=2**63 - 1)
     if method == "grid":
         return snapped(_grid([p.name for p in parameters], n), parameters, Scales(parameters))
-    if not isinstance(n, int) or n < 1:
-        raise ValueError(f"sample(method={method!r}) needs a number of points n >= 1, got {n!r}")
+    # Powers of two up to this are all that the generators count to.
+    n = whole_number("n", n, least=1, most=2**30)
     import numpy as np
 
     rng = np.random.default_rng(seed)
@@ -76,9 +78,10 @@ def _equal_shares(u: Tensor, parameter: Parameter) -> Tensor:
 
 def _grid(names: Sequence[str], n: int | Sequence[int]) -> Tensor:
     d = len(names)
-    if isinstance(n, int):
-        side = round(n ** (1.0 / d)) if n > 0 else 0
-        if side < 1 or side**d != n:
+    if not isinstance(n, Sequence):
+        n = whole_number("n", n, least=1, most=2**30)
+        side = round(n ** (1.0 / d))
+        if side**d != n:
             near = " or ".join(str(max(side + step, 1) ** d) for step in (0, 1))
             raise ValueError(
                 f"a grid over {d} parameters has k**{d} points, got n = {n}; "
@@ -86,8 +89,8 @@ def _grid(names: Sequence[str], n: int | Sequence[int]) -> Tensor:
             )
         counts: Sequence[int] = (side,) * d
     else:
-        counts = tuple(n)
-        if len(counts) != d or min(counts) < 1:
+        counts = whole_numbers("n", n, least=1)
+        if len(counts) != d:
             raise ValueError(
                 f"a grid needs a positive number of points for each of {', '.join(names)}, got {list(counts)}"
             )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from pnp._arguments import finite_number, shown
 from pnp._text import did_you_mean
 
-__all__ = ["KINDS", "SCALES", "Parameter"]
+__all__ = ["KINDS", "SCALES", "Parameter", "listed"]
 
 KINDS = ("continuous", "integer", "choice", "seed")
 SCALES = ("linear", "log", "power")
@@ -46,6 +47,7 @@ class Parameter:
         exponent: For scale "power": value = low + (high − low) tᵉ, with t from 0 to 1.
 
     Raises:
+        TypeError: If an end, an offset or an exponent is no number.
         ValueError: If the name, the range, the scale or the options are not valid.
 
     Examples:
@@ -100,7 +102,10 @@ class Parameter:
             raise ValueError(
                 f"parameter {self.name!r}: a choice needs at least two different options, got {options!r}"
             )
-        if (self.low, self.high) != (0.0, len(options) - 1.0) and not math.isnan(self.low + self.high):
+        given_range = (self.low, self.high)
+        if given_range != (0.0, len(options) - 1.0) and not all(
+            isinstance(end, float) and math.isnan(end) for end in given_range
+        ):
             raise ValueError(
                 f"parameter {self.name!r}: a choice has options and no range, got both ({self.low}, {self.high})"
             )
@@ -125,13 +130,14 @@ class Parameter:
         if self.kind == "choice":
             raise ValueError(f"parameter {self.name!r}: a choice needs its options, choices=(…)")
         for end in ("low", "high"):
-            # Plain floats keep equality, JSON and messages independent of how the number was written.
-            value = float(getattr(self, end))
-            object.__setattr__(self, end, value)
-            if not math.isfinite(value):
+            given = getattr(self, end)
+            if isinstance(given, float) and math.isnan(given):
                 raise ValueError(
-                    f"parameter {self.name!r}: {end} must be finite, got {value}; give low and high, or choices"
+                    f"parameter {self.name!r}: {end} must be finite, got {given}; give low and high, or choices"
                 )
+            # Plain floats keep equality, JSON and messages independent of how the number was written.
+            value = finite_number(f"parameter {self.name!r}: {end}", given)
+            object.__setattr__(self, end, value)
             if self.kind == "integer" and not value.is_integer():
                 raise ValueError(f"parameter {self.name!r}: an integer has whole ends, got {end} = {value:g}")
         if not self.low < self.high:
@@ -140,21 +146,15 @@ class Parameter:
             )
 
     def _check_scale(self) -> None:
-        for field in ("offset", "exponent"):
-            object.__setattr__(self, field, float(getattr(self, field)))
+        limits: dict[str, dict[str, float]] = {"offset": {"least": 0}, "exponent": {"least": 0.1, "most": 10}}
+        for field, allowed in limits.items():
+            number = finite_number(f"parameter {self.name!r}: {field}", getattr(self, field), **allowed)
+            object.__setattr__(self, field, number)
         if self.offset and self.scale != "log":
             raise ValueError(f"parameter {self.name!r}: an offset goes with scale='log', got {self.scale!r}")
         if self.exponent != 1.0 and self.scale != "power":
             raise ValueError(
                 f"parameter {self.name!r}: an exponent goes with scale='power', got {self.scale!r}"
-            )
-        if not 0 <= self.offset < math.inf:
-            raise ValueError(
-                f"parameter {self.name!r}: offset must be finite and at least 0, got {self.offset}"
-            )
-        if not 0.1 <= self.exponent <= 10.0:
-            raise ValueError(
-                f"parameter {self.name!r}: exponent must be from 0.1 to 10, got {self.exponent:g}"
             )
         if self.scale == "log" and self.low + self.offset <= 0.0:
             raise ValueError(
@@ -254,3 +254,22 @@ class Parameter:
         unit = f" {self.unit}" if self.unit else ""
         words = self.kind if self.is_whole and self.scale == "linear" else self.scale
         return f"{self.name} in [{self.low:g}, {self.high:g}]{unit} ({words})"
+
+
+def listed(given: Iterable[Parameter], name: str = "parameters") -> tuple[Parameter, ...]:
+    """Return the parameters of a list.
+
+    Args:
+        given: List that was given.
+        name: Name of the list, for messages.
+
+    Raises:
+        TypeError: If it is no list, or an element is no parameter.
+    """
+    if not isinstance(given, Iterable):
+        raise TypeError(f"{name} must be a list of pnp.Parameter, got {shown(given)}")
+    found = tuple(given)
+    for position, parameter in enumerate(found):
+        if not isinstance(parameter, Parameter):
+            raise TypeError(f"element {position} of {name} must be a pnp.Parameter, got {shown(parameter)}")
+    return found

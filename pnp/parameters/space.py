@@ -10,11 +10,12 @@ from typing import Any, overload
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from pnp._arguments import shown
 from pnp._text import did_you_mean
 from pnp._torch.concrete import is_concrete
 from pnp.parameters.checks import check_inside, check_layout
 from pnp.parameters.designs import draw
-from pnp.parameters.parameter import Parameter
+from pnp.parameters.parameter import Parameter, listed
 from pnp.parameters.scales import Scales, snapped
 
 __all__ = ["ParameterSpace"]
@@ -58,10 +59,7 @@ class ParameterSpace(Sequence[Parameter]):
     """
 
     def __init__(self, parameters: Iterable[Parameter], conditions: Iterable[Parameter] = ()) -> None:
-        self._listed, self._conditions = tuple(parameters), tuple(conditions)
-        for position, parameter in enumerate((*self._listed, *self._conditions)):
-            if not isinstance(parameter, Parameter):
-                raise TypeError(f"element {position} must be a pnp.Parameter, got {type(parameter).__name__}")
+        self._listed, self._conditions = listed(parameters), listed(conditions, "conditions")
         for parameter in self._listed:
             if parameter.kind == "seed":
                 raise ValueError(f"the seed {parameter.name!r} is not predicted; list it under conditions")
@@ -197,8 +195,8 @@ class ParameterSpace(Sequence[Parameter]):
         changed = {parameter.name: parameter for parameter in self._columns}
         for name, bounds in ranges.items():
             self.column(name)
-            if len(bounds) != 2:
-                raise ValueError(f"parameter {name!r}: a range is a pair (low, high), got {list(bounds)}")
+            if not isinstance(bounds, (tuple, list)) or len(bounds) != 2:
+                raise ValueError(f"parameter {name!r}: a range is a pair (low, high), got {shown(bounds)}")
             changed[name] = replace(changed[name], low=bounds[0], high=bounds[1])
         return ParameterSpace(
             [changed[parameter.name] for parameter in self._listed],

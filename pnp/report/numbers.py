@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pnp import diagnostics
+from pnp._arguments import finite_number
 from pnp.diagnostics import Survey
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import Parameter, ParameterSpace
@@ -54,7 +55,7 @@ def cache_report(cache: MetricCache, distance: float = 1.0) -> CacheReport:
     Raises:
         ValueError: If `distance` is not positive.
     """
-    _check_distance(distance)
+    distance = finite_number("distance", distance, above=0)
     rows = cache.ok.nonzero().flatten()
     metric = metrics_of(cache, rows)
     found = diagnostics.survey(metric) if len(rows) else None
@@ -120,7 +121,7 @@ def sound_report(cache: MetricCache, row: int, distance: float = 1.0) -> SoundRe
         IndexError: If there is no such row.
         ValueError: If `distance` is not positive.
     """
-    _check_distance(distance)
+    distance = finite_number("distance", distance, above=0)
     check_row(cache, row)
     values = named_values(cache.synth_space, cache.theta[row].tolist())
     return SoundReport(
@@ -160,11 +161,6 @@ def metrics_of(cache: MetricCache, rows: Tensor) -> RiemannianMetric:
 def _parts(rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
     for first in range(0, len(rows), _ROWS):
         yield slice(first, first + _ROWS), rows[first : first + _ROWS]
-
-
-def _check_distance(distance: float) -> None:
-    if not distance > 0:
-        raise ValueError(f"distance must be positive, got {distance}")
 
 
 def _range(parameter: Parameter) -> dict[str, Any]:

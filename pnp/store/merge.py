@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from pnp._arguments import file_path, shown
 from pnp._files import replacing
 from pnp.errors import CacheConfigMismatch, CacheCorrupt, CacheError
 from pnp.store.compression import is_compressed
@@ -58,8 +59,11 @@ def merge(
         CacheError: If rows are missing, twice there or still to be computed, or `out` exists.
         CacheCorrupt: If a shard is damaged.
     """
-    out = Path(out)
+    out = file_path("out", out)
     paths = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    if not isinstance(paths, Sequence):
+        raise TypeError(f"merge takes the paths of shards, got {shown(paths)}")
+    paths = [file_path("each shard", path) for path in paths]
     if not paths:
         raise ValueError("merge needs at least one shard, got none")
     if out.exists() and not copy:

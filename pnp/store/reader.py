@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -16,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from pnp._arguments import file_path, shown, whole_number
 from pnp._torch.modes import ordinary
 from pnp.errors import CacheCorrupt, CacheError
 from pnp.metric.riemannian import RiemannianMetric
@@ -49,7 +49,7 @@ class MetricCache:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = Path(path).absolute()
+        self._path = file_path("the path of a cache", path).absolute()
         self._handle: h5py.File | None = None
         self._process = -1
         self._header: CacheHeader = read_header(self._file(), str(self._path))
@@ -394,12 +394,7 @@ class MetricCache:
         if isinstance(rows, slice):
             wanted = torch.arange(n)[rows]
         else:
-            wanted = torch.as_tensor([operator.index(rows)] if _is_index(rows) else rows)  # type: ignore[arg-type]
-            if not wanted.numel():
-                # An empty list says nothing about the type of its elements.
-                wanted = wanted.long()
-            if wanted.ndim != 1 or wanted.is_floating_point() or wanted.dtype == torch.bool:
-                raise TypeError(f"rows must be an integer, a slice or a sequence of integers, got {rows!r}")
+            wanted = _row_numbers([int(rows)] if _is_index(rows) else rows)  # type: ignore[arg-type]
             outside = wanted[(wanted < -n) | (wanted >= n)]
             if len(outside):
                 raise IndexError(f"row {int(outside[0])} is out of range for a cache of {n} rows")
@@ -417,4 +412,19 @@ class MetricCache:
 
 
 def _is_index(rows: Any) -> bool:
-    return isinstance(rows, (int, np.integer)) or (isinstance(rows, (Tensor, np.ndarray)) and rows.ndim == 0)
+    if isinstance(rows, (Tensor, np.ndarray)):
+        return rows.ndim == 0 and rows.dtype not in (torch.bool, np.bool_)
+    return isinstance(rows, (int, np.integer)) and not isinstance(rows, bool)
+
+
+def _row_numbers(rows: Any) -> Tensor:
+    """Return row numbers as a tensor; refuse anything else."""
+    found: Tensor | None = None
+    if isinstance(rows, (Tensor, np.ndarray)):
+        # An empty list says nothing about the type of its elements.
+        found = torch.as_tensor(rows) if 0 not in rows.shape else torch.empty(0, dtype=torch.long)
+    elif isinstance(rows, Sequence) and not isinstance(rows, (str, bytes)):
+        found = torch.tensor([whole_number("each of rows", row) for row in rows], dtype=torch.long)
+    if found is None or found.ndim != 1 or found.is_floating_point() or found.dtype == torch.bool:
+        raise TypeError(f"rows must be an integer, a slice or a sequence of integers, got {shown(rows)}")
+    return found

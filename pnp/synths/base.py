@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from pnp._arguments import finite_number, shown, whole_number
+from pnp._protocols import MOST_SAMPLES
 from pnp._torch.pushforward import axes_at_a_time, pushforward
 from pnp.parameters import ParameterSpace
 from pnp.synths.normalization import check_normalization, normalize, normalize_with_tangents
@@ -54,15 +56,18 @@ class Synthesizer(nn.Module, ABC):
         ranges: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
-        if not sample_rate > 0:
-            raise ValueError(f"sample_rate must be positive, got {sample_rate}")
-        if n_samples < 1:
-            raise ValueError(f"n_samples must be at least 1, got {n_samples}")
+        self.sample_rate = finite_number("sample_rate", sample_rate, above=0)
+        self.n_samples = whole_number("n_samples", n_samples, least=1, most=MOST_SAMPLES)
         check_normalization(normalization)
-        self.ranges = None if ranges is None else {name: list(bounds) for name, bounds in ranges.items()}
+        if not isinstance(space, ParameterSpace):
+            raise TypeError(f"space must be a pnp.ParameterSpace, got {shown(space)}")
         self.space = space if ranges is None else space.replace(ranges)
-        self.sample_rate = float(sample_rate)
-        self.n_samples = n_samples
+        # As plain numbers, which JSON can hold.
+        self.ranges = (
+            None
+            if ranges is None
+            else {name: [self.space[name].low, self.space[name].high] for name in ranges}
+        )
         self.normalization = normalization
 
     @abstractmethod

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from pnp._arguments import finite_number, whole_number
 from pnp._own_code import module_name
 from pnp._torch.concrete import is_concrete
 from pnp.errors import SynthesisError
@@ -38,8 +39,15 @@ _WARM_UPS = (
     "a sound that is always the same is rendered before each",
 )
 
+# Seconds: a year. The operating system counts no longer than some decades.
+_LONGEST_WAIT = 366 * 86400
+
 # A function may not be safe to call twice at once, whoever asks: precomputation may itself run in threads.
 _ONE_AT_A_TIME = threading.RLock()
+
+
+# Room for what a sound file holds beside eight channels of its samples.
+_FILE_BYTES = 1 << 20
 
 
 class BlackBox(Synthesizer):
@@ -125,11 +133,8 @@ class BlackBox(Synthesizer):
         super().__init__(
             space, sample_rate=sample_rate, n_samples=n_samples, normalization=normalization, ranges=ranges
         )
-        if jobs is not None and jobs < 1:
-            raise ValueError(f"jobs must be at least 1, got {jobs}")
-        if not timeout > 0:
-            raise ValueError(f"timeout must be a positive number of seconds, got {timeout}")
-        self.timeout = float(timeout)
+        jobs = None if jobs is None else whole_number("jobs", jobs, least=1)
+        self.timeout = finite_number("timeout", timeout, above=0, most=_LONGEST_WAIT)
         self.version = version
         self.steps = by_name(self.space, "steps", steps or {}, 0.0, 1.0)
         self.tolerance = tolerance
@@ -137,7 +142,9 @@ class BlackBox(Synthesizer):
         if callable(program):
             self.program, self.jobs = program, jobs or 1
         else:
-            self.program = CommandLine(program, space.column_names, sample_rate, self.timeout)
+            self.program = CommandLine(
+                program, space.column_names, self.sample_rate, self.timeout, _FILE_BYTES + 64 * self.n_samples
+            )
             self.jobs = jobs or os.cpu_count() or 1
         self._warm_up = 0
         self.numerical = NumericalTangents(

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._arguments import finite_number
 from pnp.parameters import Parameter, ParameterSpace
 from pnp.synths.base import Synthesizer
 
@@ -74,12 +75,8 @@ class Chirp(Synthesizer):
         super().__init__(
             space, sample_rate=sample_rate, n_samples=n_samples, normalization=normalization, ranges=ranges
         )
-        if not (math.isfinite(bandwidth) and bandwidth > 0):
-            raise ValueError(f"bandwidth must be a positive number of octaves, got {bandwidth}")
-        if not math.isfinite(shift):
-            raise ValueError(f"shift must be a finite number of samples, got {shift}")
-        self.bandwidth = float(bandwidth)
-        self.shift = float(shift)
+        self.bandwidth = finite_number("bandwidth", bandwidth, above=0)
+        self.shift = finite_number("shift", shift)
 
     def synthesize(self, theta: Float[Tensor, "*batch P"]) -> Float[Tensor, "*batch N"]:
         """Sound before normalization.

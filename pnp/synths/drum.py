@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._arguments import finite_numbers, whole_number
 from pnp.parameters import Parameter, ParameterSpace
 from pnp.synths.modal import (
     ModalSynthesizer,
@@ -93,10 +94,8 @@ class Drum(ModalSynthesizer):
         )
         if modes not in ("grid", "diagonal"):
             raise ValueError(f"unknown modes {modes!r}, expected 'grid' or 'diagonal'")
-        if order < 1:
-            raise ValueError(f"order must be at least 1, got {order}")
         self.modes = modes
-        self.order = order
+        self.order = whole_number("order", order, least=1)
         self.struck_at = _inner_point("struck_at", struck_at)
         self.heard_at = _inner_point("heard_at", heard_at)
 
@@ -130,6 +129,4 @@ class Drum(ModalSynthesizer):
 
 def _inner_point(name: str, point: Sequence[float]) -> list[float]:
     """Refuse a point on the edge, where the membrane is at rest."""
-    if len(point) != 2 or not all(0.0 < x < 1.0 for x in point):
-        raise ValueError(f"{name} must be two fractions between 0 and 1, got {list(point)}")
-    return list(point)
+    return finite_numbers(name, point, count=2, above=0, below=1)

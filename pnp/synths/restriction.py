@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from pnp._arguments import finite_number
 from pnp._protocols import check_synthesizer
 from pnp._torch.pushforward import along_axes
 from pnp.parameters import ParameterSpace
@@ -42,16 +43,20 @@ class Restriction(nn.Module):
         space = synth.space
         for name, value in fixed.items():
             parameter = space[name]
-            if not parameter.low <= value <= parameter.high:
+            number = finite_number(f"fixed {name!r}", value)
+            if not parameter.low <= number <= parameter.high:
                 raise ValueError(
                     f"fixed {name!r} must be between {parameter.low:g} and {parameter.high:g} {parameter.unit}, "
-                    f"got {value:g}"
+                    f"got {number:g}"
                 )
         free = [parameter for parameter in (*space, *space.choices) if parameter.name not in fixed]
         if not free:
             raise ValueError("a synthesizer needs a parameter that is not fixed, got values for all of them")
         self.synth = synth
-        self.fixed = dict(fixed)
+        # NumPy's numbers as JSON can hold them.
+        self.fixed = {
+            name: value if isinstance(value, (int, float)) else float(value) for name, value in fixed.items()
+        }
         self.space = ParameterSpace(free, [c for c in space.conditions if c.name not in fixed])
         self.forward_mode = getattr(synth, "forward_mode", True)
         self.sample_rate = synth.sample_rate

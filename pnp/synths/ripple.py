@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._arguments import finite_number, whole_number
 from pnp.parameters import Parameter, ParameterSpace
 from pnp.synths.base import Synthesizer
 from pnp.synths.modal import modal_sum
@@ -83,25 +84,18 @@ class Ripple(Synthesizer):
         )
         if direction not in ("up", "down"):
             raise ValueError(f"unknown direction {direction!r}, expected 'up' or 'down'")
-        if not 0.0 < depth <= 1.0:
-            raise ValueError(f"depth must be in (0, 1], got {depth}")
-        if tones_per_octave < 1:
-            raise ValueError(f"tones_per_octave must be at least 1, got {tones_per_octave}")
-        if not (lowest > 0.0 and octaves > 0.0):
-            raise ValueError(f"lowest and octaves must be positive, got {lowest} and {octaves}")
-        if lowest * 2.0**octaves > sample_rate / 2.0:
-            raise ValueError(
-                f"the highest tone, {lowest * 2.0**octaves:g} Hz, lies above the Nyquist frequency "
-                f"{sample_rate / 2.0:g} Hz; lower `lowest` or `octaves`"
-            )
-        if not math.isfinite(shift):
-            raise ValueError(f"shift must be a finite number of samples, got {shift}")
-        self.lowest = float(lowest)
-        self.octaves = float(octaves)
-        self.tones_per_octave = tones_per_octave
-        self.depth = float(depth)
+        self.lowest = finite_number("lowest", lowest, above=0)
+        self.octaves = finite_number("octaves", octaves, above=0)
+        self.tones_per_octave = whole_number("tones_per_octave", tones_per_octave, least=1)
+        self.depth = finite_number("depth", depth, above=0, most=1)
         self.direction = direction
-        self.shift = float(shift)
+        self.shift = finite_number("shift", shift)
+        # In octaves, so that no number of them overflows.
+        if math.log2(self.lowest) + self.octaves > math.log2(self.sample_rate / 2.0):
+            raise ValueError(
+                f"the highest tone, {self.octaves:g} octaves above {self.lowest:g} Hz, lies above the Nyquist "
+                f"frequency {self.sample_rate / 2.0:g} Hz; lower `lowest` or `octaves`"
+            )
 
     def synthesize(self, theta: Float[Tensor, "*batch P"]) -> Float[Tensor, "*batch N"]:
         """Sound before normalization.

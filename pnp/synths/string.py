@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._arguments import finite_number, whole_number
 from pnp.parameters import Parameter, ParameterSpace
 from pnp.synths.modal import (
     ModalSynthesizer,
@@ -75,12 +76,8 @@ class String(ModalSynthesizer):
         super().__init__(
             space, sample_rate=sample_rate, n_samples=n_samples, normalization=normalization, ranges=ranges
         )
-        if order < 1:
-            raise ValueError(f"order must be at least 1, got {order}")
-        if not 0.0 < heard_at < 1.0:
-            raise ValueError(f"heard_at must be a fraction between 0 and 1, got {heard_at}")
-        self.order = order
-        self.heard_at = float(heard_at)
+        self.order = whole_number("order", order, least=1)
+        self.heard_at = finite_number("heard_at", heard_at, above=0, below=1)
 
     def partials(
         self, theta: Float[Tensor, "*batch P"]

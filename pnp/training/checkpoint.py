@@ -15,8 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pnp._arguments import file_path
 from pnp._files import PARTIAL, write_atomically
 from pnp.training.encoder import Encoder
+
+# The first bytes of a cache.
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 LAST, BEST, LOG, TENSORBOARD = "last.pt", "best.pt", "log.csv", "tensorboard"
 
@@ -48,6 +52,11 @@ def load(path: Path) -> dict[str, Any]:
     """
     if not path.exists():
         raise FileNotFoundError(f"There is no checkpoint {path}.")
+    with path.open("rb") as file:
+        if file.read(len(_HDF5)) == _HDF5:
+            raise ValueError(
+                f"{path} is a cache, expected a run of `pnp train`; swap the two if both were given."
+            )
     try:
         # PyTorch writes a checksum of every tensor and does not look at it on reading.
         with zipfile.ZipFile(path) as archive:
@@ -113,7 +122,7 @@ def load_encoder(path: str | os.PathLike[str]) -> Encoder:
         FileNotFoundError: If there is no checkpoint.
         ValueError: If the file is not a checkpoint.
     """
-    path = Path(path)
+    path = file_path("the path of a run", path)
     state = load(path / BEST if path.is_dir() else path)
     if "encoder" not in state:
         raise ValueError(f"{path} holds no encoder; a run's {BEST} and {LAST} do.")

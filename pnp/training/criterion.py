@@ -36,7 +36,8 @@ def with_defaults(loss: str | nn.Module, options: Mapping[str, Any]) -> dict[str
     """
     if loss != "pnp" or options.get("ceiling") is not None:
         return dict(options)
-    return {"reach": DEFAULT_REACH} | dict(options)
+    # A plain number, as checkpoints keep it.
+    return {"reach": float(DEFAULT_REACH)} | dict(options)
 
 
 def make_criterion(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from pnp._arguments import finite_number, truth, whole_number
 from pnp.losses import LARGEST_DAMPING, PNPLoss
 from pnp.metric.riemannian import RiemannianMetric
 
@@ -90,21 +91,17 @@ class LevenbergMarquardt:
                 f"The loss must be the PNPLoss whose damping is scheduled; got {type(loss).__name__}, which has no "
                 "damping."
             )
-        if not 0 < decrease < 1:
-            raise ValueError(f"The decrease of damping must lie between 0 and 1; got {decrease}.")
-        if not 1 < brake < math.inf:
-            raise ValueError(f"The brake must be above 1, or it would not brake; got {brake}.")
-        if patience < 0:
-            raise ValueError(f"Patience must be at least 0 steps; got {patience}.")
-        if not 0 <= threshold < 1:
-            raise ValueError(f"Threshold must be at least 0 and below 1; got {threshold}.")
+        decrease = finite_number("decrease", decrease, above=0, below=1)
+        # At 1 or below it would not brake.
+        brake = finite_number("brake", brake, above=1)
+        patience = whole_number("patience", patience, least=0)
+        threshold = finite_number("threshold", threshold, least=0, below=1)
+        revert = truth("revert", revert)
         if revert and model is None:
             raise ValueError(
                 "To revert to the best state the schedule needs the model; pass it, or revert=False."
             )
-        lam = initial_damping(loss) if initial is None else float(initial)
-        if not 0 < lam < math.inf:
-            raise ValueError(f"The initial damping λ₀ must be finite and positive; got {lam}.")
+        lam = initial_damping(loss) if initial is None else finite_number("initial", initial, above=0)
         lam = _representable(lam)
         eps = torch.finfo(torch.float32).eps
         self.loss = loss

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Sequence
 
@@ -10,7 +9,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
+from pnp._arguments import truth, whole_number
 from pnp._protocols import SynthesizerLike
+from pnp._torch.dtypes import floating_type
 from pnp._torch.modes import full_precision, ordinary
 from pnp.store import MetricCache
 from pnp.store.fitting import check_fits
@@ -57,6 +58,7 @@ class CacheDataset(Dataset[Item]):
         metric: bool = False,
     ) -> None:
         self.cache = cache if isinstance(cache, MetricCache) else MetricCache(cache)
+        dtype, metric = floating_type("dtype", dtype), truth("metric", metric)
         self.fold = fold
         self.synth = synth
         if synth is not None:
@@ -75,7 +77,7 @@ class CacheDataset(Dataset[Item]):
         return len(self.index)
 
     def __getitem__(self, item: int) -> Item:
-        position = operator.index(item)
+        position = whole_number("item", item)
         if not -len(self) <= position < len(self):
             raise IndexError(f"item {position} is out of range for {len(self)} sounds of fold {self.fold!r}")
         return {name: column[0] for name, column in self.batch([position]).items()}
@@ -107,8 +109,8 @@ class CacheDataset(Dataset[Item]):
         Raises:
             ValueError: If `batch_size` is not positive.
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        batch_size = whole_number("batch_size", batch_size, least=1)
+        workers = whole_number("workers", workers, least=0)
         order = RandomSampler(self, generator=generator) if shuffle else SequentialSampler(self)
         whole = _Batches(self)
         return DataLoader(

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pnp._arguments import check_keywords, finite_number, whole_number, whole_numbers
 from pnp.parameters import ParameterSpace
 from pnp.training.front_end import LogFrequencySpectrogram, log_frequency_bank
 
@@ -68,11 +69,12 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.space = space
-        self.sample_rate = float(sample_rate)
-        self.n_channels = tuple(n_channels)
-        self.n_modulation_channels = tuple(n_modulation_channels)
-        self.n_modulations = n_modulations
-        self.n_hidden = n_hidden
+        self.sample_rate = finite_number("sample_rate", sample_rate, above=0)
+        self.n_channels = whole_numbers("n_channels", n_channels, least=1)
+        self.n_modulation_channels = whole_numbers("n_modulation_channels", n_modulation_channels, least=1)
+        self.n_modulations = n_modulations = whole_number("n_modulations", n_modulations, least=1)
+        self.n_hidden = n_hidden = whole_number("n_hidden", n_hidden, least=1)
+        check_keywords("the front end", front_end or {}, LogFrequencySpectrogram)
         self.front_end_options = dict(front_end or {})
         self.front_end = LogFrequencySpectrogram(sample_rate, **self.front_end_options)
         n_windows, n_bands = len(self.front_end.windows), self.front_end.n_bands

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from pnp._protocols import FeatureMap, SynthesizerLike, check_cache
+from pnp._arguments import check_cache, truth, whole_number
+from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp._torch.device import usable_device
 from pnp._torch.modes import full_precision
 from pnp.errors import CacheError
@@ -129,8 +130,8 @@ def evaluate(
             cache, or `spectrograms` were made by another front end.
         FloatingPointError: If a prediction is not finite.
     """
-    if n_sounds is not None and n_sounds < 1:
-        raise ValueError(f"n_sounds must be positive or None; got {n_sounds}.")
+    progress = truth("progress", progress)
+    n_sounds = None if n_sounds is None else whole_number("n_sounds", n_sounds, least=1)
     device = usable_device(device)
     check_cache(cache)
     rows = cache.rows(fold)[:n_sounds]

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._arguments import finite_number, whole_number, whole_numbers
 from pnp._torch.modes import KeepingModule
 
 __all__ = ["LogFrequencySpectrogram", "log_frequency_bank"]
@@ -72,13 +73,14 @@ class LogFrequencySpectrogram(KeepingModule):
         gain: float = 1e3,
     ) -> None:
         super().__init__()
-        self.sample_rate = float(sample_rate)
-        self.n_bands = n_bands
-        self.n_octaves = float(n_octaves)
-        self.frame_rate = float(frame_rate)
-        self.windows = tuple(windows)
-        self.gain = float(gain)
-        self.hop = 2 ** round(math.log2(sample_rate / frame_rate))
+        self.sample_rate = finite_number("sample_rate", sample_rate, above=0)
+        self.n_bands = n_bands = whole_number("n_bands", n_bands, least=1)
+        self.n_octaves = n_octaves = finite_number("n_octaves", n_octaves, above=0)
+        # A hop is one sample or more.
+        self.frame_rate = finite_number("frame_rate", frame_rate, above=0, most=self.sample_rate)
+        self.windows = whole_numbers("windows", windows, least=1)
+        self.gain = finite_number("gain", gain, above=0)
+        self.hop = 2 ** round(math.log2(self.sample_rate / self.frame_rate))
         self.n_fft = max(self.windows) * self.hop
         if n_bands * self.n_fft > _MOST_WEIGHTS:
             raise ValueError(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from numbers import Integral
 from typing import Any
 
+from pnp._arguments import finite_number, truth, whole_number
 from pnp._text import did_you_mean
 from pnp.training.augment import Augmentation
 
@@ -58,7 +58,7 @@ class TrainOptions:
         tensorboard: Also log every epoch for TensorBoard, into `out/tensorboard`.
 
     Raises:
-        TypeError: If an augmentation has an option that there is not.
+        TypeError: If a number or a truth value is none, or an augmentation has an option that there is not.
         ValueError: If an option is outside its range, or a log for TensorBoard has no directory.
     """
 
@@ -89,23 +89,22 @@ class TrainOptions:
             raise ValueError(
                 f"The decay of the learning rate must be one of {', '.join(DECAYS)}; got {self.decay!r}."
             )
-        for name in ("seed", "batch_size", "epochs", "patience", "n_sounds"):
-            value = getattr(self, name)
-            if value is None and name not in ("seed", "batch_size"):
-                continue
-            if not isinstance(value, Integral):
-                raise ValueError(f"{name} must be a whole number; got {value!r}.")
-            # Of NumPy's numbers a checkpoint would know nothing.
-            object.__setattr__(self, name, int(value))
-        if not -(2**63) <= self.seed < 2**63:
-            raise ValueError(f"seed must be a whole number between −2⁶³ and 2⁶³; got {self.seed}.")
-        for name in ("epochs", "time_budget", "patience", "n_sounds"):
-            limit = getattr(self, name)
-            if limit is not None and not limit > 0:
-                raise ValueError(f"{name} must be positive or None; got {limit}.")
-        for name in ("batch_size", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be positive; got {getattr(self, name)}.")
+        # Of NumPy's numbers a checkpoint would know nothing.
+        plain = {
+            "seed": whole_number("seed", self.seed, least=-(2**63), most=2**63 - 1),
+            "batch_size": whole_number("batch_size", self.batch_size, least=1),
+            "learning_rate": finite_number("learning_rate", self.learning_rate, above=0),
+            "weight_decay": finite_number("weight_decay", self.weight_decay, least=0),
+        }
+        for name in ("epochs", "patience", "n_sounds"):
+            if getattr(self, name) is not None:
+                plain[name] = whole_number(name, getattr(self, name), least=1)
+        if self.time_budget is not None:
+            plain["time_budget"] = finite_number("time_budget", self.time_budget, above=0)
+        for name in ("resume", "overwrite", "tensorboard"):
+            plain[name] = truth(name, getattr(self, name))
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
 
     @property
     def most_epochs(self) -> int | None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor, nn
 
-from pnp._protocols import SynthesizerLike, check_cache
+from pnp._arguments import check_cache, truth
+from pnp._protocols import SynthesizerLike
 from pnp._torch.device import usable_device
 from pnp.store.fitting import check_fits
 from pnp.training.answers import conditions_of
@@ -135,6 +136,7 @@ def train(
     if options.tensorboard:
         # Before anything is overwritten.
         summary_writer()
+    progress = truth("progress", progress)
     device = usable_device(options.device)
     check_cache(cache)
     rows = _rows(cache)

@@ -45,5 +45,5 @@ def test_settings_round_trip():
 def test_bad_settings():
     with pytest.raises(ValueError, match="compression must be one of log1p, none, got 'sqrt'"):
         Features(JTFS, compression="sqrt")
-    with pytest.raises(ValueError, match="scale must be positive"):
+    with pytest.raises(ValueError, match="scale must be a finite number above 0"):
         Features(JTFS, scale=0.0)

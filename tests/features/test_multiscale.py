@@ -46,15 +46,15 @@ def test_bad_input_is_named():
     pytest.importorskip("auraloss")
     for options, message in [
         ({"hop_sizes": (16,)}, "got 2, 1 and 2 of them"),
-        ({"log_weight": -1.0}, "Weights must be at least 0"),
-        ({"log_weight": 0.0}, "not both 0"),
-        ({"power": 3}, "Power must be 1 or 2"),
+        ({"log_weight": -1.0}, "log_weight must be a finite number of at least 0"),
+        ({"log_weight": 0.0}, "must not both be 0"),
+        ({"power": 3}, "power must be a whole number from 1 to 2"),
     ]:
         with pytest.raises(ValueError, match=message):
             MultiscaleSTFT(**(SMALL | options))
     with pytest.raises(ValueError, match="N above half the longest FFT, 64"):
         MultiscaleSTFT(**SMALL)(torch.zeros(1, 64))
-    with pytest.raises(ValueError, match="Power must be 1 or 2"):
+    with pytest.raises(ValueError, match="power must be a whole number from 1 to 2"):
         SpectralLoss(Tones(), torch.nn.Identity(), power=3)
 
 

@@ -38,7 +38,7 @@ def test_steps_of_each_kind(kind, step, expected):
         ("auto", {"f": 0.1}, ValueError, "did you mean 'f0'"),
         ("auto", 0.0, ValueError, "above 0 and at most 2"),
         ("auto", {"f0": float("nan")}, ValueError, "above 0 and at most 2"),
-        ("auto", "0.1", TypeError, "must be a number, got '0.1'"),
+        ("auto", "0.1", TypeError, "must be a finite number above 0 and at most 2, got '0.1'"),
     ],
 )
 def test_what_contradicts_itself_is_refused(kind, step, error, message):

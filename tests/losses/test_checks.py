@@ -19,12 +19,12 @@ def test_bad_options_are_named(metric):
     with pytest.raises(ValueError, match=r"identity, diagonal, mean; got 'trace'"):
         PNPLoss(metric, damping_kind="trace")
     for damping in (-1.0, math.nan, math.inf, 1e31):
-        with pytest.raises(ValueError, match=r"Damping λ must be at least 0 and at most 1\.26765e\+30"):
+        with pytest.raises(ValueError, match=r"damping must be a finite number from 0 to 1\.26765e\+30"):
             PNPLoss(metric, damping=damping)
     for scale in (0.0, -1.0, math.nan, math.inf):
-        with pytest.raises(ValueError, match="Scale μ must be finite and positive"):
+        with pytest.raises(ValueError, match="scale must be a finite number above 0"):
             PNPLoss(metric, scale=scale)
-    with pytest.raises(ValueError, match="Volume weighting must be finite"):
+    with pytest.raises(ValueError, match="volume_weighting must be a finite number of at least 0"):
         PNPLoss(metric, volume_weighting=-1.0)
     for options in ({"normalize": True}, {"volume_weighting": 1.0}, {"damping_kind": "mean"}):
         with pytest.raises(ValueError, match="got metric=None"):
@@ -103,7 +103,7 @@ def test_metrics_references_and_types_that_cannot_serve_are_named(metric):
         ValueError, match=r"reference must be about the P = 3 parameters of the metric; got P = 2"
     ):
         PNPLoss(metric, reference=other, normalize=True)
-    with pytest.raises(ValueError, match=r"floating-point type; got torch\.int64"):
+    with pytest.raises(ValueError, match=r"floating-point type such as torch\.float32, got torch\.int64"):
         PNPLoss(metric, dtype=torch.int64)
 
 

@@ -81,10 +81,12 @@ def test_the_reach_sets_the_ceiling_by_the_distance_between_sounds_for_training(
     saturated = cache.metrics()[cache.rows("train")].saturated(ceiling).mean()
     mean = PNPLoss.from_cache(cache, reach=0.3, normalize=False, mean_metric=True)
     torch.testing.assert_close(mean.factor.double(), saturated.factor, rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match=r"reach r must be finite and positive; got 0\.0"):
+    with pytest.raises(ValueError, match=r"reach must be a finite number above 0, got 0\.0"):
         PNPLoss.from_cache(cache, reach=0.0)
-    with pytest.raises(ValueError, match="give one of both"):
-        PNPLoss.from_cache(cache, reach=0.3, ceiling=1.0)
+    # Also where the reach that is asked for happens to be the default.
+    for reach in (0.3, 10.0):
+        with pytest.raises(ValueError, match=f"give reach={reach} or ceiling=1.0, not both"):
+            PNPLoss.from_cache(cache, reach=reach, ceiling=1.0)
 
 
 def test_by_default_the_loss_is_normalized_and_has_a_reach_and_none_is_the_plain_form():

@@ -192,7 +192,7 @@ def test_a_cache_that_cannot_serve_is_named(path: Path, sound: torch.Tensor, tmp
 
 
 def test_options_and_samples_that_make_no_sense_are_refused(path: Path, sound: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match="starts must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="starts must be a whole number of at least 1, got 0"):
         pnp.match(sound, path, starts=0)
     with pytest.raises(ValueError, match="silent"):
         pnp.match(torch.zeros(2048), path)

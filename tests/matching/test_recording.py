@@ -126,7 +126,7 @@ def test_a_sinusoid_at_full_scale_is_not_clipped(tmp_path, frequency) -> None:
 def test_samples_need_a_shape_and_a_rate() -> None:
     with pytest.raises(ValueError, match=r"shape \(n,\) or \(n, channels\), got \(2, 3, 4\)"):
         as_recording(np.ones((2, 3, 4)), RATE)
-    with pytest.raises(ValueError, match="positive sampling rate in Hz, got 0"):
+    with pytest.raises(ValueError, match="sampling rate in Hz must be a finite number above 0, got 0"):
         as_recording(tone(), 0)
 
 

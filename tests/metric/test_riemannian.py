@@ -232,7 +232,7 @@ def test_bad_input_is_named():
     with pytest.raises(ValueError, match=r"identity, diagonal, mean.*'cholesky'"):
         metric.damped(1.0, "cholesky")
     for lam in (-1.0, math.nan, math.inf):
-        with pytest.raises(ValueError, match="Damping λ must be finite and at least 0"):
+        with pytest.raises(ValueError, match="lam must be a finite number of at least 0"):
             metric.damped(lam)
     huge = RiemannianMetric.from_factor(metric.factor * 1e200)
     with pytest.raises(ValueError, match="overflows"):
@@ -267,5 +267,5 @@ def test_saturated_metric_is_safe_over_all_eigenvalues():
 
 @pytest.mark.parametrize("ceiling", [0.0, -1.0, math.inf, math.nan])
 def test_impossible_ceilings_are_refused(ceiling):
-    with pytest.raises(ValueError, match="ceiling κ of eigenvalues must be finite and positive"):
+    with pytest.raises(ValueError, match="ceiling must be a finite number above 0"):
         RiemannianMetric.from_factor(torch.eye(2)[None]).saturated(ceiling)

@@ -119,14 +119,14 @@ def test_few_of_many_directions_are_found_by_random_projections_as_exactly(gener
 
 
 def test_bad_input_is_named(points):
-    with pytest.raises(ValueError, match=r"reach r must be finite and positive; got -1\.0"):
+    with pytest.raises(ValueError, match=r"reach must be a finite number above 0, got -1\.0"):
         DistanceSurrogate.from_cache(MemoryCache(), reach=-1.0)
     u, S, J = points
     for arguments, options, message in [
         ((u, S[1:], J), {}, "Points and features must have shapes"),
         ((u, S, J.mT), {}, "Jacobians must have shape"),
-        ((u, S, J), {"neighbours": N}, "fewer than the 200 points; got 200"),
-        ((u, S, J), {"rank": 6}, "from 1 to the number of features, 5; got 6"),
+        ((u, S, J), {"neighbours": N}, "fewer than the 200 points, got 200"),
+        ((u, S, J), {"rank": 6}, "rank must be a whole number from 1 to 5, got 6"),
     ]:
         with pytest.raises(ValueError, match=message):
             DistanceSurrogate(*arguments, **options)

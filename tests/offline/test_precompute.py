@@ -111,7 +111,7 @@ def test_whole_numbers_of_numpy_are_whole_numbers(tmp_path: Path, kind: type) ->
 @pytest.mark.parametrize("name", ["seed", "block", "jobs"])
 @pytest.mark.parametrize("value", [1.5, "2", None])
 def test_what_is_no_whole_number_is_named(tmp_path: Path, name: str, value: Any) -> None:
-    with pytest.raises(TypeError, match=f"{name} must be a whole number, got {value!r}"):
+    with pytest.raises(TypeError, match=f"{name} must be a whole number .*, got {value!r}"):
         inspect.unwrap(precompute)(ToySynth(), ToyFeatures(), tmp_path / "a.h5", size=8, **{name: value})
 
 
@@ -149,9 +149,9 @@ def test_size_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
     ("options", "message"),
     [
         ({"size": None}, "needs `size`"),
-        ({"size": 0}, "n >= 1, got 0"),
-        ({"jobs": 0}, "jobs must be at least 1, got 0"),
-        ({"block": 0}, "block must be at least 1, got 0"),
+        ({"size": 0}, "n must be a whole number from 1 to .*, got 0"),
+        ({"jobs": 0}, "jobs must be a whole number of at least 1, got 0"),
+        ({"block": 0}, "block must be a whole number of at least 1, got 0"),
         ({"backend": "threads"}, "backend must be one of 'loky', 'dask', got 'threads'"),
         ({"store": "all"}, "store must be one of 'metric', 'features', 'jacobian', got 'all'"),
         ({"store": ["K"]}, "store must hold 'S', 'J', both or none, got 'K'"),
@@ -159,7 +159,7 @@ def test_size_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
         ({"compression": "zip"}, "compression must be one of 'none', 'gzip', got 'zip'"),
         ({"precision": "half"}, "precision must be 'float32' or 'float64', got 'half'"),
         ({"device": "cuda:99"}, "can use here, cpu.*; got 'cuda:99'"),
-        ({"seed": -1}, "seed must be at least 0 and below 2⁶³, got -1"),
+        ({"seed": -1}, "seed must be a whole number from 0 to .*, got -1"),
         ({"device": "cuda", "jobs": 2}, "on device 'cuda' use jobs=1, got 2"),
         ({"shard": (3, 3)}, r"shard must be \(i, n\) with 0 <= i < n, got \(3, 3\)"),
         ({"shard": (0, 20)}, "70 sounds in blocks of 8 make 9 blocks, too few for 20 shards"),

@@ -13,7 +13,7 @@ from pnp.parameters import Parameter
         (("f", 1.0, 1.0), "low must be less than high"),
         (("f", 2.0, 1.0), "low must be less than high"),
         (("f", float("nan"), 1.0), "low must be finite"),
-        (("f", 0.0, float("inf")), "high must be finite"),
+        (("f", 0.0, float("inf")), "high must be a finite number, got inf"),
         (("f", 0.0, 1.0, "log"), "log scale needs low > 0"),
         (("f", -1.0, 1.0, "log"), "log scale needs low > 0"),
     ],
@@ -44,9 +44,15 @@ def test_bounds_are_stored_as_floats():
         ({"kind": "integer", "low": 0.5, "high": 3}, "whole ends, got low = 0.5"),
         ({"kind": "integr", "low": 0, "high": 3}, "did you mean 'integer'"),
         ({"low": 0, "high": 1, "offset": 0.1}, "offset goes with scale='log'"),
-        ({"low": 0, "high": 1, "scale": "log", "offset": -0.1}, "offset must be finite and at least 0"),
+        (
+            {"low": 0, "high": 1, "scale": "log", "offset": -0.1},
+            "offset must be a finite number of at least 0",
+        ),
         ({"low": 0, "high": 1, "exponent": 2}, "exponent goes with scale='power'"),
-        ({"low": 0, "high": 1, "scale": "power", "exponent": 0}, "exponent must be from 0.1 to 10"),
+        (
+            {"low": 0, "high": 1, "scale": "power", "exponent": 0},
+            "exponent must be a finite number from 0.1 to 10",
+        ),
         ({}, "low must be finite, got nan; give low and high, or choices"),
     ],
 )

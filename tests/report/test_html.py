@@ -157,7 +157,7 @@ def test_a_command_writes_a_page_about_a_chosen_sound(tmp_path: Path, capsys) ->
 
 def test_impossible_pages_are_refused(tmp_path: Path) -> None:
     cache = toy_cache(tmp_path / "toy.h5", trouble="nan")
-    with pytest.raises(ValueError, match="distance must be positive, got 0"):
+    with pytest.raises(ValueError, match="distance must be a finite number above 0, got 0"):
         write_page(cache, tmp_path / "x.html", distance=0.0)
     with pytest.raises(IndexError, match="sound 12 is out of range"):
         write_page(cache, tmp_path / "x.html", rows=[12])

@@ -101,5 +101,5 @@ def test_a_dominant_parameter_is_named(tmp_path: Path) -> None:
 
 
 def test_a_distance_that_is_not_positive_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="distance must be positive"):
+    with pytest.raises(ValueError, match="distance must be a finite number above 0"):
         cache_report(make_cache(tmp_path / "toy.h5"), distance=-math.inf)

@@ -286,10 +286,13 @@ def test_config_is_json_and_names_program_steps_and_version():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"jobs": 0}, "jobs must be at least 1"),
-        ({"timeout": 0}, "timeout must be a positive"),
+        ({"jobs": 0}, "jobs must be a whole number of at least 1"),
+        ({"timeout": 0}, "timeout must be a finite number above 0"),
         ({"steps": {"f0": 0.1}}, "unknown parameter 'f0' in steps, expected f_c, f_m, gamma"),
-        ({"steps": {"f_c": 0}}, "steps of 'f_c' must be above 0 and at most 1, got 0"),
+        (
+            {"steps": {"f_c": 0}},
+            "steps of 'f_c' must be a finite number above 0 and at most 1",
+        ),
     ],
 )
 def test_impossible_options_are_refused_by_name(options, message):

@@ -183,9 +183,9 @@ def test_a_stroke_on_the_middle_leaves_the_even_modes_at_rest():
     ("option", "message"),
     [
         ({"modes": "all"}, "unknown modes 'all', expected 'grid' or 'diagonal'"),
-        ({"order": 0}, "order must be at least 1, got 0"),
-        ({"struck_at": (0.0, 0.4)}, "struck_at must be two fractions"),
-        ({"heard_at": (0.4,)}, "heard_at must be two fractions"),
+        ({"order": 0}, "order must be a whole number of at least 1, got 0"),
+        ({"struck_at": (0.0, 0.4)}, "each of struck_at must be a finite number above 0 and below 1, got 0.0"),
+        ({"heard_at": (0.4,)}, r"heard_at must be 2 numbers, got \[0\.4\]"),
     ],
 )
 def test_impossible_options_are_refused_by_name(option, message):

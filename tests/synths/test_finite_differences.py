@@ -205,7 +205,7 @@ def test_a_larger_tolerance_accepts_a_larger_disagreement() -> None:
         step = boxed(rough, tolerance=tolerance).numerical.calibrate()["f0"]
         assert not step.always
         assert step.size > 0.001
-    with pytest.raises(ValueError, match=r"tolerance must be above 0 and below 1, got 1.0"):
+    with pytest.raises(ValueError, match="tolerance must be a finite number above 0 and below 1"):
         boxed(rough, tolerance=1.0)
     with pytest.raises(ValueError, match="unknown parameter 'f1' in tolerance, expected f0, decay"):
         boxed(rough, tolerance={"f1": 0.5})

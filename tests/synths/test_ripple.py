@@ -45,10 +45,10 @@ def test_without_its_ripple_every_tone_has_the_same_power():
     ("option", "message"),
     [
         ({"direction": "left"}, "'left', expected 'up' or 'down'"),
-        ({"depth": 1.5}, r"depth must be in \(0, 1\], got 1.5"),
-        ({"tones_per_octave": 0}, "tones_per_octave must be at least 1"),
-        ({"lowest": 0}, "must be positive"),
-        ({"octaves": 5}, "highest tone, 6400 Hz, lies above the Nyquist frequency 4096 Hz"),
+        ({"depth": 1.5}, r"depth must be a finite number above 0 and at most 1, got 1\.5"),
+        ({"tones_per_octave": 0}, "tones_per_octave must be a whole number of at least 1"),
+        ({"lowest": 0}, "lowest must be a finite number above 0"),
+        ({"octaves": 5}, "highest tone, 5 octaves above 200 Hz, lies above the Nyquist frequency 4096 Hz"),
     ],
 )
 def test_impossible_options_are_refused_by_name(option, message):

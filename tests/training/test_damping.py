@@ -240,12 +240,12 @@ def test_resumes_where_it_stopped():
 
 def test_bad_options_are_named():
     for options, message in [
-        ({"decrease": 1.0}, "between 0 and 1; got 1.0"),
-        ({"brake": 1.0}, "above 1, or it would not brake; got 1.0"),
-        ({"patience": -1}, "at least 0 steps; got -1"),
-        ({"threshold": 1.0}, "below 1; got 1.0"),
-        ({"initial": 0.0}, "finite and positive; got 0.0"),
-        ({"initial": math.inf}, "finite and positive; got inf"),
+        ({"decrease": 1.0}, "above 0 and below 1, got 1.0"),
+        ({"brake": 1.0}, "brake must be a finite number above 1, got 1.0"),
+        ({"patience": -1}, "patience must be a whole number of at least 0, got -1"),
+        ({"threshold": 1.0}, "below 1, got 1.0"),
+        ({"initial": 0.0}, "initial must be a finite number above 0, got 0.0"),
+        ({"initial": math.inf}, "initial must be a finite number above 0, got inf"),
         ({"revert": True}, "needs the model"),
     ]:
         with pytest.raises(ValueError, match=message):

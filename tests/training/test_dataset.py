@@ -69,7 +69,7 @@ def test_own_loader_yields_every_sound_once_in_whole_batches(path: Path, workers
     assert torch.equal(torch.cat([batch["u"] for batch in batches]), data.cache.u[index].float())
     in_order = torch.cat([batch["index"] for batch in data.loader(16, shuffle=False)])
     assert torch.equal(in_order, data.index)
-    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="batch_size must be a whole number of at least 1, got 0"):
         data.loader(0)
     data.cache.close()
 

@@ -147,7 +147,7 @@ def test_the_first_sounds_of_a_fold(cache):
     rows = cache.rows("test")[:3]
     result = _evaluate(cache, _Answers(cache, cache.u[rows]), n_sounds=3)
     assert (result.n_sounds, result.rows.tolist()) == (3, rows.tolist())
-    with pytest.raises(ValueError, match="n_sounds must be positive or None; got 0"):
+    with pytest.raises(ValueError, match="n_sounds must be a whole number of at least 1, got 0"):
         _evaluate(cache, _Answers(cache, cache.u[rows]), n_sounds=0)
 
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from pnp._arguments import whole_number
 from pnp._torch.concrete import is_concrete
 from pnp._torch.modes import full_precision, ordinary
 from pnp.features.scattering.frequential import (
@@ -31,7 +32,7 @@ from pnp.features.scattering.reverse import (
     over_cores,
     second_order_averages,
 )
-from pnp.features.scattering.support import Support
+from pnp.features.scattering.support import Support, plain_support
 from pnp.features.scattering.temporal import (
     AverageTables,
     GroupTables,
@@ -135,6 +136,9 @@ class TimeFrequencyScattering(nn.Module):
         True
     """
 
+    # Its own tangents are products; threads may compute them together.
+    forward_mode = False
+
     def __init__(
         self,
         shape: int | Sequence[int],
@@ -152,13 +156,13 @@ class TimeFrequencyScattering(nn.Module):
         precision: str = "exact",
     ) -> None:
         super().__init__()
-        n_samples = _integer(
-            "shape", shape[0] if isinstance(shape, (tuple, list)) and len(shape) == 1 else shape, 2
+        n_samples = whole_number(
+            "shape", shape[0] if isinstance(shape, (tuple, list)) and len(shape) == 1 else shape, least=2
         )
         q = tuple(Q) if isinstance(Q, (tuple, list)) else (Q,)
         if len(q) not in (1, 2):
             raise ValueError(f"Q must be an integer or a pair of integers, got {Q!r}.")
-        qs = (_integer("Q", q[0], 1), _integer("Q", q[1] if len(q) == 2 else 1, 1))
+        qs = (whole_number("Q", q[0], least=1), whole_number("Q", q[1] if len(q) == 2 else 1, least=1))
         _choice("format", format, ("time", "joint"))
         _choice("normalization", normalization, ("mean", "kymatio"))
         if pad_mode is None:
@@ -184,12 +188,14 @@ class TimeFrequencyScattering(nn.Module):
                 'first_order="average" has a row for each first-order wavelet, which the grid of format="joint" has '
                 'not; choose format="time".'
             )
+        J, J_fr = whole_number("J", J, least=1), whole_number("J_fr", J_fr, least=1)
+        Q_fr, T, F = whole_number("Q_fr", Q_fr, least=1), plain_support("T", T), plain_support("F", F)
         self._config = {
             "shape": n_samples,
-            "J": _integer("J", J, 1),
+            "J": J,
             "Q": list(qs),
-            "J_fr": _integer("J_fr", J_fr, 1),
-            "Q_fr": _integer("Q_fr", Q_fr, 1),
+            "J_fr": J_fr,
+            "Q_fr": Q_fr,
             "T": T,
             "F": F,
             "format": format,
@@ -428,12 +434,6 @@ def _transformed(x: Tensor) -> bool:
 
     # Dual tensors exist only within a dual level, and unpacking is defined nowhere else.
     return bool(forward_ad._current_level >= 0 and forward_ad.unpack_dual(x).tangent is not None)
-
-
-def _integer(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ValueError(f"{name} must be an integer >= {least}, got {value!r}.")
-    return int(value)
 
 
 def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:

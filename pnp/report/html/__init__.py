@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from pnp._arguments import finite_number
 from pnp._files import write_atomically
 from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp.offline.rebuild import features_of, synthesizer_of
@@ -60,8 +61,7 @@ def write_page(
         ValueError: If `distance` is not positive, or a row has no metric.
         OSError: If the file cannot be written.
     """
-    if distance is not None and not distance > 0:
-        raise ValueError(f"distance must be positive, got {distance}")
+    distance = None if distance is None else finite_number("distance", distance, above=0)
     for row in rows or ():
         check_row(cache, row)
         if not bool(cache.ok[row]):

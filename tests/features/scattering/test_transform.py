@@ -382,9 +382,9 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            ({"J": 0}, "J must be an integer >= 1, got 0"),
+            ({"J": 0}, "J must be a whole number of at least 1, got 0"),
             ({"J": 7}, "longer than the signal"),
-            ({"Q": (0, 1)}, "Q must be an integer >= 1"),
+            ({"Q": (0, 1)}, "Q must be a whole number of at least 1"),
             ({"T": 65}, "T cannot exceed .* 64"),
             ({"T": -1}, "T must be 'global', None, 0 or a number"),
             ({"F": "all"}, "F must be 'global'"),
