@@ -1,0 +1,236 @@
+"""A real synthesizer, end to end: amsynth's knobs, switches and notes, and two losses on the same cache.
+
+python benchmarks/flagship.py --work runs/flagship --json benchmarks/results/flagship.json     # a night on two cores
+python benchmarks/flagship.py --results benchmarks/results/flagship.json                       # the table alone
+
+Every stage is kept as soon as it is there; run the same command again to continue. It needs DawDreamer
+(`pip install "pnp-metric[plugin,train]"`) and Debian's amsynth (`apt-get install amsynth`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import soundfile
+import torch
+from panelists.judges import JUDGES, Judges
+from torch import Tensor
+
+import pnp
+from pnp._files import write_atomically
+from pnp._text import markdown_table
+from pnp.features.standard import standard_features
+from pnp.parameters.values import rounded
+from pnp.report.html import write_page
+from pnp.training.evaluate import evaluate
+from pnp.training.train import train
+
+PATH = "/usr/lib/vst/amsynth_vst.so"
+
+# Positions of knobs, in ranges where sounds of a second differ.
+KNOBS = {
+    "amp_attack": (0.0, 0.3),
+    "amp_decay": (0.1, 0.5),
+    "amp_sustain": (0.0, 1.0),
+    "amp_release": (0.0, 0.4),
+    "filter_attack": (0.0, 0.3),
+    "filter_decay": (0.1, 0.5),
+    "filter_sustain": (0.0, 1.0),
+    "filter_release": (0.0, 0.4),
+    "filter_cutoff": (0.3, 0.9),
+    "filter_resonance": (0.0, 0.8),
+    "filter_env_amount": (0.3, 0.8),
+    "osc_mix": (0.0, 1.0),
+    "osc_mix_mode": (0.0, 1.0),
+    "osc1_pulsewidth": (0.0, 0.9),
+    "osc2_pulsewidth": (0.0, 0.9),
+    "osc2_detune": (0.4, 0.6),
+    "lfo_freq": (0.1, 0.5),
+    "freq_mod_amount": (0.0, 0.4),
+    "filter_mod_amount": (0.0, 0.6),
+    "amp_mod_amount": (0.0, 0.8),
+    "distortion_crunch": (0.0, 0.7),
+    "reverb_wet": (0.0, 0.5),
+    "reverb_roomsize": (0.0, 0.9),
+    "reverb_damp": (0.0, 1.0),
+    "master_vol": (0.4, 0.8),
+}
+# Some of the plug-in's options: noise, which never repeats itself, is left out.
+SWITCHES = {
+    "osc1_waveform": ("0", "1", "2"),  # sine, pulse, saw
+    "osc2_waveform": ("0", "1", "2"),
+    "lfo_waveform": ("0", "1", "2", "5", "6"),  # sine, square, triangle, saw up and down
+    "filter_type": ("0", "1", "2", "3"),  # low-pass, high-pass, band-pass, notch
+    "filter_slope": ("0", "1"),  # 12 and 24 dB an octave
+}
+
+# The same network, sounds, order and schedule; only the losses of parameters and of choices differ.
+LOSSES = {"PNP + choice loss": "pnp", "P-loss + cross-entropy": "p"}
+
+# Sounds to listen to.
+_HEARD = 6
+
+
+def make(sample_rate: float = 44100.0, n_samples: int = 44100) -> pnp.synths.Plugin:
+    """Return amsynth with 25 knobs, a transposition, five switches, and the note as a condition."""
+    space = pnp.ParameterSpace(
+        [
+            *(pnp.Parameter(name, *bounds) for name, bounds in KNOBS.items()),
+            pnp.Parameter("osc2_pitch", -12, 12, kind="integer", unit="st"),
+            *(pnp.Parameter(name, choices=options) for name, options in SWITCHES.items()),
+        ],
+        conditions=[pnp.Parameter("note", 36, 84, kind="integer")],
+    )
+    return pnp.synths.Plugin(PATH, space, sample_rate=sample_rate, n_samples=n_samples)
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Compute the cache, train, and judge.
+
+    Args:
+        options: Command line.
+
+    Returns:
+        Results, JSON-able.
+    """
+    work = Path(options.work)
+    work.mkdir(parents=True, exist_ok=True)
+    synth = make(options.sample_rate, options.samples)
+    summary = pnp.precompute(
+        synth,
+        standard_features(synth),
+        work / "amsynth.h5",
+        size=options.size,
+        step=options.step,
+        split=(0.8, 0.1, 0.1),
+        jobs=options.jobs,
+        block=8,
+        store="features",
+    )
+    results: dict[str, Any] = {
+        "settings": {
+            name: getattr(options, name)
+            for name in ("size", "step", "samples", "sample_rate", "epochs", "seeds", "learning_rate")
+        },
+        "cache": {"sounds": summary.n_done - summary.n_failed, "failed": summary.n_failed},
+        "runs": {},
+    }
+    with pnp.MetricCache(work / "amsynth.h5") as cache:
+        if not (work / "report.html").exists():
+            write_page(cache, work / "report.html", synth=synth)
+        rows = cache.rows("test")
+        truth = _sounds(synth, cache.theta[rows])
+        judges = Judges(synth, truth)
+        results["held_out"] = len(rows)
+        results["centre"] = judges(_sounds(synth, _centre(cache, rows)))
+        for seed in options.seeds:
+            for label, loss in LOSSES.items():
+                begun = time.perf_counter()
+                trained = train(
+                    cache,
+                    synth,
+                    loss=loss,
+                    epochs=options.epochs,
+                    learning_rate=options.learning_rate,
+                    seed=seed,
+                    out=work / f"{loss}-{seed}",
+                    resume=True,
+                )
+                found = evaluate(trained.encoder, cache, synth, progress=False)
+                x = _sounds(synth, _answered(cache, found, rows))
+                if seed == options.seeds[0]:
+                    _keep(work / "sounds", loss, x, truth, synth.sample_rate)
+                results["runs"].setdefault(label, []).append(
+                    {
+                        "seed": seed,
+                        "distances": judges(x),
+                        "parameter_error": found.mean_parameter_error,
+                        "choice_accuracy": dict(zip(found.choices, found.choice_accuracy, strict=True)),
+                        "seconds": round(time.perf_counter() - begun, 1),
+                    }
+                )
+                write_atomically(work / "results.json", json.dumps(results, indent=1) + "\n")
+    return results
+
+
+def table(results: dict[str, Any]) -> str:
+    """Return the table of held-out distances in Markdown, relative to the centre of the cube and its usual options."""
+    headings = ["network", *(f"{name}, of the centre's" for name in JUDGES.values())]
+    headings += ["parameter error", "choices right"]
+    lines = []
+    for label, runs in results["runs"].items():
+        ratios = [[r["distances"][j] / results["centre"][j] for r in runs] for j in JUDGES]
+        right = [sum(r["choice_accuracy"].values()) / len(r["choice_accuracy"]) for r in runs]
+        lines.append(
+            [
+                label,
+                *(", ".join(f"{ratio:.3f}" for ratio in some) for some in ratios),
+                ", ".join(f"{r['parameter_error']:.3f}" for r in runs),
+                ", ".join(f"{share:.0%}" for share in right),
+            ]
+        )
+    return markdown_table(headings, lines)
+
+
+def _centre(cache: pnp.MetricCache, rows: Tensor) -> Tensor:
+    """Return the middle of every range with the most frequent options, on the true note."""
+    space, theta = cache.space, cache.theta[rows].clone()
+    middle = space.from_unit(space.snap(torch.zeros(len(rows), len(space), dtype=theta.dtype)))
+    theta[:, : len(space)] = rounded(space, middle)
+    usual = cache.choices[cache.rows("train")].mode(0).values
+    theta[:, len(space) : len(space) + len(space.choices)] = usual.to(theta)
+    return theta
+
+
+def _answered(cache: pnp.MetricCache, found: Any, rows: Tensor) -> Tensor:
+    """Return what a network answers, with its most probable options, on the true note."""
+    space, theta = cache.space, cache.theta[rows].clone()
+    theta[:, : len(space)] = rounded(space, space.from_unit(space.snap(found.u_hat))).to(theta)
+    for place, choice in enumerate(space.choices):
+        theta[:, len(space) + place] = found.probabilities[choice.name].argmax(-1).to(theta)
+    return theta
+
+
+def _sounds(synth: pnp.synths.Plugin, theta: Tensor) -> Tensor:
+    return synth(theta.double()).float()
+
+
+def _keep(folder: Path, loss: str, x: Tensor, truth: Tensor, sample_rate: float) -> None:
+    folder.mkdir(exist_ok=True)
+    for number in range(min(_HEARD, len(x))):
+        for name, sound in (("true", truth[number]), (loss, x[number])):
+            soundfile.write(folder / f"{number}-{name}.wav", sound.numpy(), round(sample_rate))
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--work", default="runs/flagship", help="cache, report, networks and sounds")
+    parser.add_argument("--json", help="also write the results to this file")
+    parser.add_argument("--results", help="compute nothing; print the table of these results")
+    parser.add_argument("--size", type=int, default=4096, help="sounds")
+    parser.add_argument(
+        "--step", type=float, default=0.1, help="step of the differences, the range being -1 to 1"
+    )
+    parser.add_argument("--samples", type=int, default=44100, help="length of a sound")
+    parser.add_argument("--sample-rate", type=float, default=44100.0, help="in Hz")
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of weights and order")
+    parser.add_argument("--jobs", type=int, default=2, help="worker processes of the offline stage")
+    options = parser.parse_args()
+    if options.results:
+        results = json.loads(Path(options.results).read_text("utf-8"))
+    else:
+        results = run(options)
+        if options.json:
+            write_atomically(Path(options.json), json.dumps(results, indent=1) + "\n")
+    print(table(results))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()
