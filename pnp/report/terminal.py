@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pnp._text import printable
+from pnp._text import brief, printable
 from pnp.report import tables
 from pnp.report.comparison import Comparison
 from pnp.report.findings import closest_pair
-from pnp.report.format import brief, listed, number
+from pnp.report.format import listed, number
 from pnp.report.layout import fitted, wrapped
 from pnp.report.records import CacheReport, SoundReport
 from pnp.report.tables import Table
