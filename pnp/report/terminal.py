@@ -210,9 +210,9 @@ def _comparison_lines(comparison: Comparison, width: int, most: int | None) -> I
     same = comparison.same_sounds
     statistic = "median over the same sounds" if same else "between the mean metrics: the sounds differ"
     angles = ", ".join(f"{angle:.0f}°" for angle in comparison.angles)
-    if comparison.directions == 1:
+    if angles and comparison.directions == 1:
         yield from wrapped(f"angle between the most audible directions ({statistic}): {angles}", width)
-    else:
+    elif angles:
         yield from wrapped(
             f"angles between the spans of the {comparison.directions} most audible directions ({statistic}): {angles}",
             width,
