@@ -125,3 +125,29 @@ def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]], align
 def _alignment(headings: Sequence[str], align: str | None) -> list[str]:
     letters = align or "l" + "r" * (len(headings) - 1)
     return [{"l": "left", "r": "right"}[letter] for letter in letters]
+
+
+def brief(names: Sequence[str], width: int = 20) -> list[str]:
+    """Return names with dots in the middle where they are long; whole, where two would look the same.
+
+    Examples:
+        >>> brief(["cutoff", "oscillator_one_fine_tuning_in_cents"])
+        ['cutoff', 'oscillator…_in_cents']
+    """
+    left, right = width // 2, width - width // 2 - 1
+    short = [name if len(name) <= width else f"{name[:left]}…{name[-right:]}" for name in names]
+    return [text if short.count(text) == 1 else name for text, name in zip(short, names, strict=True)]
+
+
+def labels(names: Sequence[str], width: int = 20) -> list[str]:
+    """Return names that fit beside a figure: like `brief`, with a number where two would look the same.
+
+    Examples:
+        >>> labels(["cutoff", "a" * 60, "a" * 30 + "b" + "a" * 29])
+        ['cutoff', '2 aaaaaaaa…aaaaaaaaa', '3 aaaaaaaa…aaaaaaaaa']
+    """
+    left, right = width // 2 - 2, width - width // 2 - 1
+    return [
+        name if len(name) <= width else f"{place} {name[:left]}…{name[-right:]}"
+        for place, name in enumerate(brief(names, width), start=1)
+    ]

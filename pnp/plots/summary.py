@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from pnp import diagnostics
+from pnp._text import labels
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import ParameterSpace
 from pnp.plots.maps import condition_map, metric_ellipses
@@ -33,11 +34,12 @@ def overview(metric: RiemannianMetric, space: ParameterSpace, u: Shaped[Tensor, 
     """
     valid = diagnostics.require_sounds(metric)
     found, positions = diagnostics.survey(valid), u[metric.valid]
+    names = labels(space.names)
     panels: list[Callable[[Axes], Figure]] = [
         lambda ax: eigenvalue_distributions(found, ax=ax),
-        lambda ax: eigenvector_composition(found, space.names, ax=ax),
-        lambda ax: metric_heatmap(found.mean.matrix, space.names, title="Mean of M", ax=ax),
-        lambda ax: confusion_map(found.cosines, space.names, ax=ax),
+        lambda ax: eigenvector_composition(found, names, ax=ax),
+        lambda ax: metric_heatmap(found.mean.matrix, names, title="Mean of M", ax=ax),
+        lambda ax: confusion_map(found.cosines, names, ax=ax),
     ]
     if len(space) > 1:
         # The most and the second most audible parameter, where there is most to see.

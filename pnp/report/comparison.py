@@ -75,7 +75,8 @@ class Comparison:
             between the mean metrics.
         parameters: Shared parameters, those on which the two differ most first.
         directions: Number of leading eigenvectors whose spans the angles compare.
-        angles: Principal angles between the spans in degrees, ascending; 0 the same, 90 nothing in common.
+        angles: Principal angles between the spans in degrees, ascending; 0 the same, 90 nothing in common. Empty where
+            a cache hears nothing.
         differences: Sentences about the parameters on which the two differ.
     """
 
@@ -144,7 +145,9 @@ def compare(first: MetricCache, second: MetricCache) -> Comparison:
         same_sounds=same,
         parameters=parameters,
         directions=directions,
-        angles=_angles(metrics, surveys, directions, same),
+        angles=_angles(metrics, surveys, directions, same)
+        if all(bool(survey.lengths.any()) for survey in surveys)
+        else [],
         differences=_differences(parameters),
     )
 

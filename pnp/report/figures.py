@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 
 from pnp import plots
-from pnp._text import did_you_mean
+from pnp._text import did_you_mean, labels
 from pnp.report.findings import by_step
 from pnp.report.numbers import check_row, metrics_of
 from pnp.report.records import CacheReport
@@ -54,12 +54,13 @@ def figures_of(cache: MetricCache, report: CacheReport) -> dict[str, Draw]:
     if found is None:
         return {}
     names, rows = cache.space.names, cache.ok.nonzero().flatten()
+    short = labels(names)
     drawn: dict[str, Draw] = {
         "overview": lambda: plots.overview(metrics_of(cache, rows), cache.space, _positions(cache, rows)),
         "eigenvalues": lambda: plots.eigenvalue_distributions(found),
-        "eigenvectors": lambda: plots.eigenvector_composition(found, names),
-        "mean-metric": lambda: plots.metric_heatmap(found.mean.matrix, names, title="Mean of M"),
-        "correlation": lambda: plots.confusion_map(found.cosines, names),
+        "eigenvectors": lambda: plots.eigenvector_composition(found, short),
+        "mean-metric": lambda: plots.metric_heatmap(found.mean.matrix, short, title="Mean of M"),
+        "correlation": lambda: plots.confusion_map(found.cosines, short),
     }
     for pair in chosen_pairs(report):
         for kind in _PAIRS:
@@ -88,7 +89,7 @@ def figures_of_sound(cache: MetricCache, row: int) -> dict[str, Draw]:
     check_row(cache, row)
     if not bool(cache.ok[row]):
         return {}
-    metric, names = cache.metric(row), cache.space.names
+    metric, names = cache.metric(row), labels(cache.space.names)
     return {
         f"metric-{row}": lambda: plots.metric_heatmap(metric.matrix, names),
         f"correlation-{row}": lambda: plots.metric_heatmap(

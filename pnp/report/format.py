@@ -117,15 +117,3 @@ def listed(words: Sequence[str], most: int | None = None) -> str:
     if most is None or len(words) <= most:
         return ", ".join(words)
     return f"{', '.join(words[:most])} and {len(words) - most} more"
-
-
-def brief(names: Sequence[str], width: int = 20) -> list[str]:
-    """Return names with dots in the middle where they are long; whole, where two would look the same.
-
-    Examples:
-        >>> brief(["cutoff", "oscillator_one_fine_tuning_in_cents"])
-        ['cutoff', 'oscillator…_in_cents']
-    """
-    left, right = width // 2, width - width // 2 - 1
-    short = [name if len(name) <= width else f"{name[:left]}…{name[-right:]}" for name in names]
-    return [text if short.count(text) == 1 else name for text, name in zip(short, names, strict=True)]

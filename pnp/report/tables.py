@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pnp._text import brief
 from pnp.diagnostics import in_words
 from pnp.report.comparison import Comparison
 from pnp.report.findings import by_step, median_identifiability
 from pnp.report.format import (
-    brief,
     column,
     label,
     listed,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from pnp._text import printable
+from pnp._text import brief, printable
 from pnp.report import tables
 from pnp.report.comparison import Comparison
 from pnp.report.findings import closest_pair
-from pnp.report.format import brief, listed, number
+from pnp.report.format import listed, number
 from pnp.report.layout import fitted, wrapped
 from pnp.report.records import CacheReport, SoundReport
 from pnp.report.tables import Table
@@ -210,9 +210,9 @@ def _comparison_lines(comparison: Comparison, width: int, most: int | None) -> I
     same = comparison.same_sounds
     statistic = "median over the same sounds" if same else "between the mean metrics: the sounds differ"
     angles = ", ".join(f"{angle:.0f}°" for angle in comparison.angles)
-    if comparison.directions == 1:
+    if angles and comparison.directions == 1:
         yield from wrapped(f"angle between the most audible directions ({statistic}): {angles}", width)
-    else:
+    elif angles:
         yield from wrapped(
             f"angles between the spans of the {comparison.directions} most audible directions ({statistic}): {angles}",
             width,

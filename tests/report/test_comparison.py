@@ -9,6 +9,7 @@ from random_caches import metric_cache
 
 from pnp.cli.main import main
 from pnp.report.comparison import compare
+from pnp.report.html import write_comparison
 from pnp.report.terminal import comparison_as_text
 
 
@@ -59,6 +60,17 @@ def test_a_comparison_fits_two_screens(n_parameters: int, tmp_path: Path) -> Non
     lines = comparison_as_text(compare(*caches)).split("\n")
     assert len(lines) <= 46
     assert max(map(len, lines)) <= 80
+
+
+def test_a_cache_that_hears_nothing_has_no_angle(tmp_path: Path) -> None:
+    mute = metric_cache(tmp_path / "mute.h5", 3, silent=3)
+    found = compare(mute, metric_cache(tmp_path / "heard.h5", 3))
+    assert found.angles == []
+    text = comparison_as_text(found)
+    assert "angle" not in text
+    assert "only B hears p00_level, p01_level, p02_level" in text
+    page = write_comparison(found, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "Angles" not in page
 
 
 def test_the_command_compares(tmp_path: Path, capsys) -> None:

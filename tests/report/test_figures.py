@@ -59,3 +59,13 @@ def test_names_pick_figures_and_a_wrong_one_is_answered(tmp_path: Path, capsys) 
     assert "--figures goes with --png" in capsys.readouterr().err
     assert main([*command, "--png", str(tmp_path / "figures")]) == 0
     assert [path.name for path in (tmp_path / "figures").iterdir()] == ["eigenvalues.png"]
+
+
+def test_names_of_sixty_characters_leave_room_for_the_figure(tmp_path: Path) -> None:
+    # The first two differ in the middle, where names are shortened.
+    names = ["a" * 60, "a" * 30 + "b" + "a" * 29, *(f"p{p}_{'long' * 14}" for p in range(4))]
+    cache = metric_cache(tmp_path / "cache.h5", 6, names=names)
+    drawn = figures_of(cache, cache_report(cache))
+    kinds = ("overview", "eigenvectors", "mean-metric", "correlation")
+    # A figure without room for its axes warns, and warnings are errors here.
+    assert len(write_figures({kind: drawn[kind] for kind in kinds}, tmp_path / "figures")) == 4

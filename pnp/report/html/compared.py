@@ -35,13 +35,15 @@ def page_of_comparison(comparison: Comparison) -> Page:
     count = comparison.directions
     spans = "most audible directions" if count == 1 else f"spans of the {count} most audible directions"
     angles = ", ".join(f"{angle:.0f}°" for angle in comparison.angles)
+    findings = {"Where they differ": "; ".join(comparison.differences)}
+    if angles:
+        findings["Angles"] = (
+            f"{angles} between the {spans} ({statistic}). 0° is the same, 90° has nothing in common."
+        )
     return Page(
         title=f"{names[0]} beside {names[1]}",
         facts=facts,
-        findings={
-            "Where they differ": "; ".join(comparison.differences),
-            "Angles": f"{angles} between the {spans} ({statistic}). 0° is the same, 90° has nothing in common.",
-        },
+        findings=findings,
         sections=[Section("Shared parameters", tables=[_parameters(comparison)])],
     )
 
