@@ -288,12 +288,13 @@ def _prepared(
         line.say("checking the features")
         if len(sounds):
             probe_features(features, sounds.to(dtype))
+    if len(points) and asked.kind != "difference" and numerical_of(synth) is None:
+        line.say("checking derivatives of the synthesizer")
+        probe_tangents(synth, points, line.steps, without=asked.steps)
     line.say("computing a first sound")
     trial = first_sound(synth, features, part, dtype, device, asked, line.steps)
     if probe:
-        line.say("checking derivatives")
-        if len(points) and asked.kind != "difference" and numerical_of(trial.resolved.synth) is None:
-            probe_tangents(trial.resolved.synth, points, line.steps)
+        line.say("checking derivatives of the features")
         probe_derivative(features, synth, trial, asked)
     return trial
 

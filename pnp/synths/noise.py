@@ -22,7 +22,7 @@ def seeded_noise(seed: Shaped[Tensor, "*batch"], n: int) -> Float[Tensor, "*batc
     Returns:
         Independent standard normal numbers, shape (..., n), in the dtype and on the device of `seed`.
 
-    Example:
+    Examples:
         >>> seeds = torch.tensor([3.0, 4.0, 3.0])
         >>> noise = seeded_noise(seeds, 5)
         >>> torch.equal(noise[0], noise[2]), torch.equal(noise[0], noise[1])

@@ -19,7 +19,7 @@ class PerProcess:
     Args:
         make: Function without arguments that returns the program, a function of named parameters.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> def engine():
         ...     t = np.arange(4000) / 8000  # compiled, loaded or opened here

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import torch
@@ -65,25 +65,31 @@ def probe(synth: nn.Module, theta: Tensor | None = None, *, tangents: bool = Tru
         probe_tangents(synth, theta)
 
 
-def probe_tangents(synth: SynthesizerModule, theta: Tensor, progress: Callable[..., Any] = iter) -> None:
+def probe_tangents(
+    synth: SynthesizerModule,
+    theta: Tensor,
+    progress: Callable[..., Any] = iter,
+    without: Collection[str] = (),
+) -> None:
     """Check that every derivative of a synthesizer agrees with finite differences, where these can be trusted.
 
     Args:
         synth: Synthesizer. Where it has no exact derivatives, the steps of finite differences are measured.
         theta: A few points in physical units, shape (B, D).
         progress: Shows the progress of an iterable, as `tqdm` does.
+        without: Names of parameters that need no derivative.
 
     Raises:
         ValueError: If a derivative is dropped, wrong or not finite, or the synthesizer is not deterministic.
     """
     label, space = f"synthesizer {getattr(synth, 'name', type(synth).__name__)!r}", synth.space
-    smooth = [column for column, parameter in enumerate(space) if not parameter.is_whole]
+    smooth = [column for column, p in enumerate(space) if not p.is_whole and p.name not in without]
     if not smooth:
         return
     u = space.to_unit(theta.double())
     u[:, smooth] = u[:, smooth].clamp(-1.0 + _MARGIN, 1.0 - _MARGIN)
     theta = rounded(space, space.from_unit(u)).to(theta.dtype)
-    tangents = resolve_synthesizer(synth, theta, smooth)[2]
+    tangents = resolve_synthesizer(synth, theta, smooth, progress=progress)[2]
     if tangents is not None:
         _check_tangents(synth, tangents, progress(smooth), u, theta.dtype, label)
 
