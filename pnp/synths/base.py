@@ -12,7 +12,6 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from pnp._arguments import finite_number, shown, whole_number
-from pnp._protocols import MOST_SAMPLES
 from pnp._torch.pushforward import axes_at_a_time, pushforward
 from pnp.parameters import ParameterSpace
 from pnp.synths.normalization import check_normalization, normalize, normalize_with_tangents
@@ -57,7 +56,7 @@ class Synthesizer(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.sample_rate = finite_number("sample_rate", sample_rate, above=0)
-        self.n_samples = whole_number("n_samples", n_samples, least=1, most=MOST_SAMPLES)
+        self.n_samples = whole_number("n_samples", n_samples, least=1)
         check_normalization(normalization)
         if not isinstance(space, ParameterSpace):
             raise TypeError(f"space must be a pnp.ParameterSpace, got {shown(space)}")

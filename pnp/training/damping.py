@@ -101,7 +101,11 @@ class LevenbergMarquardt:
             raise ValueError(
                 "To revert to the best state the schedule needs the model; pass it, or revert=False."
             )
-        lam = initial_damping(loss) if initial is None else finite_number("initial", initial, above=0)
+        lam = (
+            initial_damping(loss)
+            if initial is None
+            else finite_number("the initial damping", initial, above=0)
+        )
         lam = _representable(lam)
         eps = torch.finfo(torch.float32).eps
         self.loss = loss

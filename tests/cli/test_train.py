@@ -52,7 +52,9 @@ def test_options_of_the_pnp_loss_are_not_passed_over(
 def test_a_schedule_of_damping_begins_where_it_is_told_to(cache: Path, tmp_path: Path, capsys) -> None:
     run = tmp_path / "run"
     argv = ["train", str(cache), "--out", str(run), "--quiet", "--epochs", "1", "--damping-schedule"]
-    assert "finite and positive; got 0.0" in refused([*argv, "--damping", "0"], capsys)
+    assert "the initial damping must be a finite number above 0, got 0.0" in refused(
+        [*argv, "--damping", "0"], capsys
+    )
     assert main([*argv, "--damping", "123"]) == EXIT_OK
     header, line = (run / "log.csv").read_text().splitlines()
     assert dict(zip(header.split(","), line.split(","), strict=True))["damping"] == "123.0"

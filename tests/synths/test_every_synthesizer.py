@@ -193,7 +193,7 @@ def test_wrong_shape_and_dtype_are_refused(name):
 def test_options_out_of_range_are_refused(name):
     with pytest.raises(ValueError, match="sample_rate must be a finite number above 0, got 0"):
         make(name, sample_rate=0)
-    with pytest.raises(ValueError, match=r"n_samples must be a whole number from 1 to .*, got 0"):
+    with pytest.raises(ValueError, match="n_samples must be a whole number of at least 1, got 0"):
         make(name, n_samples=0)
     with pytest.raises(ValueError, match="'rms', expected one of 'none', 'peak', 'energy'"):
         make(name, normalization="rms")

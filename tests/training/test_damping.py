@@ -244,8 +244,8 @@ def test_bad_options_are_named():
         ({"brake": 1.0}, "brake must be a finite number above 1, got 1.0"),
         ({"patience": -1}, "patience must be a whole number of at least 0, got -1"),
         ({"threshold": 1.0}, "below 1, got 1.0"),
-        ({"initial": 0.0}, "initial must be a finite number above 0, got 0.0"),
-        ({"initial": math.inf}, "initial must be a finite number above 0, got inf"),
+        ({"initial": 0.0}, "the initial damping must be a finite number above 0, got 0.0"),
+        ({"initial": math.inf}, "the initial damping must be a finite number above 0, got inf"),
         ({"revert": True}, "needs the model"),
     ]:
         with pytest.raises(ValueError, match=message):
