@@ -212,7 +212,7 @@ def _summary(scored: _Scored, content: dict[str, Any]) -> str:
         "two hears better. Both owe most of their agreement to two things: the constant in the logarithm, and time "
         "that is kept."
     )
-    return _filled(text) + "\n\n```python\n" + content["code"] + "\n```"
+    return _filled(text) + "\n\n```python\nimport pnp\n\n" + content["code"] + "\n```"
 
 
 def _grid(scored: _Scored, heads: dict[str, list[str]]) -> str:
