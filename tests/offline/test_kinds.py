@@ -301,3 +301,13 @@ def test_a_report_about_one_sound_says_options_and_conditions(cache):
     assert report.others["wave"] == ("sine", "square", "soft_square")[cache.choices[3, 0]]
     assert report.others["note"] == int(cache.conditions[3, 0])
     assert f"wave      {report.others['wave']}" in as_text(report)
+
+
+def test_factors_are_read_without_being_kept(path):
+    rows = [5, 2, 9]
+    with MetricCache(path) as cache:
+        found = cache.factors(rows)
+        assert "_factors" not in vars(cache)
+        assert torch.equal(found, cache.metric(rows).factor)
+        view = cache.select(["decay"])
+        torch.testing.assert_close(view.factors(rows).abs(), view.metric(rows).factor.abs())
