@@ -52,7 +52,7 @@ def finite_number(
         TypeError: If it is no number: a text, a truth value, None, a list, a tensor.
         ValueError: If it is NaN, infinite or out of the range.
 
-    Example:
+    Examples:
         >>> finite_number("reach", 3, above=0)
         3.0
         >>> finite_number("reach", "3", above=0)
@@ -87,7 +87,7 @@ def whole_number(name: str, value: Any, *, least: int | None = None, most: int |
         TypeError: If it is no whole number: a text, a truth value, None, 2.0.
         ValueError: If it is out of the range.
 
-    Example:
+    Examples:
         >>> whole_number("jobs", 2, least=1)
         2
         >>> whole_number("jobs", 1.5, least=1)

@@ -38,6 +38,7 @@ class ChoiceLoss(Loss):
         ValueError: If there is no choice, shapes do not fit, a distance is negative, or an option is out of range.
 
     Examples:
+        >>> import torch
         >>> loss = ChoiceLoss({"wave": torch.tensor([[0.0, 4.0, 0.1]])})
         >>> loss({"wave": torch.tensor([[0.0, 0.0, 1.0]])}, torch.tensor([0]))
         tensor(0.0500)

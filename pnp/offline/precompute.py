@@ -148,7 +148,7 @@ def precompute(
     retry_failed = truth("retry_failed", retry_failed)
     seed = whole_number("seed", seed, least=0, most=2**63 - 1)
     block, jobs = whole_number("block", block, least=1), whole_number("jobs", jobs, least=1)
-    space, seeds = synth.space, whole_number("seeds", seeds, least=1)
+    space, seeds = synth.space, whole_number("seeds", seeds)
     check_seeds(space, seeds)
     kept = stored_columns(("S", "J") if store is None and seeds == 1 else ("S",) if store is None else store)
     if seeds > 1 and "J" in kept:
