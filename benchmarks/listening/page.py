@@ -321,9 +321,9 @@ def _weights(scored: _Scored, found: dict[str, Any] | None) -> str:
         else "They are not shipped: the gain is that of one data set."
     )
     return _filled(
-        f"Weights of paths, with a factor for the first order, for each modulation rate and for each scale along "
-        f"log-frequency ({found['factors']} in all), were fitted to the ratings of all publications but one and judged "
-        f"on that one. The recommended map then orders {pooled(fitted, sizes):.3f} of the triplets, and "
+        f"Weights of paths were fitted to the ratings of all publications but one, and judged on that one. There is a "
+        f"factor for the first order, for each modulation rate and for each scale along log-frequency, "
+        f"{found['factors']} in all. The recommended map then orders {pooled(fitted, sizes):.3f} of the triplets, and "
         f"{pooled(equal, sizes):.3f} with equal weights: {mean:+.3f} ({low:+.3f} to {high:+.3f}). {verdict}"
     )
 

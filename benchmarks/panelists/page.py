@@ -215,8 +215,8 @@ def _multiscale(ratios: Ratios) -> str:
             )
     if not rows:
         return (
-            "It was not measured on the panel. [Training in detail](training.md) compares it on chirps and drums,\n"
-            "where it sees each sound once, at most, in the time in which the cheap losses see it twenty times."
+            "It was not measured on the panel. [Training in detail](training.md) compares it on chirps and drums.\n"
+            "It sees each sound at most once there, while the cheap losses see it twenty times."
         )
     note = "It was given the seconds that P-loss took. Ratios to P-loss:"
     return (
