@@ -6,7 +6,7 @@ is written. A comment `<!-- not run: REASON -->` before a block says why no test
 
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -80,9 +80,8 @@ def smaller(code: str) -> str:
     return code
 
 
-def commands(block: Block) -> list[list[str]]:
-    """Arguments of `pnp` in each line of a block."""
-    lines = []
+def commands(block: Block) -> Iterator[list[str]]:
+    """Arguments of `pnp` in each line of a block; a line's patterns see the files of the lines before."""
     for line in smaller(block.code.replace("\\\n", "")).splitlines():
         words = shlex.split(line, comments=True)
         if words:
