@@ -27,7 +27,7 @@ SMALLER = {
     r'make\("(chirp|drum)"\)': r'make("\1", n_samples=4096)',
     r"\bsize=[\d_]+": "size=24, block=4",
     r"\bjobs=\d+": "jobs=1, progress=False",
-    r"\bepochs=\d+": "epochs=1, progress=False",
+    r"\bepochs=\d+": "epochs=1",
     r"--synth (chirp|drum)": r"--synth \1 --synth-option n_samples=4096",
     r"--size \d+": "--size 24 --block 4",
     r"--jobs \d+": "--jobs 1",
@@ -86,10 +86,7 @@ def commands(block: Block) -> Iterator[list[str]]:
         words = shlex.split(line, comments=True)
         if words:
             assert words[0] == "pnp", f"{block.page}:{block.line}: only pnp runs here, and not {line!r}"
-            lines.append(
-                [match for word in words[1:] for match in sorted(map(str, Path().glob(word))) or [word]]
-            )
-    return lines
+            yield [match for word in words[1:] for match in sorted(map(str, Path().glob(word))) or [word]]
 
 
 @pytest.fixture
