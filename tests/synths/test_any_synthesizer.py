@@ -79,11 +79,11 @@ def voice(request, tmp_path, monkeypatch):
 def test_from_one_file_to_a_match(voice, capsys):
     words, sizes, options = voice
     assert (
-        main(["precompute", "--synth", words, "--size", "6", "--out", "voice.h5", *options, *SMALL])
+        main(["precompute", "--synth", words, "--size", "8", "--out", "voice.h5", *options, *SMALL])
         == EXIT_OK
     )
     assert main(["verify", "voice.h5", "--recompute", "1"]) == EXIT_OK
-    assert "6 of 6 rows, 0 failed, 1 recomputed: intact" in capsys.readouterr().out
+    assert "8 of 8 rows, 0 failed, 1 recomputed: intact" in capsys.readouterr().out
     assert main(["inspect", "voice.h5", "--all"]) == EXIT_OK
     inspected = capsys.readouterr().out
     with pnp.MetricCache("voice.h5") as cache:
