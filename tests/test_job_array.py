@@ -42,7 +42,7 @@ exec "{sys.executable}" -m pnp "$@"
 @pytest.mark.slow
 def test_the_page_s_job_array_makes_the_cache_of_one_run(tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
-    page = (ROOT / "docs/how-to/compute.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/how-to/cluster.md").read_text(encoding="utf-8")
     block = re.search(r"^```sh\n(array=.*?)^```", page, re.MULTILINE | re.DOTALL)
     assert block is not None
     small = "--size 6 --block 2 --synth-option n_samples=2048 --J 6 --Q 4,1 --J-fr 2 --Q-fr 1"
