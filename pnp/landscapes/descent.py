@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
-from tqdm import tqdm
+
+from pnp._progress import Bar
 
 __all__ = ["Descents", "descend"]
 
@@ -76,7 +77,7 @@ def descend(
     loss, gradient = (value.double() for value in evaluate(u, rows))
     step = first / gradient.norm(dim=-1).clamp_min(torch.finfo(torch.float64).tiny)
     path, losses = [u], [loss]
-    for _ in tqdm(range(steps), desc=progress, disable=not progress, unit="step"):
+    for _ in Bar(range(steps), desc=progress, disable=not progress, unit="step"):
         trial = (u - step.unsqueeze(-1) * gradient).clamp(-1.0, 1.0)
         move = u - trial
         active = rows[move.norm(dim=-1) >= tolerance]

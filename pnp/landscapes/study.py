@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from pnp._files import write_atomically
+from pnp._progress import Bar
 from pnp.features.scalogram import scalogram
 from pnp.features.spectrogram import MultiscaleSpectrogram
 from pnp.features.standard import standard_features
@@ -359,7 +359,7 @@ class _Study:
         @torch.no_grad()
         def compute() -> dict[str, Tensor]:
             blocks = (self.target + du).reshape(-1, 2).float().split(4)
-            bar = tqdm(blocks, desc=f"{self.scene.name}, rays", disable=not self.progress)
+            bar = Bar(blocks, desc=f"{self.scene.name}, rays", disable=not self.progress)
             S = [self.features["JTFS"](self.synth(self.space.from_unit(some))) for some in bar]
             return {"S": torch.cat(S)}
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from pnp._progress import Bar
 from pnp.jacobian import value_and_jacobian
 from pnp.parameters import ParameterSpace
 
@@ -119,7 +119,7 @@ def streamed(
         Losses, shape (B, K), and gradients with respect to u, shape (B, K, P); float64.
     """
     losses, gradients = [], []
-    for some in tqdm(u.split(block), desc=progress, disable=not progress, unit_scale=block, unit="sound"):
+    for some in Bar(u.split(block), desc=progress, disable=not progress, unit_scale=block, unit="sound"):
         S, J = value_and_jacobian(synth, features, some.to(targets.dtype))
         parts = [compare(S, J, target, distance) for target in targets]
         losses.append(torch.stack([loss for loss, _ in parts], dim=1))

@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from pnp._files import write_atomically
+from pnp._progress import Bar
 from pnp._text import counted
 from pnp.errors import SynthesisError
 from pnp.matching.recording import NotSoundError, load_recording
@@ -129,7 +128,7 @@ def match_folder(
     out.mkdir(parents=True, exist_ok=True)
     _check_settings(out / SETTINGS, {**settings, "allow_clipped": allow_clipped})
     files: list[MatchedFile] = []
-    bar = tqdm(paths, desc="matching", unit="file", disable=not progress)
+    bar = Bar(paths, desc="matching", unit="file", disable=not progress)
     for path in bar:
         name = path.relative_to(folder).as_posix()
         bar.set_postfix_str(name)

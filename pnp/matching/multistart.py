@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Shaped
-from tqdm import tqdm
 
+from pnp._progress import Bar
 from pnp.errors import SynthesisError
 
 __all__ = ["Refinement", "refine"]
@@ -110,7 +110,7 @@ def refine(
             f"the residual is not finite at any of the {len(runs)} starts: no sound to compare with"
         )
     length = _FIRST_ROUND + len(task.moves(runs[0].u))
-    with tqdm(desc="refining", unit="evaluation", disable=not progress, leave=False) as bar:
+    with Bar(desc="refining", unit="evaluation", disable=not progress, leave=False) as bar:
         while alive := [run for run in runs if run.alive]:
             for run in alive:
                 bar.update(run.search(None if len(alive) == 1 else length))

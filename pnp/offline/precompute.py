@@ -14,9 +14,9 @@ from typing import SupportsIndex
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 from pnp._arguments import file_path, shown, truth, whole_number, whole_numbers
+from pnp._progress import Bar
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.device import usable_device
 from pnp.jacobian import Derivatives
@@ -312,7 +312,7 @@ def _compute(
     """Compute and write the pending blocks, under a progress bar."""
     n_rows = writer.header.n_rows
     initial = sum(_length(writer.header, done) for done in writer.done)
-    with tqdm(total=n_rows, initial=initial, unit="sound", disable=not progress) as bar:
+    with Bar(total=n_rows, initial=initial, unit="sound", disable=not progress) as bar:
         failed = 0
         for number, columns in computed_blocks(task, synth, features, writer.pending, jobs, backend):
             writer.write_block(number, columns)

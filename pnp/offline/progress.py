@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from tqdm.auto import tqdm
+from pnp._progress import Bar
 
 __all__ = ["Preparation"]
 
@@ -22,7 +22,7 @@ class Preparation:
 
     def __init__(self, shown: bool) -> None:
         self._shown = shown
-        self._bar = tqdm(total=0, bar_format="{desc} [{elapsed}]", disable=not shown, leave=False)
+        self._bar = Bar(total=0, bar_format="{desc} [{elapsed}]", disable=not shown, leave=False)
 
     @classmethod
     @contextmanager
@@ -58,4 +58,4 @@ class Preparation:
         Returns:
             The same items.
         """
-        return tqdm(items, desc="parameters", unit="parameter", disable=not self._shown, leave=False)
+        return Bar(items, desc="parameters", unit="parameter", disable=not self._shown, leave=False)

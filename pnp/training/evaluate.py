@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from pnp._arguments import check_cache, truth, whole_number
+from pnp._progress import Bar
 from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp._torch.device import usable_device
 from pnp._torch.modes import full_precision
@@ -291,6 +291,6 @@ def _analyse(
 ) -> Tensor:
     """Φ(g(θ)), computed in float32, returned in float64 on the CPU, shape (n, C)."""
     chunks = torch.split(theta.float(), _CHUNK)
-    bar = tqdm(chunks, desc="features", unit="batch", disable=not progress, leave=False)
+    bar = Bar(chunks, desc="features", unit="batch", disable=not progress, leave=False)
     with full_precision(torch.empty(0, device=device)):
         return torch.cat([features(synth(chunk.to(device))).flatten(1).cpu().double() for chunk in bar])

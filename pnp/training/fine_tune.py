@@ -9,8 +9,8 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from pnp._progress import Bar
 from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp._torch.modes import full_precision
 from pnp.losses.spectral import SpectralLoss
@@ -80,7 +80,7 @@ def fine_tune(
     criterion = SpectralLoss(synth, features, targets=targets)
     optimizer = torch.optim.Adam(tuned.parameters(), lr=learning_rate)
     order = torch.Generator().manual_seed(seed)
-    for step in tqdm(range(steps), desc="fine-tuning", unit="step", disable=not progress):
+    for step in Bar(range(steps), desc="fine-tuning", unit="step", disable=not progress):
         index = torch.randperm(len(x), generator=order)[:batch_size]
         u_hat = tuned(x[index])
         loss = criterion(u_hat, u_hat.detach(), index)

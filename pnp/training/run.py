@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
+from pnp._progress import Bar
 from pnp.losses import PNPLoss
 from pnp.training.answers import Answer, answer_of
 from pnp.training.damping import LevenbergMarquardt
@@ -222,7 +222,7 @@ class Run:
         Raises:
             FloatingPointError: If the loss is NaN or infinite before a first epoch ends well.
         """
-        bar = tqdm(
+        bar = Bar(
             total=self.options.most_epochs,
             initial=self.state.epoch,
             unit="epoch",

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from pnp._progress import Bar
 from pnp._protocols import SynthesizerLike
 from pnp._torch.modes import full_precision
 from pnp.training.front_end import LogFrequencySpectrogram
@@ -55,7 +55,7 @@ class Spectrograms:
         if first.nbytes * len(rows) > most_bytes:
             _LOGGER.info("spectrograms of %d sounds do not fit into memory: made for each batch", len(rows))
             return
-        chunks = tqdm(
+        chunks = Bar(
             torch.split(rows, _CHUNK), desc="sounds", unit="batch", disable=not progress, leave=False
         )
         self._kept = torch.cat([self._make(chunk) for chunk in chunks])
