@@ -5,6 +5,7 @@ built without pyplot: nothing global changes, no window opens, and they can be d
 """
 
 from pnp.plots.axes import PALETTE
+from pnp.plots.compared import paired_values
 from pnp.plots.error import linearization
 from pnp.plots.maps import condition_map, metric_ellipses
 from pnp.plots.series import costs, curves
@@ -26,4 +27,5 @@ __all__ = [
     "metric_ellipses",
     "metric_heatmap",
     "overview",
+    "paired_values",
 ]

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pnp import plots
+from pnp._text import labels
 from pnp.report import tables
-from pnp.report.comparison import Comparison
+from pnp.report.comparison import NOT_HEARD, NOT_IDENTIFIABLE, Comparison
 from pnp.report.format import number
-from pnp.report.html.parts import Cell, Page, PageTable, Section, cell
+from pnp.report.html.parts import Cell, Drawing, Page, PageTable, Section, cell, drawing
+
+# Parameters that a figure shows at most.
+_MOST = 40
 
 
 def page_of_comparison(comparison: Comparison) -> Page:
@@ -44,8 +49,38 @@ def page_of_comparison(comparison: Comparison) -> Page:
         title=f"{names[0]} beside {names[1]}",
         facts=facts,
         findings=findings,
-        sections=[Section("Shared parameters", tables=[_parameters(comparison)])],
+        sections=[
+            Section(
+                "Shared parameters", tables=[_parameters(comparison)], figures=_figures(comparison, names)
+            )
+        ],
     )
+
+
+def _figures(comparison: Comparison, files: list[str]) -> list[Drawing]:
+    """Return the levels and the identifiability of the parameters in either cache, as figures."""
+    shown = comparison.parameters[:_MOST]
+    names = labels([parameter.name for parameter in shown])
+    sides = (f"A: {files[0]}", f"B: {files[1]}") if max(map(len, files)) <= 24 else ("A", "B")
+    left = "" if len(shown) == len(comparison.parameters) else f" The {_MOST} that differ most are shown."
+    level = "level in dB, median over the sounds"
+    part = "identifiable part, median over the sounds"
+    return [
+        drawing(
+            plots.paired_values(names, [p.levels for p in shown], sides, level, 1.2 * NOT_HEARD, 0.0),
+            "levels",
+            "Level of each parameter in A and in B",
+            "How loudly either cache hears each parameter: the length of the Jacobian's column beside the longest "
+            f"one. Below {NOT_HEARD:.0f} dB a parameter is not heard.{left}",
+        ),
+        drawing(
+            plots.paired_values(names, [p.identifiability for p in shown], sides, part, 0.0, 1.0),
+            "identifiability",
+            "Identifiable part of each parameter in A and in B",
+            "Part of a parameter's column that the other parameters cannot imitate. Below "
+            f"{NOT_IDENTIFIABLE:g} it cannot be told apart from them.{left}",
+        ),
+    ]
 
 
 def _parameters(comparison: Comparison) -> PageTable:
