@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pnp._arguments import file_path, shown, whole_number
+from pnp._arguments import file_path
 from pnp._torch.modes import ordinary
 from pnp.errors import CacheCorrupt, CacheError
 from pnp.metric.riemannian import RiemannianMetric
@@ -23,10 +24,9 @@ from pnp.parameters import ParameterSpace
 from pnp.store.header import read_header
 from pnp.store.moments import MOST_BLOCKS, mean_squared_distance
 from pnp.store.opening import open_cache
+from pnp.store.rows import Rows, is_index, row_numbers
 from pnp.store.schema import FOLDS, CacheHeader, Status
 from pnp.store.sealed import SealedRows
-
-Rows = int | slice | Sequence[int] | Tensor | np.ndarray
 
 
 class MetricCache:
@@ -53,6 +53,7 @@ class MetricCache:
         self._handle: h5py.File | None = None
         self._process = -1
         self._header: CacheHeader = read_header(self._file(), str(self._path))
+        self._selection: ParameterSpace | None = None
         self._sealed: SealedRows | None = None
         self._done = np.zeros(self._header.n_blocks, bool)
         self._done = self._rows_sealed().done
@@ -91,7 +92,7 @@ class MetricCache:
 
     def __getstate__(self) -> dict[str, Any]:
         # Columns that were read already are left out: the other process has the file.
-        kept = ("_path", "_header", "_done")
+        kept = ("_path", "_header", "_selection", "_done")
         empty = {"_handle": None, "_process": -1, "_sealed": None}
         return {name: self.__dict__[name] for name in kept} | empty
 
@@ -109,8 +110,8 @@ class MetricCache:
 
     @property
     def space(self) -> ParameterSpace:
-        """Parameters that are predicted, and conditions."""
-        return self._header.space
+        """Parameters that are predicted, and conditions; `select` leaves out some."""
+        return self._header.space if self._selection is None else self._selection
 
     @property
     def synth_space(self) -> ParameterSpace:
@@ -124,8 +125,11 @@ class MetricCache:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of the configuration."""
-        return self._header.fingerprint
+        """SHA-256 of the configuration, and of the selection where there is one."""
+        if self._selection is None:
+            return self._header.fingerprint
+        names = [parameter.name for parameter in (*self.space, *self.space.choices)]
+        return hashlib.sha256(f"{self._header.fingerprint}:{','.join(names)}".encode()).hexdigest()
 
     @property
     def stored(self) -> tuple[str, ...]:
@@ -151,7 +155,7 @@ class MetricCache:
     @ordinary()
     def u(self) -> Float[Tensor, "N P"]:
         """Scaled parameters in [-1, 1], (N, P), float64."""
-        return self._column("u")
+        return self._of_selection(self._column("u"))
 
     @cached_property
     @ordinary()
@@ -176,9 +180,10 @@ class MetricCache:
     @ordinary()
     def choices(self) -> Int[Tensor, "N K"]:
         """Positions of the true options, (N, K)."""
-        if not self._header.space.choices:
+        if not self.space.choices:
             return torch.empty(len(self), 0, dtype=torch.long)
-        return self._column("choices")
+        names = [choice.name for choice in self._header.space.choices]
+        return self._column("choices")[:, [names.index(choice.name) for choice in self.space.choices]]
 
     @cached_property
     @ordinary()
@@ -195,20 +200,19 @@ class MetricCache:
 
         Zero at the true option; NaN in rows without a metric.
         """
-        return self._distances()
-
-    def _distances(self) -> dict[str, Tensor]:
-        choices = self._header.space.choices
-        if not choices:
+        if not self.space.choices:
             return {}
+        choices = self._header.space.choices
         stored = self._column("choice_distances").masked_fill_(~self.ok[:, None], torch.nan)
         parts = stored.split([len(choice.choices) for choice in choices], dim=1)
-        return {choice.name: part for choice, part in zip(choices, parts, strict=True)}
+        every = {choice.name: part for choice, part in zip(choices, parts, strict=True)}
+        return {choice.name: every[choice.name] for choice in self.space.choices}
 
     def select(self, names: Iterable[str]) -> MetricCache:
         """Return a view of the cache with fewer predicted parameters and choices, for training.
 
         Sounds stay as they are, and so does `theta`. What is left out varies in them and is not predicted.
+        The metric of a selection holds the rows and columns of M that belong to it: JᵀJ for those columns of J.
 
         Args:
             names: Names of the parameters and choices to keep; they keep their order in this space.
@@ -219,9 +223,9 @@ class MetricCache:
         Raises:
             ValueError: If a name is unknown or a condition, or no parameter with a metric is left.
         """
-        from pnp.store.selection import SelectedCache
-
-        return SelectedCache(self._path, self.space.select(names))
+        view = type(self)(self._path)
+        view._selection = self.space.select(names)
+        return view
 
     @cached_property
     @ordinary()
@@ -309,7 +313,7 @@ class MetricCache:
             CacheError: If a row has no metric, because its sound failed or is still to be computed.
         """
         factors = self._factors[self._checked(rows)]
-        return RiemannianMetric.from_factor(factors[0] if _is_index(rows) else factors)
+        return RiemannianMetric.from_factor(factors[0] if is_index(rows) else factors)
 
     def factors(self, rows: Rows) -> Float[Tensor, "..."]:
         """Factors R of some rows, M = RᵀR, read from the file; unlike `metric`, nothing is kept in memory.
@@ -324,7 +328,7 @@ class MetricCache:
             IndexError: If a row is out of range.
             CacheError: If a row has no metric.
         """
-        return self._read_rows("R", rows)
+        return self._selected_factors(self._read_rows("R", rows))
 
     def features(self, rows: Rows) -> Float[Tensor, "..."]:
         """Features S of some rows, read from the file.
@@ -354,7 +358,7 @@ class MetricCache:
             IndexError: If a row is out of range.
             CacheError: If the file keeps no Jacobians, or a row has none.
         """
-        return self._stored_rows("J", rows)
+        return self._of_selection(self._stored_rows("J", rows))
 
     def _column(self, name: str) -> Tensor:
         return torch.from_numpy(self._read(name))
@@ -365,7 +369,26 @@ class MetricCache:
     @cached_property
     @ordinary()
     def _factors(self) -> Tensor:
-        return self._column("R").masked_fill_(~self.ok[:, None, None], torch.nan)
+        factors = self._column("R").masked_fill_(~self.ok[:, None, None], torch.nan)
+        if self._selection is None:
+            return factors
+        P = len(self.space)
+        return factors.new_full((len(self), P, P), torch.nan).index_put_(
+            (self.ok,), self._selected_factors(factors[self.ok])
+        )
+
+    def _selected_factors(self, factors: Tensor) -> Tensor:
+        """Return the factors R of the selected parameters, from those of all."""
+        if self._selection is None:
+            return factors
+        # Columns of R have the inner products of those of J.
+        return RiemannianMetric.from_jacobian(self._of_selection(factors)).factor
+
+    def _of_selection(self, columns: Tensor) -> Tensor:
+        """Return the last axis for the selected parameters alone."""
+        if self._selection is None:
+            return columns
+        return columns[..., [self._header.space.column(name) for name in self._selection.names]].contiguous()
 
     def _moments_done(self) -> np.ndarray:
         (moments,) = self._header.summaries
@@ -387,18 +410,10 @@ class MetricCache:
         data = self._rows_sealed().rows(self._file(), name, unique)
         if not np.array_equal(inverse, np.arange(len(data))):
             data = data[inverse]
-        return torch.from_numpy(data[0] if _is_index(rows) else data)
+        return torch.from_numpy(data[0] if is_index(rows) else data)
 
     def _checked(self, rows: Rows) -> Tensor:
-        n = len(self)
-        if isinstance(rows, slice):
-            wanted = torch.arange(n)[rows]
-        else:
-            wanted = _row_numbers([int(rows)] if _is_index(rows) else rows)  # type: ignore[arg-type]
-            outside = wanted[(wanted < -n) | (wanted >= n)]
-            if len(outside):
-                raise IndexError(f"row {int(outside[0])} is out of range for a cache of {n} rows")
-            wanted = wanted.long() % n
+        wanted = row_numbers(rows, len(self))
         missing = wanted[~self.ok[wanted]]
         if len(missing):
             row = int(missing[0])
@@ -409,22 +424,3 @@ class MetricCache:
             )
             raise CacheError(f"row {row} of {self._path} has no metric: {why}.")
         return wanted
-
-
-def _is_index(rows: Any) -> bool:
-    if isinstance(rows, (Tensor, np.ndarray)):
-        return rows.ndim == 0 and rows.dtype not in (torch.bool, np.bool_)
-    return isinstance(rows, (int, np.integer)) and not isinstance(rows, bool)
-
-
-def _row_numbers(rows: Any) -> Tensor:
-    """Return row numbers as a tensor; refuse anything else."""
-    found: Tensor | None = None
-    if isinstance(rows, (Tensor, np.ndarray)):
-        # An empty list says nothing about the type of its elements.
-        found = torch.as_tensor(rows) if 0 not in rows.shape else torch.empty(0, dtype=torch.long)
-    elif isinstance(rows, Sequence) and not isinstance(rows, (str, bytes)):
-        found = torch.tensor([whole_number("each of rows", row) for row in rows], dtype=torch.long)
-    if found is None or found.ndim != 1 or found.is_floating_point() or found.dtype == torch.bool:
-        raise TypeError(f"rows must be an integer, a slice or a sequence of integers, got {shown(rows)}")
-    return found

@@ -1,6 +1,7 @@
 """Choices, integers and conditions, from the offline stage to a training step."""
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -227,6 +228,9 @@ def test_parameters_are_dropped_from_a_finished_cache(cache):
     assert torch.equal(view.jacobian(rows), J[..., :1])
     torch.testing.assert_close(view.metric(rows).matrix, J[..., :1].mT @ J[..., :1], rtol=1e-8, atol=1e-8)
     assert view.fingerprint != cache.fingerprint
+    copy = pickle.loads(pickle.dumps(view))
+    assert copy.space == view.space
+    assert torch.equal(copy.factors(rows), view.factors(rows))
     assert cache.select(["voices"]).choice_distances == {}
     assert cache.select(["voices"]).choices.shape == (SIZE, 0)
     batch = CacheDataset(view, "train", synth=Organ()).batch([0, 1])
