@@ -59,7 +59,7 @@ def main() -> None:
         for name in options.section or sections:
             with tempfile.TemporaryDirectory(prefix="pnp-cache-") as folder:
                 results[name] = sections[name](Path(folder))
-            results["environment"] = environment() | {"commit": commit()}
+            results["environment"] = environment().to_dict() | {"commit": commit()}
             if options.json:
                 options.json.write_text(json.dumps(results, indent=2) + "\n")
     page = report(results)

@@ -136,7 +136,7 @@ The scale is that of the features: `normalization="mean"` is the default.
 
 {in_the_middle}
 
-{environment()["cpu"]}, torch {torch.__version__}.
+{environment().cpu}, torch {torch.__version__}.
 """
 
 

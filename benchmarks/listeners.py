@@ -121,7 +121,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
         "command": "python benchmarks/listeners.py --data DIR --docs docs/evidence",
         "commit": commit(),
         "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
-        "environment": environment(),
+        "environment": environment().to_dict(),
         "rate": rate,
         "recommended": _map_name(*SHOWN["recommended"]),
         "standard": {name: _map_name(*standard) for name, standard in STANDARD.items()},

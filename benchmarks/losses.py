@@ -306,7 +306,7 @@ def main() -> None:
             "command": shlex.join(["python", "benchmarks/losses.py", *_given(options), *peer]),
             "commit": commit(),
             "date": datetime.now(timezone.utc).isoformat(timespec="minutes"),
-            "environment": environment(),
+            "environment": environment().to_dict(),
             "cheap": measure_cheap(options.large_batch, options.rounds, options.rounds),
             "small": measure_cheap(options.batch, options.rounds, 60 * options.rounds),
         }

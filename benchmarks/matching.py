@@ -233,7 +233,7 @@ def summarize(
         "synthesizer": synth.config(),
         "features": features.config(),
         "steps": STEPS,
-        "environment": environment(),
+        "environment": environment().to_dict(),
         "table": table,
     }
     write_result(f"matching-{name}{'-full' if options.full else ''}.json", summary)

@@ -114,7 +114,7 @@ def summarize(name: str, synth: Any, features: Any, size: int, rows: list[dict[s
         "parameters": list(AUDIBLE[name]),
         "synthesizer": synth.config(),
         "features": features.config(),
-        "environment": environment(),
+        "environment": environment().to_dict(),
         "table": table,
     }
     write_result(f"matching-noise-{name}.json", summary)

@@ -71,7 +71,7 @@ def main() -> None:
         "synthesizer": synth.config(),
         "features": features.config(),
         "cache_size": len(catalogue.rows),
-        "environment": environment(),
+        "environment": environment().to_dict(),
         "rows": [row_of(file) for file in found.matched],
     }
     write_result("matching-kits.json", summary)

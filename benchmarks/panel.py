@@ -72,7 +72,7 @@ def _measured(options: argparse.Namespace) -> dict[str, Any]:
         hour, minute = map(int, options.until.split(":"))
         deadline = datetime.now().replace(hour=hour, minute=minute, second=0).timestamp()
     experiment = Experiment(options.work, options.json, deadline)
-    experiment.content |= {"commit": commit(), "environment": environment()}
+    experiment.content |= {"commit": commit(), "environment": environment().to_dict()}
     experiment.train(options.members, options.conditions, range(options.seeds))
     if options.matches:
         experiment.match(options.members, options.matches)

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from pnp import plots
 from pnp._files import write_atomically
-from pnp.bench import as_markdown, load_results
+from pnp.bench import BenchmarkResults, as_markdown, load_results
 
 _FIGURE = Path("images") / "benchmark-cost.png"
 
@@ -28,7 +27,7 @@ def main() -> None:
     write_page(load_results(options.results), options.docs)
 
 
-def write_page(results: dict[str, Any], docs: Path) -> None:
+def write_page(results: BenchmarkResults, docs: Path) -> None:
     """Write the page of the documentation and its figure.
 
     Args:
@@ -36,11 +35,11 @@ def write_page(results: dict[str, Any], docs: Path) -> None:
         docs: Folder of the page.
     """
     lines = ["# Benchmarks", "", "Made by these commands; do not edit, run them again.", ""]
-    lines += [f"- `{run['command']}` at commit {run['commit'] or 'unknown'}" for run in results["runs"]]
+    lines += [f"- `{run.command}` at commit {run.commit or 'unknown'}" for run in results.runs]
     lines += ["", as_markdown(results)]
-    if results["cost"]:
+    if results.cost:
         (docs / _FIGURE).parent.mkdir(parents=True, exist_ok=True)
-        plots.costs(results["cost"]).savefig(docs / _FIGURE, dpi=120)
+        plots.costs([cost.to_dict() for cost in results.cost]).savefig(docs / _FIGURE, dpi=120)
         lines += ["", f"![Time of S and J against N, P and Q]({_FIGURE.as_posix()})"]
     write_atomically(docs / "scattering-speed.md", "\n".join(lines) + "\n")
 

@@ -649,7 +649,7 @@ def _finished(folder: Path) -> TrainResult:
 def _environment() -> dict[str, Any]:
     from pnp.bench.environment import environment
 
-    return environment()
+    return environment().to_dict()
 
 
 def main() -> None:

@@ -8,11 +8,11 @@ from collections.abc import Callable
 
 import torch
 
-from pnp.bench.operations import Operations
+from pnp.bench.results import Ceilings
 
 
-def measure_ceilings(device: str = "cpu", seconds: float = 1.0, size: int = 2048) -> tuple[Operations, float]:
-    """Rates of plain PyTorch in float32, with as many threads as it has been given.
+def measure_ceilings(device: str = "cpu", seconds: float = 1.0, size: int = 2048) -> Ceilings:
+    """Return the rates of plain PyTorch in float32, with as many threads as it has been given.
 
     Args:
         device: "cpu" or "cuda".
@@ -20,7 +20,7 @@ def measure_ceilings(device: str = "cpu", seconds: float = 1.0, size: int = 2048
         size: Side of the matrices; all else scales with it.
 
     Returns:
-        Operations per second, best of many, and bytes per second of a copy, reads and writes together.
+        Operations and bytes per second, best of many.
     """
     a, b, c = torch.randn(3, size, size, device=device)
     gemm = 2.0 * size**3 / _best(lambda: torch.mm(a, b, out=c), seconds, device)
@@ -29,14 +29,14 @@ def measure_ceilings(device: str = "cpu", seconds: float = 1.0, size: int = 2048
     z = torch.randn(rows, n, dtype=torch.complex64, device=device)
     fft = rows * 5.0 * n * math.log2(n) / _best(lambda: torch.fft.fft(z), seconds, device)
 
-    # The square root stands for the modulus. The operand stays in the cache, as sub-bands do.
+    # The square root takes the place of the modulus. The operand stays in the cache, as sub-bands do.
     v = torch.rand(64 * size, device=device)
     pointwise = v.numel() / _best(lambda: torch.sqrt(v, out=v), seconds, device)
 
     source = torch.zeros(16 * size * size, device=device)
     target = torch.empty_like(source)
     copied = 2.0 * source.nbytes / _best(lambda: target.copy_(source), seconds, device)
-    return Operations(gemm, fft, pointwise), copied
+    return Ceilings(gemm, fft, pointwise, copied)
 
 
 def _best(run: Callable[[], object], seconds: float, device: str) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,12 +12,13 @@ from torch import Tensor
 
 from pnp import synths
 from pnp._torch.pushforward import jvp
+from pnp.bench.record import JsonRecord
 from pnp.features.scattering import TimeFrequencyScattering
 from pnp.synths.base import Synthesizer
 
 
 @dataclass(frozen=True)
-class Configuration:
+class Configuration(JsonRecord):
     """A scattering transform and the synthesizer whose sounds it takes.
 
     Attributes:
@@ -64,12 +65,6 @@ class Configuration:
         n_samples = self.synthesizer().n_samples
         both = torch.randn(1, 1 + n_tangents, n_samples, generator=generator, dtype=torch.float64)
         return both[:, 0], both[:, 1:]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it: `Configuration(**config)` is the same."""
-        described = asdict(self)
-        described["settings"] = dict(self.settings)
-        return described
 
 
 # The drum as in Han, Lostanlen and Lagrange (2024), the chirp as in Vahidi et al. (2023), and its local variant.

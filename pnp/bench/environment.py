@@ -5,33 +5,56 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import torch
 
 import pnp
+from pnp.bench.record import JsonRecord
 from pnp.store.provenance import library_versions
 
 
-def environment(device: str = "cpu") -> dict[str, Any]:
-    """Processor, cores, threads, versions, and how busy the machine is, as JSON can hold them."""
-    described = {
-        "cpu": _cpu_model(),
-        "cores": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load": _load(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "versions": library_versions() | _numba_version(),
-    }
-    if device == "cuda":
-        described["gpu"] = torch.cuda.get_device_name()
-    return described
+@dataclass(frozen=True)
+class Environment(JsonRecord):
+    """Machine and versions.
+
+    Attributes:
+        cpu: Model of the processor.
+        cores: Number of its cores.
+        threads: Threads that PyTorch uses.
+        load: Load average; None where the system does not tell it, or where each run has its own.
+        system: Operating system and architecture.
+        versions: Versions of Python and of the packages.
+        gpu: Model of the GPU; None where none is used.
+    """
+
+    cpu: str
+    cores: int | None
+    threads: int
+    load: float | None = field(default=None, kw_only=True)
+    system: str
+    versions: Mapping[str, str]
+    gpu: str | None = None
+
+
+def environment(device: str = "cpu") -> Environment:
+    """Return processor, cores, threads, versions, and how busy the machine is."""
+    return Environment(
+        cpu=_cpu_model(),
+        cores=os.cpu_count(),
+        threads=torch.get_num_threads(),
+        load=_load(),
+        system=f"{platform.system()} {platform.machine()}",
+        versions=library_versions() | _numba_version(),
+        gpu=torch.cuda.get_device_name() if device == "cuda" else None,
+    )
 
 
 def commit() -> str | None:
-    """Commit of the package where it runs from a repository, with a plus sign if its code is not as committed."""
+    """Return the commit of the package in a repository, with a plus sign if its code is not as committed."""
     folder = Path(pnp.__file__).parent
 
     def git(*arguments: str) -> str:

@@ -16,6 +16,7 @@ import torch
 
 import pnp
 from pnp.bench.configurations import Configuration
+from pnp.bench.results import Usage
 
 
 def throughput(configuration: Configuration, sounds: int, batch: int) -> Callable[[], None]:
@@ -69,7 +70,7 @@ def serve(requests: TextIO, answers: TextIO) -> None:
     """Prepare a job, wait for the signal to start, run it, and answer."""
     job: dict[str, Any] = json.loads(requests.readline())
     torch.set_num_threads(job.pop("threads"))
-    configuration = Configuration(**job.pop("configuration"))
+    configuration = Configuration.from_dict(job.pop("configuration"))
     run = JOBS[job.pop("job")](configuration, **job)
     before = peak_memory()
     answers.write("ready\n")
@@ -78,9 +79,7 @@ def serve(requests: TextIO, answers: TextIO) -> None:
     started = time.perf_counter()
     run()
     seconds = time.perf_counter() - started
-    answers.write(
-        json.dumps({"seconds": seconds, "peak_bytes": peak_memory(), "before_bytes": before}) + "\n"
-    )
+    answers.write(json.dumps(Usage(seconds, peak_memory(), before).to_dict()) + "\n")
     answers.flush()
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import statistics
 from functools import partial
 from typing import Any
 
 from torch import Tensor, stack
 
 from pnp.bench.configurations import Configuration
-from pnp.bench.timing import relative_error, summary, timed
+from pnp.bench.results import ErrorSpread, PrecisionTable, Spread, Variant
+from pnp.bench.timing import relative_error, timed
 from pnp.features import Features
 from pnp.features.scattering import TimeFrequencyScattering
 
@@ -23,7 +23,7 @@ _VARIANTS: dict[str, dict[str, Any]] = {
 _SCALE = 1e4
 
 
-def measure_precision(configuration: Configuration, rounds: int, sounds: int = 8) -> dict[str, Any]:
+def measure_precision(configuration: Configuration, rounds: int, sounds: int = 8) -> PrecisionTable:
     """Time exact and fast transforms in turn, and compare their coefficients and metrics.
 
     Args:
@@ -38,7 +38,7 @@ def measure_precision(configuration: Configuration, rounds: int, sounds: int = 8
     settings = {**configuration.settings, "pad_mode": "zero"}
     exact = TimeFrequencyScattering(x.shape[-1], **settings)
     S, M = _values_and_metrics(exact, x, dx)
-    described: dict[str, Any] = {"scale": _SCALE, "sounds": sounds, "variants": {}}
+    variants: dict[str, Variant] = {}
     for name, changes in _VARIANTS.items():
         other = TimeFrequencyScattering(x.shape[-1], **settings, **changes)
         other_S, other_M = _values_and_metrics(other, x, dx)
@@ -52,12 +52,12 @@ def measure_precision(configuration: Configuration, rounds: int, sounds: int = 8
             }
             for kind, (slow, quick) in pairs.items():
                 ratios[kind].append(timed(slow)[0] / timed(quick)[0])
-        described["variants"][name] = {
-            "ratio": {kind: summary(values) for kind, values in ratios.items()},
-            "S": {"median": statistics.median(errors_S), "high": max(errors_S)},
-            "M": {"median": statistics.median(errors_M), "high": max(errors_M)},
-        }
-    return described
+        variants[name] = Variant(
+            ratio={kind: Spread.of(values) for kind, values in ratios.items()},
+            S=ErrorSpread.of(errors_S),
+            M=ErrorSpread.of(errors_M),
+        )
+    return PrecisionTable(scale=_SCALE, sounds=sounds, variants=variants)
 
 
 def _values_and_metrics(jtfs: TimeFrequencyScattering, x: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,11 +10,12 @@ from contextlib import ExitStack
 from typing import Any
 
 from pnp.bench.configurations import Configuration
+from pnp.bench.results import GradientMemory, Throughput, Usage
 
 
 def run_jobs(
     name: str, configuration: Configuration, workers: int = 1, threads: int = 1, **options: Any
-) -> dict[str, Any]:
+) -> Usage:
     """Run a job of `pnp.bench.job` in some processes at once.
 
     Args:
@@ -25,7 +26,7 @@ def run_jobs(
         **options: Other arguments of the job.
 
     Returns:
-        Time of the slowest in seconds, and the peak memory of the largest in bytes.
+        Time of the slowest, and the peak memory of the largest.
 
     Raises:
         RuntimeError: If one fails.
@@ -52,8 +53,12 @@ def run_jobs(
             _receive(process)  # "ready": all start together
         for process in processes:
             _send(process, "go")
-        answers = [json.loads(_receive(process)) for process in processes]
-    return {key: max(answer[key] for answer in answers) for key in answers[0]}
+        answers = [Usage.from_dict(json.loads(_receive(process))) for process in processes]
+    return Usage(
+        seconds=max(answer.seconds for answer in answers),
+        peak_bytes=max(answer.peak_bytes for answer in answers),
+        before_bytes=max(answer.before_bytes for answer in answers),
+    )
 
 
 def _send(process: subprocess.Popen[str], line: str) -> None:
@@ -71,13 +76,24 @@ def _receive(process: subprocess.Popen[str]) -> str:
     return line
 
 
-def throughput(configuration: Configuration, sounds: int, workers: int, batch: int) -> dict[str, Any]:
-    """Sounds per second of some workers of one thread each, with their Jacobians, and peak memory of a worker."""
-    answer = run_jobs("throughput", configuration, workers, sounds=sounds, batch=batch)
-    rate = workers * sounds / answer["seconds"]
-    return {"workers": workers, "batch": batch, "sounds_per_second": rate, "peak_bytes": answer["peak_bytes"]}
+def throughput(configuration: Configuration, sounds: int, workers: int, batch: int) -> Throughput:
+    """Measure sounds per second, Jacobians included, and peak memory of workers of one thread each."""
+    usage = run_jobs("throughput", configuration, workers, sounds=sounds, batch=batch)
+    return Throughput(
+        workers=workers,
+        batch=batch,
+        sounds_per_second=workers * sounds / usage.seconds,
+        peak_bytes=usage.peak_bytes,
+    )
 
 
-def gradient_memory(configuration: Configuration, sounds: int, threads: int) -> dict[str, Any]:
-    """Time and peak memory of the gradient of a distance, for a batch of sounds."""
-    return {"sounds": sounds, **run_jobs("distance_gradient", configuration, threads=threads, sounds=sounds)}
+def gradient_memory(configuration: Configuration, sounds: int, threads: int) -> GradientMemory:
+    """Measure time and peak memory of the gradient of a distance, for a batch of sounds."""
+    usage = run_jobs("distance_gradient", configuration, threads=threads, sounds=sounds)
+    return GradientMemory(
+        configuration=configuration.name,
+        sounds=sounds,
+        seconds=usage.seconds,
+        peak_bytes=usage.peak_bytes,
+        before_bytes=usage.before_bytes,
+    )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
 
 from pnp._text import markdown_table, percent
 from pnp.bench.peer import INSTALL, VARIABLE
+from pnp.bench.results import BenchmarkResults, Ceilings, ConfigurationTable, Spread
 
 _NOT_MEASURED = "–"
 
 
-def as_markdown(results: dict[str, Any], heading: str = "##") -> str:
+def as_markdown(results: BenchmarkResults, heading: str = "##") -> str:
     """Return the report of a benchmark.
 
     Args:
@@ -39,20 +39,20 @@ def as_markdown(results: dict[str, Any], heading: str = "##") -> str:
     return "\n\n".join(blocks)
 
 
-def _speed(results: dict[str, Any]) -> Iterable[str]:
-    tables = results["configurations"]
+def _speed(results: BenchmarkResults) -> Iterable[str]:
+    tables = results.configurations
     if not tables:
         return
     rows = []
     for name, table in tables.items():
-        for row_name, row in table["rows"].items():
-            errors = row["errors"]
+        for row_name, row in table.rows.items():
+            errors = row.errors
             rows.append(
                 [
                     f"{name} {row_name}",
-                    _milliseconds(row["ours"]),
-                    _milliseconds(row["peer"]),
-                    _ratio(row["ratio"]),
+                    _milliseconds(row.ours),
+                    _milliseconds(row.peer),
+                    _ratio(row.ratio),
                     _error(errors.get("sound")),
                     _error(errors.get("noise")),
                 ]
@@ -61,17 +61,17 @@ def _speed(results: dict[str, Any]) -> Iterable[str]:
     yield ""
     for name, table in tables.items():
         yield (
-            f"- **{name}**: {table['configuration']['synth']}, {_settings(table)}, P={table['n_tangents']}, "
-            f"{table['n_coefficients']} coefficients"
+            f"- **{name}**: {table.configuration.synth}, {_settings(table)}, P={table.n_tangents}, "
+            f"{table.n_coefficients} coefficients"
         )
     yield ""
     yield (
-        f"Float32, one sound, {results['environment']['threads']} threads on either side. Median (least to most) of "
+        f"Float32, one sound, {results.environment.threads} threads on either side. Median (least to most) of "
         f"{_rounds(tables)} rounds; in each, ours and Kymatio's run one after the other, ours as the median of three "
         "calls. Ratios are of times within a round."
     )
     yield ""
-    if results["peer"] is None:
+    if results.peer is None:
         yield f"Kymatio was not measured. Make an environment for it, `{INSTALL}`, and name its interpreter by `--peer`"
         yield f"or {VARIABLE}."
     else:
@@ -82,8 +82,8 @@ def _speed(results: dict[str, Any]) -> Iterable[str]:
         rows = [
             [
                 name,
-                f"{table['rows']['S and J']['peer_seconds_at_once']:.1f}",
-                *(_error(table["rows"]["S and J"]["errors"][key]) for key in ("peer", "sound", "float64")),
+                _seconds(table.rows["S and J"].peer_seconds_at_once),
+                *(_error(table.rows["S and J"].errors.get(key)) for key in ("peer", "sound", "float64")),
             ]
             for name, table in tables.items()
         ]
@@ -101,14 +101,14 @@ def _speed(results: dict[str, Any]) -> Iterable[str]:
         yield ""
         keys = ("sound", "peer", "samples", "samples_peer")
         rows = [
-            [name, *(_error(table["rows"]["forward and backward"]["errors"][key]) for key in keys)]
+            [name, *(_error(table.rows["forward and backward"].errors.get(key)) for key in keys)]
             for name, table in tables.items()
         ]
         columns = ["gradient", "parameters, ours", "Kymatio", "samples, ours", "Kymatio"]
         yield markdown_table(columns, rows)
     yield ""
     defaults = ", ".join(
-        f"{name} {_milliseconds(table['default_normalization'])} ms" for name, table in tables.items()
+        f"{name} {_milliseconds(table.default_normalization)} ms" for name, table in tables.items()
     )
     yield (
         'The default, `normalization="mean"`, averages where Kymatio sums, and serves both spins of the widest '
@@ -117,16 +117,16 @@ def _speed(results: dict[str, Any]) -> Iterable[str]:
     )
 
 
-def _precision(results: dict[str, Any]) -> Iterable[str]:
-    tables = results.get("precision", {})
+def _precision(results: BenchmarkResults) -> Iterable[str]:
+    tables = results.precision
     rows = [
         [
             f"{name} {variant}",
-            *(_ratio(measured["ratio"][kind]) for kind in ("forward", "S and J")),
-            *(_error(measured[key][part]) for key in ("S", "M") for part in ("median", "high")),
+            *(_ratio(measured.ratio[kind]) for kind in ("forward", "S and J")),
+            *(_error(error) for part in (measured.S, measured.M) for error in (part.median, part.high)),
         ]
         for name, table in tables.items()
-        for variant, measured in table["variants"].items()
+        for variant, measured in table.variants.items()
     ]
     if not rows:
         return
@@ -137,25 +137,25 @@ def _precision(results: dict[str, Any]) -> Iterable[str]:
     first = next(iter(tables.values()))
     yield 'Times as fast as the exact transform, in turn. `precision="fast"` has second-order sub-bands at half of'
     yield "their rate and short padding; each is measured alone, too. Errors are relative, of compressed features"
-    yield f"(log1p, scale {first['scale']:g}) and of M in Frobenius norm, over {first['sounds']} sounds, in float32."
+    yield f"(log1p, scale {first.scale:g}) and of M in Frobenius norm, over {first.sounds} sounds, in float32."
 
 
-def _operations(results: dict[str, Any]) -> Iterable[str]:
-    tables = results["configurations"]
+def _operations(results: BenchmarkResults) -> Iterable[str]:
+    tables = results.configurations
     if not tables:
         return
     rows = [
         [
             f"{name} {kind}",
-            f"{counts['gemm'] / 1e9:.2f}",
-            f"{counts['fft'] / 1e9:.2f}",
-            f"{counts['pointwise'] / 1e6:.0f}",
-            f"{1e3 * counts['ceiling_seconds']:.1f}",
-            _milliseconds(table["rows"][kind]["ours"]),
-            percent(counts["part_of_ceiling"], 0),
+            f"{counts.gemm / 1e9:.2f}",
+            f"{counts.fft / 1e9:.2f}",
+            f"{counts.pointwise / 1e6:.0f}",
+            f"{1e3 * counts.ceiling_seconds:.1f}",
+            _milliseconds(table.rows[kind].ours),
+            percent(counts.part_of_ceiling, 0),
         ]
         for name, table in tables.items()
-        for kind, counts in table["operations"].items()
+        for kind, counts in table.operations.items()
     ]
     yield markdown_table(
         [
@@ -173,7 +173,7 @@ def _operations(results: dict[str, Any]) -> Iterable[str]:
     yield "At the ceiling, best of many in the same run:"
     yield ""
     for name, table in tables.items():
-        yield f"- **{name}**: {_ceilings(table['ceilings'])}"
+        yield f"- **{name}**: {_ceilings(table.ceilings)}"
     yield ""
     yield "Operations are counted from the plan of the transform, for the sound and each tangent alike. Filters along"
     yield "log-frequency count as real matrix products, Fourier transforms as 5 n log2 n. Pointwise are the elements"
@@ -181,16 +181,16 @@ def _operations(results: dict[str, Any]) -> Iterable[str]:
     yield "one kind after the other."
 
 
-def _throughput(results: dict[str, Any]) -> Iterable[str]:
+def _throughput(results: BenchmarkResults) -> Iterable[str]:
     rows = [
         [
             name,
-            str(entry["workers"]),
-            str(entry["batch"]),
-            f"{entry['sounds_per_second']:.2f}",
-            f"{entry['peak_bytes'] / 2**30:.2f}",
+            str(entry.workers),
+            str(entry.batch),
+            f"{entry.sounds_per_second:.2f}",
+            f"{entry.peak_bytes / 2**30:.2f}",
         ]
-        for name, entries in results["throughput"].items()
+        for name, entries in results.throughput.items()
         for entry in entries
     ]
     if rows:
@@ -202,19 +202,19 @@ def _throughput(results: dict[str, Any]) -> Iterable[str]:
         yield "worker."
 
 
-def _memory(results: dict[str, Any]) -> Iterable[str]:
-    memory = results["gradient_memory"]
+def _memory(results: BenchmarkResults) -> Iterable[str]:
+    memory = results.gradient_memory
     if memory:
         yield (
-            f"Gradient of ‖S(x) − S(y)‖² with respect to a batch of {memory['sounds']} sounds of "
-            f"{memory['configuration']}: {memory['seconds']:.2f} s. The peak of its process is "
-            f"{memory['peak_bytes'] / 2**30:.2f} GiB, {memory['before_bytes'] / 2**30:.2f} GiB before it began."
+            f"Gradient of ‖S(x) − S(y)‖² with respect to a batch of {memory.sounds} sounds of "
+            f"{memory.configuration}: {memory.seconds:.2f} s. The peak of its process is "
+            f"{memory.peak_bytes / 2**30:.2f} GiB, {memory.before_bytes / 2**30:.2f} GiB before it began."
         )
 
 
-def _cuda(results: dict[str, Any]) -> Iterable[str]:
-    cuda = results["cuda"]
-    if not results["configurations"]:
+def _cuda(results: BenchmarkResults) -> Iterable[str]:
+    cuda = results.cuda
+    if not results.configurations:
         return
     if cuda is None:
         yield "Not measured: the machine has no CUDA device."
@@ -222,14 +222,14 @@ def _cuda(results: dict[str, Any]) -> Iterable[str]:
     rows = [
         [
             name,
-            _milliseconds(table["forward"]),
-            _milliseconds(table["S and J"]),
-            f"{table['jacobians_per_second']:.1f}",
-            percent(table["part_of_ceiling"], 0),
-            _error(table["errors"]["S"]),
-            _error(table["errors"]["J"]),
+            _milliseconds(table.forward),
+            _milliseconds(table.S_and_J),
+            f"{table.jacobians_per_second:.1f}",
+            percent(table.part_of_ceiling, 0),
+            _error(table.errors["S"]),
+            _error(table.errors["J"]),
         ]
-        for name, table in cuda["configurations"].items()
+        for name, table in cuda.configurations.items()
     ]
     columns = [
         "",
@@ -242,74 +242,76 @@ def _cuda(results: dict[str, Any]) -> Iterable[str]:
     ]
     yield markdown_table(columns, rows)
     yield ""
-    yield f"{cuda['environment']['gpu']}. {_ceilings(cuda['ceilings'])}."
+    yield f"{cuda.environment.gpu}. {_ceilings(cuda.ceilings)}."
 
 
-def _cost(results: dict[str, Any]) -> Iterable[str]:
+def _cost(results: BenchmarkResults) -> Iterable[str]:
     rows = [
         [
-            f"{sweep['name']}={value}",
+            f"{sweep.name}={value}",
             _milliseconds(seconds),
-            f"{seconds['median'] / sweep['seconds'][0]['median']:.2f}",
-            f"{ideal / sweep['ceiling_seconds'][0]:.2f}",
+            f"{seconds.median / sweep.seconds[0].median:.2f}",
+            f"{ideal / sweep.ceiling_seconds[0]:.2f}",
         ]
-        for sweep in results["cost"]
-        for value, seconds, ideal in zip(
-            sweep["values"], sweep["seconds"], sweep["ceiling_seconds"], strict=True
-        )
+        for sweep in results.cost
+        for value, seconds, ideal in zip(sweep.values, sweep.seconds, sweep.ceiling_seconds, strict=True)
     ]
     if rows:
         yield markdown_table(["", "S and J, ms", "times the first", "as operations grow"], rows)
         yield ""
-        first = results["cost"][0]
-        held = ", ".join(f"{key}={value}" for key, value in {**first["base"], **first["settings"]}.items())
+        first = results.cost[0]
+        held = ", ".join(f"{key}={value}" for key, value in {**first.base, **first.settings}.items())
         yield f"Where not varied: {held}. White noise."
 
 
-def _environment(results: dict[str, Any]) -> Iterable[str]:
-    place = results["environment"]
-    versions = ", ".join(f"{name} {version}" for name, version in place["versions"].items())
-    yield f"- {place['cpu']}, {place['cores']} cores, {place['threads']} threads, {place['system']}"
+def _environment(results: BenchmarkResults) -> Iterable[str]:
+    place = results.environment
+    versions = ", ".join(f"{name} {version}" for name, version in place.versions.items())
+    yield f"- {place.cpu}, {place.cores} cores, {place.threads} threads, {place.system}"
     yield f"- {versions}"
-    if results["peer"]:
-        peer = ", ".join(f"{name} {version}" for name, version in results["peer"].items())
+    if results.peer:
+        peer = ", ".join(f"{name} {version}" for name, version in results.peer.items())
         yield f"- Kymatio's environment, made by `{INSTALL}`: {peer}"
-    for run in results["runs"]:
+    for run in results.runs:
         yield (
-            f"- `{run['command']}` at commit {run['commit'] or 'unknown'}, {run['date']}, load average {run['load']} "
+            f"- `{run.command}` at commit {run.commit or 'unknown'}, {run.date}, load average {run.load} "
             "before it began"
         )
 
 
-def _settings(table: dict[str, Any]) -> str:
-    settings = {"N": table["n_samples"], **table["configuration"]["settings"]}
+def _settings(table: ConfigurationTable) -> str:
+    settings = {"N": table.n_samples, **table.configuration.settings}
     return ", ".join(f"{name}={tuple(v) if isinstance(v, list) else v}" for name, v in settings.items())
 
 
-def _rounds(tables: dict[str, Any]) -> str:
-    counts = sorted({table["rows"]["forward"]["ours"]["rounds"] for table in tables.values()})
+def _rounds(tables: Mapping[str, ConfigurationTable]) -> str:
+    counts = sorted({table.rows["forward"].ours.rounds for table in tables.values()})
     return " or ".join(map(str, counts))
 
 
-def _ceilings(ceilings: dict[str, float]) -> str:
+def _ceilings(ceilings: Ceilings) -> str:
     return (
-        f"Matrix products {ceilings['gemm'] / 1e9:.0f} Gflop/s, "
-        f"Fourier transforms {ceilings['fft'] / 1e9:.1f} Gflop/s, "
-        f"square roots {ceilings['pointwise'] / 1e9:.2f} G/s, copies {ceilings['copy_bytes'] / 1e9:.1f} GB/s"
+        f"Matrix products {ceilings.gemm / 1e9:.0f} Gflop/s, "
+        f"Fourier transforms {ceilings.fft / 1e9:.1f} Gflop/s, "
+        f"square roots {ceilings.pointwise / 1e9:.2f} G/s, copies {ceilings.copy_bytes / 1e9:.1f} GB/s"
     )
 
 
-def _milliseconds(seconds: dict[str, Any] | None) -> str:
+def _seconds(seconds: float | None) -> str:
+    return _NOT_MEASURED if seconds is None else f"{seconds:.1f}"
+
+
+def _milliseconds(seconds: Spread | None) -> str:
     if seconds is None:
         return _NOT_MEASURED
-    median, low, high = (_digits(1e3 * seconds[key]) for key in ("median", "low", "high"))
+    median, low, high = (_digits(1e3 * value) for value in (seconds.median, seconds.low, seconds.high))
     return f"{median} ({low}–{high})"
 
 
-def _ratio(ratio: dict[str, Any] | None) -> str:
+def _ratio(ratio: Spread | None) -> str:
     if ratio is None:
         return _NOT_MEASURED
-    return f"{_digits(ratio['median'])}× ({_digits(ratio['low'])}–{_digits(ratio['high'])})"
+    return f"{_digits(ratio.median)}× ({_digits(ratio.low)}–{_digits(ratio.high)})"
 
 
 def _digits(value: float) -> str:

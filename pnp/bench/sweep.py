@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 
-from pnp.bench.operations import Operations, count
-from pnp.bench.timing import summary, timed
+from pnp.bench.operations import count
+from pnp.bench.results import Ceilings, Spread, SweepCost
+from pnp.bench.timing import timed
 from pnp.features.scattering import TimeFrequencyScattering
 
 _BASE = {"N": 2**15, "P": 3, "Q": 8}
@@ -42,16 +43,16 @@ SWEEPS = (
 )
 
 
-def measure_sweep(sweep: Sweep, rounds: int, ceilings: Operations) -> dict[str, Any]:
-    """Times of S and J on noise, and what the operations would take at the ceilings of the machine.
+def measure_sweep(sweep: Sweep, rounds: int, ceilings: Ceilings) -> SweepCost:
+    """Measure times of S and J on noise, and what the operations would take at the ceilings of the machine.
 
     Args:
         sweep: Quantity that varies, and its values.
         rounds: Timings of each, one after the other in turn.
-        ceilings: Operations per second.
+        ceilings: Rates of the machine.
 
     Returns:
-        For JSON: "name", "values", "base", "settings", "seconds" (summaries) and "ceiling_seconds".
+        Times at each value.
     """
     points = [{**sweep.base, sweep.name: value} for value in sweep.values]
     cases = []
@@ -66,11 +67,11 @@ def measure_sweep(sweep: Sweep, rounds: int, ceilings: Operations) -> dict[str, 
         for case, collected in zip(cases, times, strict=True):
             jtfs, x, dx = case
             collected.append(timed(partial(jtfs.value_and_tangents, x, dx), repeats=3)[0])
-    return {
-        "name": sweep.name,
-        "values": list(sweep.values),
-        "base": dict(sweep.base),
-        "settings": dict(sweep.settings),
-        "seconds": [summary(collected) for collected in times],
-        "ceiling_seconds": [count(jtfs.plan, dx.shape[1]).seconds(ceilings) for jtfs, _, dx in cases],
-    }
+    return SweepCost(
+        name=sweep.name,
+        values=sweep.values,
+        base=sweep.base,
+        settings=sweep.settings,
+        seconds=tuple(Spread.of(collected) for collected in times),
+        ceiling_seconds=tuple(count(jtfs.plan, dx.shape[1]).seconds(ceilings) for jtfs, _, dx in cases),
+    )

@@ -1,11 +1,11 @@
-"""Times and their spread."""
+"""Times of calls, and differences of their results."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 
 def timed(run: Callable[[], Result], device: str = "cpu", repeats: int = 1) -> tuple[float, Result]:
-    """Median time of a few calls in a row, in seconds, and the result of the last one."""
+    """Return the median time of a few calls in a row, in seconds, and the result of the last one."""
     times = []
     for _ in range(max(repeats, 1)):
         started = time.perf_counter()
@@ -25,18 +25,8 @@ def timed(run: Callable[[], Result], device: str = "cpu", repeats: int = 1) -> t
     return statistics.median(times), result
 
 
-def summary(values: Sequence[float]) -> dict[str, Any]:
-    """Median, least and most."""
-    return {
-        "median": statistics.median(values),
-        "low": min(values),
-        "high": max(values),
-        "rounds": len(values),
-    }
-
-
 def relative_error(value: Tensor, reference: Tensor) -> float:
-    """Norm of the difference over the norm of the reference.
+    """Return the norm of the difference over the norm of the reference.
 
     Raises:
         ValueError: If the shapes differ.
