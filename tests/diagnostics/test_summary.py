@@ -40,29 +40,3 @@ def test_a_survey_leaves_the_number_of_threads_alone(metric: RiemannianMetric) -
     threads = torch.get_num_threads()
     diagnostics.survey(metric)
     assert torch.get_num_threads() == threads
-
-
-def projected(factor: torch.Tensor, p: int) -> float:
-    """Sine between a column and the span of the others, by least squares."""
-    others = torch.cat([factor[:, :p], factor[:, p + 1 :]], dim=1)
-    column = factor[:, p : p + 1]
-    solution = torch.linalg.lstsq(others, column, driver="gelsd", rcond=1e-12).solution
-    return float((column - others @ solution).norm() / column.norm())
-
-
-@pytest.mark.parametrize("kind", ["regular", "dependent", "twice", "silent", "nearly"])
-def test_identifiability_is_the_sine_to_the_span_of_the_others(kind: str, generator) -> None:
-    jacobian = torch.randn(12, 6, generator=generator, dtype=torch.float64)
-    if kind == "dependent":
-        jacobian[:, 2] = 3 * jacobian[:, 0] - jacobian[:, 4]
-    if kind == "twice":
-        jacobian[:, 1] = jacobian[:, 5] = jacobian[:, 3]
-    if kind == "silent":
-        jacobian[:, 4] = 0
-    if kind == "nearly":
-        jacobian[:, 1] = jacobian[:, 0] + 1e-9 * jacobian[:, 1]
-    jacobian *= torch.logspace(3, -6, 6, dtype=torch.float64)
-    found = diagnostics.identifiability(RiemannianMetric.from_jacobian(jacobian))
-    unit = jacobian / jacobian.norm(dim=0).clamp(min=1e-300)
-    expected = [projected(unit, p) if jacobian[:, p].any() else 0.0 for p in range(6)]
-    assert found.tolist() == pytest.approx(expected, rel=1e-5, abs=1e-10)

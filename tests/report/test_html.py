@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from toy import ToyFeatures, ToySynth
 
 import pnp
-from pnp import Parameter, ParameterSpace, RiemannianMetric, plots
+from pnp import Parameter, ParameterSpace, RiemannianMetric
 from pnp.cli.main import main
 from pnp.report.comparison import compare
 from pnp.report.html import write_comparison, write_page
@@ -127,13 +127,6 @@ def test_identifiers_on_a_page_are_unique(tmp_path: Path) -> None:
     page = write_page(toy_cache(tmp_path / "toy.h5"), tmp_path / "toy.html", synth=ToySynth())
     found = re.findall(r'\bid="([^"]+)"', page.read_text())
     assert len(found) == len(set(found))
-
-
-def test_a_figure_takes_on_the_colours_of_the_page() -> None:
-    svg = plots.as_svg(plots.curves({"a": [1.0, 2.0]}, "x", "y"), "curve", 'a "curve"')
-    assert "#000000" not in svg
-    assert 'aria-label="a &quot;curve&quot;"' in svg
-    assert " width=" not in svg.split(">")[0]
 
 
 def test_a_synthesizer_that_cannot_be_rebuilt_is_named_and_the_rest_is_shown(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Diagnostics on metrics whose answers are known."""
+"""Parameters that sound alike, and steps that are just heard."""
 
 import math
 
@@ -6,44 +6,6 @@ import pytest
 import torch
 
 from pnp import RiemannianMetric, diagnostics
-
-NAN = float("nan")
-
-
-@pytest.fixture
-def random_metric(generator: torch.Generator) -> RiemannianMetric:
-    jacobian = torch.randn(7, 20, 4, generator=generator, dtype=torch.float64)
-    return RiemannianMetric.from_jacobian(jacobian * torch.tensor([100.0, 1.0, 1e-2, 1e-4]))
-
-
-@pytest.fixture
-def with_missing(random_metric: RiemannianMetric) -> RiemannianMetric:
-    factor = random_metric.factor.clone()
-    factor[2] = NAN
-    return RiemannianMetric.from_factor(factor)
-
-
-def test_spectrum_quantiles_are_those_of_the_eigenvalues() -> None:
-    scales = torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0], dtype=torch.float64)
-    metric = RiemannianMetric.from_factor(scales[:, None, None] * torch.diag(torch.tensor([3.0, 1.0])))
-    result = diagnostics.spectrum(metric, quantiles=(0.0, 0.5, 1.0))
-    torch.testing.assert_close(result, torch.tensor([[9.0, 1], [81, 9], [225, 25]], dtype=torch.float64))
-
-
-def test_spectrum_leaves_missing_sounds_out(with_missing: RiemannianMetric) -> None:
-    present = with_missing[with_missing.valid]
-    torch.testing.assert_close(diagnostics.spectrum(with_missing), diagnostics.spectrum(present))
-
-
-@pytest.mark.parametrize("function", [diagnostics.spectrum, diagnostics.composition])
-def test_summaries_of_nothing_are_refused(function, with_missing: RiemannianMetric) -> None:
-    with pytest.raises(ValueError, match="no sound has a metric, out of 1"):
-        function(with_missing[2:3])
-
-
-def test_spectrum_refuses_what_is_no_probability(random_metric: RiemannianMetric) -> None:
-    with pytest.raises(ValueError, match=r"each of quantiles must be a finite number from 0 to 1, got 50"):
-        diagnostics.spectrum(random_metric, quantiles=[50])
 
 
 def test_correlation_is_the_cosine_between_jacobian_columns(generator: torch.Generator) -> None:
@@ -120,42 +82,6 @@ def test_a_distance_that_is_not_positive_is_refused(random_metric: RiemannianMet
         diagnostics.just_noticeable_steps(random_metric, distance=0)
 
 
-def test_composition_of_a_rotation() -> None:
-    c, s = math.cos(0.3), math.sin(0.3)
-    rotation = torch.tensor([[c, s], [-s, c]])  # rows are the eigenvectors
-    metric = RiemannianMetric.from_factor((torch.diag(torch.tensor([10.0, 1.0])) @ rotation)[None])
-    expected = torch.tensor([[c * c, s * s], [s * s, c * c]], dtype=torch.float64)
-    torch.testing.assert_close(diagnostics.composition(metric), expected, atol=1e-6, rtol=0)
-
-
-def test_words_need_one_name_per_parameter() -> None:
-    with pytest.raises(ValueError, match="expected 2 names, one per parameter, got 1"):
-        diagnostics.describe_eigenvectors(torch.eye(2), ["pitch"])
-
-
-def test_words_leave_small_components_out() -> None:
-    vectors = torch.tensor([[0.999, 0.04], [-0.04, 0.999]])
-    assert diagnostics.describe_eigenvectors(vectors, ["pitch", "decay"]) == ["1.00 pitch", "1.00 decay"]
-
-
-def test_rank_counts_audible_directions() -> None:
-    diagonals = torch.tensor([[1.0, 1e-3, 1e-5], [1.0, 1e-3, 1e-9], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
-    metric = RiemannianMetric.from_factor(torch.diag_embed(diagonals))
-    assert diagnostics.rank(metric).tolist() == [3, 2, 1, 0]
-
-
-def test_outliers_are_the_odd_ones(generator: torch.Generator) -> None:
-    scale = torch.exp(0.1 * torch.randn(50, generator=generator))
-    scale[7], scale[11] = 1e4, 0.0
-    metric = RiemannianMetric.from_factor(scale[:, None, None] * torch.eye(2))
-    assert diagnostics.outliers(metric).nonzero().flatten().tolist() == [7, 11]
-
-
-def test_copies_have_no_outliers() -> None:
-    metric = RiemannianMetric.from_factor(torch.eye(2).expand(9, 2, 2))
-    assert not diagnostics.outliers(metric).any()
-
-
 def test_a_missing_metric_stays_missing(with_missing: RiemannianMetric) -> None:
     steps = diagnostics.just_noticeable_steps(with_missing)
     for result in (
@@ -167,3 +93,29 @@ def test_a_missing_metric_stays_missing(with_missing: RiemannianMetric) -> None:
         assert result.isnan().all(1).tolist() == [False, False, True, False, False, False, False]
     assert diagnostics.rank(with_missing)[2] == 0
     assert not diagnostics.outliers(with_missing)[2]
+
+
+def projected(factor: torch.Tensor, p: int) -> float:
+    """Sine between a column and the span of the others, by least squares."""
+    others = torch.cat([factor[:, :p], factor[:, p + 1 :]], dim=1)
+    column = factor[:, p : p + 1]
+    solution = torch.linalg.lstsq(others, column, driver="gelsd", rcond=1e-12).solution
+    return float((column - others @ solution).norm() / column.norm())
+
+
+@pytest.mark.parametrize("kind", ["regular", "dependent", "twice", "silent", "nearly"])
+def test_identifiability_is_the_sine_to_the_span_of_the_others(kind: str, generator) -> None:
+    jacobian = torch.randn(12, 6, generator=generator, dtype=torch.float64)
+    if kind == "dependent":
+        jacobian[:, 2] = 3 * jacobian[:, 0] - jacobian[:, 4]
+    if kind == "twice":
+        jacobian[:, 1] = jacobian[:, 5] = jacobian[:, 3]
+    if kind == "silent":
+        jacobian[:, 4] = 0
+    if kind == "nearly":
+        jacobian[:, 1] = jacobian[:, 0] + 1e-9 * jacobian[:, 1]
+    jacobian *= torch.logspace(3, -6, 6, dtype=torch.float64)
+    found = diagnostics.identifiability(RiemannianMetric.from_jacobian(jacobian))
+    unit = jacobian / jacobian.norm(dim=0).clamp(min=1e-300)
+    expected = [projected(unit, p) if jacobian[:, p].any() else 0.0 for p in range(6)]
+    assert found.tolist() == pytest.approx(expected, rel=1e-5, abs=1e-10)
