@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from jaxtyping import Float
 from torch import Tensor
 
 from pnp._arguments import finite_number, shown
+from pnp._torch.concrete import is_concrete
 from pnp._torch.modes import KeepingModule
-from pnp.losses.checks import check_pair
+from pnp.losses.checks import check_pair, check_probabilities
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -36,6 +39,56 @@ class Loss(KeepingModule):
     def extra_repr(self) -> str:
         """Options, as `repr` shows them."""
         return f"scale={self.scale:g}, reduction={self.reduction!r}"
+
+
+class ChoicesLoss(Loss):
+    """Loss of the probabilities that a network gives to the options of choices: a sum over choices.
+
+    Attributes:
+        n_options: From the name of each choice to its number of options.
+    """
+
+    n_options: Mapping[str, int]
+
+    def forward(self, probabilities: Mapping[str, Tensor], index: Tensor) -> Float[Tensor, "*batch"]:
+        """Loss of a batch.
+
+        Args:
+            probabilities: From the name of each choice to the network's probabilities, shape (B, options); rows sum
+                to one, as those of `torch.softmax` do.
+            index: Row of each sound in the cache, integers of shape (B,).
+
+        Returns:
+            A scalar, or shape (B,) with reduction `"none"`.
+
+        Raises:
+            TypeError: If probabilities or index are not tensors of their type.
+            ValueError: If a choice is missing, shapes do not fit, or rows do not sum to one.
+            IndexError: If `index` is outside the cache, or, on the CPU, selects a sound without stored values.
+        """
+        total: Tensor | None = None
+        for name, p in check_probabilities(probabilities, self.n_options).items():
+            cost = self._of_choice(name, p, index)
+            total = cost if total is None else total + cost
+        assert total is not None
+        if total.device.type == "cpu" and is_concrete(total) and total.isnan().any():
+            self.check_index(index)
+        return self._half(total)
+
+    def _of_choice(self, name: str, probabilities: Tensor, index: Tensor) -> Tensor:
+        """Return twice the loss of one choice, shape (B,)."""
+        raise NotImplementedError
+
+    def check_index(self, index: Tensor) -> None:
+        """Check that every sound of a batch is in the cache, and has what the loss needs.
+
+        Args:
+            index: Rows in the cache, integers of shape (B,).
+
+        Raises:
+            IndexError: If one is outside the cache, or has not.
+        """
+        raise NotImplementedError
 
 
 class PairLoss(Loss):

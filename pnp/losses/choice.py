@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from jaxtyping import Float
 from torch import Tensor
 
 from pnp._arguments import check_cache, check_keywords, finite_number, shown, truth
-from pnp._torch.concrete import is_concrete
-from pnp.losses.base import Loss
-from pnp.losses.checks import check_choices, check_probabilities, check_rows, select_rows
+from pnp.losses.base import ChoicesLoss
+from pnp.losses.checks import check_choices, check_rows, select_rows
 from pnp.losses.normalization import normalization
 from pnp.metric.reach import DEFAULT_REACH
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ChoiceLoss"]
 
 
-class ChoiceLoss(Loss):
+class ChoiceLoss(ChoicesLoss):
     """Expected squared distance of choices, L = μ/2 Σ_c Σₖ p_ck d²_ck.
 
     The sum runs over choices c and their options k. d²_ck is the squared feature distance between a sound and the same
@@ -108,33 +106,10 @@ class ChoiceLoss(Loss):
             options["scale"] = scale / normalization(cache, reach, ceiling)
         return cls(dict(cache.choice_distances), **options)
 
-    def forward(self, probabilities: Mapping[str, Tensor], index: Tensor) -> Float[Tensor, "*batch"]:
-        """Choice loss of a batch.
-
-        Args:
-            probabilities: From the name of each choice to the network's probabilities, shape (B, options); rows sum
-                to one, as those of `torch.softmax` do.
-            index: Row of each sound in the cache, integers of shape (B,).
-
-        Returns:
-            A scalar, or shape (B,) with reduction `"none"`.
-
-        Raises:
-            TypeError: If probabilities or index are not tensors of their type.
-            ValueError: If a choice is missing, shapes do not fit, or rows do not sum to one.
-            IndexError: If `index` is outside the cache, or, on the CPU, selects a sound that failed.
-        """
-        checked = check_probabilities(probabilities, self.n_options)
-        total: Tensor | None = None
-        for name, p in checked.items():
-            stored = self.get_buffer(f"distance_{name}")
-            chosen = select_rows(stored, index, len(p), self.check_index)
-            expected = (p * chosen.to(p.dtype)).sum(-1)
-            total = expected if total is None else total + expected
-        assert total is not None
-        if total.device.type == "cpu" and is_concrete(total) and total.isnan().any():
-            self.check_index(index)
-        return self._half(total)
+    def _of_choice(self, name: str, probabilities: Tensor, index: Tensor) -> Tensor:
+        stored = self.get_buffer(f"distance_{name}")
+        chosen = select_rows(stored, index, len(probabilities), self.check_index)
+        return (probabilities * chosen.to(probabilities.dtype)).sum(-1)
 
     def check_index(self, index: Tensor) -> None:
         """Check that every sound of a batch is in the cache and has distances.

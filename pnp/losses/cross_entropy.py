@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from pnp.losses.base import Loss
-from pnp.losses.checks import check_choices, check_probabilities, select_rows
+from pnp.losses.base import ChoicesLoss
+from pnp.losses.checks import check_choices, select_rows
 
 if TYPE_CHECKING:
     from pnp._protocols import ChoiceCacheLike
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["ChoiceCrossEntropy"]
 
 
-class ChoiceCrossEntropy(Loss):
+class ChoiceCrossEntropy(ChoicesLoss):
     """Cross-entropy of choices, L = −μ Σ_c log p_c with the probability p_c of the true option.
 
     It goes with P-loss: every mistake costs the same, whatever it sounds like.
@@ -78,30 +77,12 @@ class ChoiceCrossEntropy(Loss):
         true = {choice.name: cache.choices[:, column] for column, choice in enumerate(choices)}
         return cls(true, {choice.name: len(choice.choices) for choice in choices}, **options)
 
-    def forward(self, probabilities: Mapping[str, Tensor], index: Tensor) -> Float[Tensor, "*batch"]:
-        """Cross-entropy of a batch.
-
-        Args:
-            probabilities: From the name of each choice to the network's probabilities, shape (B, options); rows sum
-                to one, as those of `torch.softmax` do.
-            index: Row of each sound in the cache, integers of shape (B,).
-
-        Returns:
-            A scalar, or shape (B,) with reduction `"none"`.
-
-        Raises:
-            TypeError: If probabilities or index are not tensors of their type.
-            ValueError: If a choice is missing, shapes do not fit, or rows do not sum to one.
-            IndexError: If `index` is outside the cache.
-        """
-        checked = check_probabilities(probabilities, self.n_options)
-        total = torch.zeros((), device=index.device)
-        for name, p in checked.items():
-            true = select_rows(self.get_buffer(f"option_{name}"), index, len(p), self.check_index)
-            # A probability of zero has a finite loss: that of the least number.
-            chosen = p.gather(1, true[:, None])[:, 0].clamp(min=torch.finfo(p.dtype).tiny)
-            total = total - chosen.log()
-        return self._half(2 * total)
+    def _of_choice(self, name: str, probabilities: Tensor, index: Tensor) -> Tensor:
+        option = self.get_buffer(f"option_{name}")
+        true = select_rows(option, index, len(probabilities), self.check_index)
+        # A probability of zero has a finite loss: that of the least number.
+        least = torch.finfo(probabilities.dtype).tiny
+        return -2 * probabilities.gather(1, true[:, None])[:, 0].clamp(min=least).log()
 
     def check_index(self, index: Tensor) -> None:
         """Check that every sound of a batch is in the cache.
