@@ -1,13 +1,15 @@
 """A sound-matching task small enough to train on in a test, held in memory."""
 
 import math
+import sys
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from pnp._torch.modes import kept, ordinary
 from pnp.errors import CacheError
-from pnp.losses import ParameterLoss
+from pnp.losses import ParameterLoss, PNPLoss
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import Parameter, ParameterSpace
 from pnp.store.provenance import describe
@@ -109,6 +111,23 @@ def train_small(cache, **options):
     """Train for three epochs, or as the options say, with the small network."""
     defaults = {"encoder_options": SMALL, "epochs": 3, "batch_size": 8, "progress": False}
     return train(cache, cache.synth, **(defaults | options))
+
+
+def train_until_killed(cache, out, epochs, **options):
+    """Train, with PNP loss, in a process that dies after some epochs, not whole ones."""
+
+    class Killed(PNPLoss):
+        def forward(self, *arguments, **keywords):
+            if self.training and torch.is_grad_enabled():
+                self.calls = getattr(self, "calls", 0) + 1
+                if self.calls > epochs * len(cache.rows("train")) / 8:
+                    raise KeyboardInterrupt
+            return super().forward(*arguments, **keywords)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys.modules["pnp.training.criterion"], "PNPLoss", Killed)
+        with pytest.raises(KeyboardInterrupt):
+            train_small(cache, out=out, **options)
 
 
 def weights(result):

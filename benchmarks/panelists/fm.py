@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 import pnp
 
+from .voice import Voice
+
 __all__ = ["Bell"]
 
 
-class Bell(pnp.synths.Synthesizer):
+class Bell(Voice):
     """Two-operator FM: carrier, frequency ratio, modulation index, and a decay of each.
-
-    Args:
-        sample_rate: Sampling rate in Hz.
-        n_samples: Number of samples N.
-        normalization: "none", "peak" or "energy".
-        ranges: From parameter name to (low, high), in place of the defaults.
 
     Source:
         Chowning, "The Synthesis of Complex Audio Spectra by Means of Frequency Modulation", J. Audio Eng. Soc. 21
@@ -29,25 +24,13 @@ class Bell(pnp.synths.Synthesizer):
 
     name = "bell"
 
-    def __init__(
-        self,
-        sample_rate: float = 8192.0,
-        n_samples: int = 4096,
-        normalization: str = "none",
-        ranges: Mapping[str, Sequence[float]] | None = None,
-    ) -> None:
-        space = pnp.ParameterSpace(
-            [
-                pnp.Parameter("f0", 80.0, 400.0, "log", "Hz"),
-                pnp.Parameter("ratio", 0.5, 4.0, "log"),
-                pnp.Parameter("index", 0.3, 5.0, "log"),
-                pnp.Parameter("decay", 0.1, 1.0, "log", "s"),
-                pnp.Parameter("index_decay", 0.05, 0.5, "log", "s"),
-            ]
-        )
-        super().__init__(
-            space, sample_rate=sample_rate, n_samples=n_samples, normalization=normalization, ranges=ranges
-        )
+    parameters = (
+        pnp.Parameter("f0", 80.0, 400.0, "log", "Hz"),
+        pnp.Parameter("ratio", 0.5, 4.0, "log"),
+        pnp.Parameter("index", 0.3, 5.0, "log"),
+        pnp.Parameter("decay", 0.1, 1.0, "log", "s"),
+        pnp.Parameter("index_decay", 0.05, 0.5, "log", "s"),
+    )
 
     def synthesize(self, theta: Tensor) -> Tensor:
         """Sound of carrier and modulator, shape (..., N)."""

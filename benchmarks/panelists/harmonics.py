@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 import pnp
+
+from .voice import Voice
 
 __all__ = ["HarmonicsAndNoise"]
 
@@ -16,14 +18,8 @@ _HARMONICS, _BANDS = 16, 8
 _LOWEST_BAND = 80.0
 
 
-class HarmonicsAndNoise(pnp.synths.Synthesizer):
+class HarmonicsAndNoise(Voice):
     """Sixteen harmonics with levels of their own, vibrato, and eight bands of one fixed draw of noise.
-
-    Args:
-        sample_rate: Sampling rate in Hz.
-        n_samples: Number of samples N.
-        normalization: "none", "peak" or "energy".
-        ranges: From parameter name to (low, high), in place of the defaults.
 
     Source:
         Serra, Smith, "Spectral Modeling Synthesis", Computer Music Journal 14 (1990); as a network's decoder: Engel,
@@ -33,29 +29,20 @@ class HarmonicsAndNoise(pnp.synths.Synthesizer):
     name = "harmonics and noise"
     noise: Tensor
 
-    def __init__(
-        self,
-        sample_rate: float = 8192.0,
-        n_samples: int = 4096,
-        normalization: str = "none",
-        ranges: Mapping[str, Sequence[float]] | None = None,
-    ) -> None:
-        space = pnp.ParameterSpace(
-            [
-                pnp.Parameter("f0", 100.0, 250.0, "log", "Hz"),
-                pnp.Parameter("attack", 0.003, 0.1, "log", "s"),
-                pnp.Parameter("decay", 0.1, 1.0, "log", "s"),
-                pnp.Parameter("vibrato_rate", 3.0, 9.0, "log", "Hz"),
-                pnp.Parameter("vibrato_depth", 0.001, 0.03, "log"),
-                *(pnp.Parameter(f"harmonic_{k + 1}", -40.0, 0.0, unit="dB") for k in range(_HARMONICS)),
-                *(pnp.Parameter(f"noise_{k + 1}", -60.0, -20.0, unit="dB") for k in range(_BANDS)),
-                pnp.Parameter("noise_decay", 0.03, 1.0, "log", "s"),
-            ]
-        )
-        super().__init__(
-            space, sample_rate=sample_rate, n_samples=n_samples, normalization=normalization, ranges=ranges
-        )
-        self.register_buffer("noise", _bands_of_noise(n_samples, self.sample_rate), persistent=False)
+    parameters = (
+        pnp.Parameter("f0", 100.0, 250.0, "log", "Hz"),
+        pnp.Parameter("attack", 0.003, 0.1, "log", "s"),
+        pnp.Parameter("decay", 0.1, 1.0, "log", "s"),
+        pnp.Parameter("vibrato_rate", 3.0, 9.0, "log", "Hz"),
+        pnp.Parameter("vibrato_depth", 0.001, 0.03, "log"),
+        *(pnp.Parameter(f"harmonic_{k + 1}", -40.0, 0.0, unit="dB") for k in range(_HARMONICS)),
+        *(pnp.Parameter(f"noise_{k + 1}", -60.0, -20.0, unit="dB") for k in range(_BANDS)),
+        pnp.Parameter("noise_decay", 0.03, 1.0, "log", "s"),
+    )
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.register_buffer("noise", _bands_of_noise(self.n_samples, self.sample_rate), persistent=False)
 
     def synthesize(self, theta: Tensor) -> Tensor:
         """Sum of harmonics and bands, shape (..., N)."""

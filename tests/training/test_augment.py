@@ -1,14 +1,12 @@
 """Augmentation: what a network hears in training, and what stays as it was."""
 
 import math
-import sys
 
 import pytest
 import torch
 from commands import refused
-from task import MemoryCache, deterministic, same, train_small, weights
+from task import MemoryCache, deterministic, same, train_small, train_until_killed, weights
 
-from pnp.losses import PNPLoss
 from pnp.training.augment import KINDS, Augmentation
 from pnp.training.options import TrainOptions
 
@@ -102,21 +100,7 @@ def test_targets_stay_and_the_input_changes() -> None:
 def test_a_resumed_run_hears_what_an_undisturbed_one_would(tmp_path) -> None:
     cache, options = MemoryCache(), {"loss": "pnp", "epochs": 4, "augment": True}
     undisturbed = train_small(cache, **options)
-
-    class Killed(PNPLoss):
-        """PNP loss under which the process dies in the second epoch."""
-
-        def forward(self, *arguments, **keywords):
-            if self.training and torch.is_grad_enabled():
-                self.calls = getattr(self, "calls", 0) + 1
-                if self.calls > 1.5 * len(cache.rows("train")) / 8:
-                    raise KeyboardInterrupt
-            return super().forward(*arguments, **keywords)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["pnp.training.criterion"], "PNPLoss", Killed)
-        with pytest.raises(KeyboardInterrupt):
-            train_small(cache, out=tmp_path, **options)
+    train_until_killed(cache, tmp_path, 1.5, **options)
     with pytest.raises(ValueError, match=r"trained with other settings .*augment"):
         train_small(cache, out=tmp_path, resume=True, **{**options, "augment": None})
     resumed = train_small(cache, out=tmp_path, resume=True, **options)

@@ -4,9 +4,8 @@ import sys
 
 import pytest
 import torch
-from task import SMALL, Diverging, MemoryCache, deterministic, same, train_small, weights
+from task import SMALL, Diverging, MemoryCache, deterministic, same, train_small, train_until_killed, weights
 
-from pnp.losses import PNPLoss
 from pnp.training import checkpoint
 
 
@@ -20,21 +19,7 @@ def cache():
 def test_a_resumed_run_ends_like_an_undisturbed_one(cache, tmp_path, schedule, decay):
     options = {"loss": "pnp", "damping_schedule": schedule, "epochs": 5, "decay": decay}
     undisturbed = train_small(cache, **options)
-
-    class Killed(PNPLoss):
-        """PNP loss under which the process dies in the third epoch."""
-
-        def forward(self, *arguments, **keywords):
-            if self.training and torch.is_grad_enabled():
-                self.calls = getattr(self, "calls", 0) + 1
-                if self.calls > 2.5 * len(cache.rows("train")) / 8:
-                    raise KeyboardInterrupt
-            return super().forward(*arguments, **keywords)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["pnp.training.criterion"], "PNPLoss", Killed)
-        with pytest.raises(KeyboardInterrupt):
-            train_small(cache, out=tmp_path, **options)
+    train_until_killed(cache, tmp_path, 2.5, **options)
     assert checkpoint.load(tmp_path / "last.pt")["state"]["epoch"] == 2
     resumed = train_small(cache, out=tmp_path, resume=True, **options)
     assert same(weights(resumed), weights(undisturbed))
