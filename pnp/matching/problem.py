@@ -12,10 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerLike
-from pnp.errors import SynthesisError
 from pnp.jacobian import value_and_jacobian
 from pnp.matching.catalogue import Catalogue
-from pnp.matching.multistart import Refinement, refine
 from pnp.matching.noise import NOISE_HIGHEST, NOISE_LOWEST, noise_draw, noise_share, without_noise
 from pnp.matching.onset import find_lag
 from pnp.matching.recording import Recording, fit_recording
@@ -30,8 +28,6 @@ __all__ = ["Problem"]
 
 # How far, as a factor, the gain may leave the range of levels that the probes span.
 _GAIN_MARGIN = 4.0
-# Below this part of the target's norm, distances are rounding of float32.
-_NEGLIGIBLE = 1e-5
 # A floor this many times the lowest, or less, is silence.
 _SILENT = 1.1
 # Of the recording's power, what is the synthesizer's at least.
@@ -105,41 +101,10 @@ class Problem:
         self.target_norm = float(np.linalg.norm(self.phi))
         self.failure: Exception | None = None
 
-    def refine(self, points: np.ndarray, max_evaluations: int, progress: bool) -> list[Refinement]:
-        """Minimize the distance from some points.
-
-        Args:
-            points: Points in the cube, shape (n, P).
-            max_evaluations: Most sounds to make from one point.
-            progress: Show a progress bar.
-
-        Returns:
-            Outcome of each.
-
-        Raises:
-            SynthesisError: If the synthesizer fails at every point; says how.
-        """
-        try:
-            return refine(
-                self.residual,
-                lambda u: self.jacobian(u)[:, self.free],
-                points,
-                free=self.free,
-                moves=self.moves,
-                max_evaluations=max_evaluations,
-                negligible=_NEGLIGIBLE * self.target_norm,
-                progress=progress,
-            )
-        except SynthesisError as error:
-            if self.failure is None:
-                raise
-            cause = f"{type(self.failure).__name__}: {self.failure}"
-            raise SynthesisError(f"{error}; the first failure was {cause}") from self.failure
-
-    def realigned(self, best: Refinement) -> Problem | None:
-        """Return the problem with the recording moved onto a match; None if it is there already."""
+    def realigned(self, u: np.ndarray) -> Problem | None:
+        """Return the problem with the recording moved onto the sound of a point; None if it is there already."""
         rate = self.engine.sample_rate
-        lag = find_lag(self.target.double().numpy(), self.sound(best.u).numpy(), rate)
+        lag = find_lag(self.target.double().numpy(), self.sound(u).numpy(), rate)
         if self.onset is None or abs(lag) < _ALIGNED * rate or self.onset + lag < 0:
             return None
         onset = self.onset + lag
@@ -227,6 +192,10 @@ class Problem:
             self.failure = self.failure or error
             return np.full((len(self.phi), len(self.space)), np.nan)
         return J[0].double().numpy()
+
+    def slopes(self, u: np.ndarray) -> np.ndarray:
+        """Return the columns of the Jacobian that a descent moves along, those of `free`."""
+        return self.jacobian(u)[:, self.free]
 
     def nearest(self, count: int) -> tuple[list[int], np.ndarray]:
         """Return rows of the cache, nearest first, and their points with the gain and the noise that they call for."""

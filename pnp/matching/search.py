@@ -13,9 +13,10 @@ from torch import Tensor
 
 from pnp._arguments import whole_number
 from pnp._text import did_you_mean
+from pnp.errors import SynthesisError
 from pnp.matching.catalogue import Catalogue
 from pnp.matching.doubts import doubts
-from pnp.matching.multistart import Refinement
+from pnp.matching.multistart import Refinement, refine
 from pnp.matching.onset import count_onsets
 from pnp.matching.problem import Problem
 from pnp.matching.recording import Recording
@@ -29,6 +30,8 @@ __all__ = ["Search", "check_options", "known_conditions"]
 
 # With a match at hand, the recording is laid upon it and the search repeated, this often at most.
 _REALIGNMENTS = 2
+# Below this part of the target's norm, distances are rounding of float32.
+_NEGLIGIBLE = 1e-5
 # A parameter this close to an end of the cube is at its bound.
 _AT_BOUND = 1e-3
 # A noise floor is looked for where the recording seems to have one of this part of its norm: −60 dB.
@@ -92,15 +95,15 @@ class Search:
         if self.encoder is not None:
             rows, origins = [*rows, None], [*origins, "encoder"]
             points = np.concatenate([points, problem.predicted(self.encoder, points[0])])
-        ends = problem.refine(points, self.max_evaluations, progress)
+        ends = _refined(problem, points, self.max_evaluations, progress)
         evaluations = sum(end.evaluations for end in ends)
         for _ in range(_REALIGNMENTS if self.align else 0):
             best = _best(ends)
-            moved = problem.realigned(best)
+            moved = problem.realigned(best.u)
             if moved is None:
                 break
             # From all starts again: where the match was led by a wrong alignment, it may not find out.
-            again = moved.refine(np.concatenate([points, best.u[None]]), self.max_evaluations, progress)
+            again = _refined(moved, np.concatenate([points, best.u[None]]), self.max_evaluations, progress)
             evaluations += sum(end.evaluations for end in again)
             if _best(again).distance * problem.target_norm >= best.distance * moved.target_norm:
                 break
@@ -162,6 +165,26 @@ def known_conditions(space: ParameterSpace, conditions: Mapping[str, float | str
             )
         known[name] = number
     return known
+
+
+def _refined(problem: Problem, points: np.ndarray, max_evaluations: int, progress: bool) -> list[Refinement]:
+    """Minimize the distance of a problem from some points; a failure at every point tells the first cause."""
+    try:
+        return refine(
+            problem.residual,
+            problem.slopes,
+            points,
+            free=problem.free,
+            moves=problem.moves,
+            max_evaluations=max_evaluations,
+            negligible=_NEGLIGIBLE * problem.target_norm,
+            progress=progress,
+        )
+    except SynthesisError as error:
+        if problem.failure is None:
+            raise
+        cause = f"{type(problem.failure).__name__}: {problem.failure}"
+        raise SynthesisError(f"{error}; the first failure was {cause}") from problem.failure
 
 
 def _best(ends: Sequence[Refinement]) -> Refinement:
