@@ -12,17 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from pnp._torch.memory import NUMBERS_AT_ONCE
 from pnp._torch.modes import full_precision
 
-__all__ = ["along_axes", "axes_at_a_time", "derivative_along", "jvp", "one_by_one", "pushforward"]
-
-# Numbers of the input that are moved at a time, a bound on memory.
-_MOST_NUMBERS = 1 << 20
-
-# Samples of tangents that a synthesizer makes at once, and in groups where there are more: they take many times their
-# memory on the way.
-_ALL_AT_ONCE = 1 << 20
-_IN_GROUPS = 1 << 18
+__all__ = ["along_axes", "derivative_along", "jvp", "one_by_one", "pushforward"]
 
 _lock = threading.Lock()
 _loaded = False
@@ -73,7 +66,7 @@ def pushforward(
     # The value does not depend on the direction: vmap computes it once and hands out P views. What a function draws
     # at random is drawn once as well, and does not vary with its argument.
     several = torch.func.vmap(push, in_dims=1, out_dims=(0, 1), randomness="same")
-    parts = tangents.split(group or max(1, _MOST_NUMBERS // max(1, point.numel())), dim=1)
+    parts = tangents.split(group or max(1, NUMBERS_AT_ONCE // max(1, point.numel())), dim=1)
     with _FORWARD_MODE, full_precision(point):
         values, pushed = several(parts[0])
         # Values that are views of each other would keep every part alive.
@@ -98,16 +91,6 @@ def one_by_one(
     with full_precision(point):
         pairs = [jvp(function, point, tangent) for tangent in tangents.unbind(1)]
     return pairs[0][0], torch.stack([pushed for _, pushed in pairs], 1)
-
-
-def axes_at_a_time(n: int, n_samples: int) -> int:
-    """Return the number of tangents to compute at a time, a bound on memory.
-
-    Args:
-        n: Number of tangents of each sound.
-        n_samples: Samples of all sounds together.
-    """
-    return n if n * n_samples <= _ALL_AT_ONCE else max(1, _IN_GROUPS // max(1, n_samples))
 
 
 def derivative_along(

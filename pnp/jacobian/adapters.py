@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from contextlib import suppress
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule
 from pnp._text import percent
+from pnp._torch.memory import NUMBERS_AT_ONCE
 from pnp._torch.pushforward import one_by_one
 from pnp.errors import SynthesisError
-from pnp.jacobian.numerical import NumericalTangents
+from pnp.jacobian.numerical import DifferencedSounds, NumericalTangents
 from pnp.parameters.values import rounded
 
 __all__ = ["DirectionByDirection", "FeatureDifferences", "RenderedDifferences"]
@@ -27,9 +27,6 @@ _STEPS = {
 
 # Disagreement with the difference along all tangents at once, from which on there is no derivative.
 _TOLERANCE = 0.1
-
-# Samples that are transformed at a time, a bound on memory.
-_MOST_SAMPLES = 1 << 20
 
 
 class DirectionByDirection(nn.Module):
@@ -136,7 +133,7 @@ class FeatureDifferences(nn.Module):
         """Half the change of the features from -move to +move, shape (B, P, ...)."""
         features = self.features if self._double is None else self._double
         found = []
-        for part in moves.split(max(1, _MOST_SAMPLES // (2 * y.numel())), dim=1):
+        for part in moves.split(max(1, NUMBERS_AT_ONCE // (2 * y.numel())), dim=1):
             ends = torch.stack([y.unsqueeze(1) + part, y.unsqueeze(1) - part])
             above, below = features(ends.flatten(0, 2)).unflatten(0, ends.shape[:3])
             found.append((above - below) / 2.0)
@@ -169,7 +166,7 @@ class FeatureDifferences(nn.Module):
             )
 
 
-class RenderedDifferences(nn.Module):
+class RenderedDifferences(DifferencedSounds, nn.Module):
     """Synthesizer without forward mode, by differences of its sounds.
 
     Args:
@@ -196,20 +193,6 @@ class RenderedDifferences(nn.Module):
         """Return the sounds of the synthesizer."""
         x: Tensor = self.synth(theta)
         return x
-
-    def tangents_where_they_exist(
-        self, theta: Float[Tensor, "B D"], axes: Sequence[int]
-    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B A N"], Bool[Tensor, "B A"]]:
-        """Sounds, their derivatives with respect to some physical parameters, and where there are none.
-
-        Args:
-            theta: Physical parameters, shape (B, D).
-            axes: Columns of the parameters.
-
-        Returns:
-            Sounds, shape (B, N); tangents, shape (B, A, N); True, shape (B, A), where there is no derivative.
-        """
-        return self.numerical.tangents(theta, axes)
 
 
 def _normalized(x: Tensor, dx: Tensor) -> Tensor:

@@ -9,13 +9,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule
+from pnp._torch.memory import NUMBERS_AT_ONCE
 from pnp.jacobian.sounds import check_finite
 from pnp.parameters.values import rounded
 
 __all__ = ["difference_columns", "next_whole"]
-
-# Samples of the sounds that are made and transformed at a time, a bound on memory.
-_MOST_SAMPLES = 1 << 20
 
 
 def difference_columns(
@@ -53,7 +51,7 @@ def difference_columns(
         ends[place, 0, :, column] = (u[:, column] - step).clamp(-1.0, 1.0)
         ends[place, 1, :, column] = (u[:, column] + step).clamp(-1.0, 1.0)
     theta = rounded(space, space.from_unit(ends)).flatten(0, 2)
-    several = max(1, _MOST_SAMPLES // synth.n_samples)
+    several = max(1, NUMBERS_AT_ONCE // synth.n_samples)
     values = torch.cat(
         [
             _features(features, synth(some), "at the end of a difference, ").reshape(len(some), S.shape[1])

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.environment import environment_fault
+from pnp._torch.memory import FEATURE_TANGENTS, NUMBERS_AT_ONCE
 from pnp._torch.modes import full_precision
 from pnp._torch.pushforward import derivative_along, jvp
 from pnp.jacobian.derivatives import Derivatives
@@ -22,14 +23,6 @@ from pnp.jacobian.sounds import heard
 from pnp.parameters.values import rounded
 
 __all__ = ["sound_and_jacobian", "value_and_jacobian"]
-
-# Samples of tangents that are computed at a time, a bound on memory.
-_MOST_SAMPLES = 1 << 20
-
-# Samples of tangents that pass through the features at once. More of them go in smaller groups: each group repeats the
-# transform of the sound itself, and each sample takes a few hundred bytes on the way.
-_ALL_AT_ONCE = 330_000
-_IN_GROUPS = 200_000
 
 # Step along the diagonal of the cube that tells a dropped gradient from an inaudible parameter.
 _STEP = 1e-3
@@ -117,7 +110,7 @@ def sound_and_jacobian(
         measured = numerical.calibrate()
         steps = {name: step.secant for name, step in measured.items() if step.always} | steps
     smooth = [p for p, q in enumerate(synth.space) if not q.is_whole and q.name not in steps]
-    several = max(1, _MOST_SAMPLES // (max(1, len(smooth)) * synth.n_samples))
+    several = max(1, NUMBERS_AT_ONCE // (max(1, len(smooth)) * synth.n_samples))
     with full_precision(u):
         parts = [_few_rows(synth, features, rows, smooth, steps) for rows in u.split(several)]
     if len(parts) == 1:
@@ -174,9 +167,9 @@ def _features_and_tangents(features: nn.Module, x: Tensor, dx: Tensor) -> tuple[
 def _few_tangents(features: nn.Module, x: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:
     """Features and their tangents, those of a feature map that has a way of its own in groups that fit into memory."""
     n, size = dx.shape[1:]
-    whole = n * size <= _ALL_AT_ONCE or not hasattr(features, "value_and_tangents")
+    own = hasattr(features, "value_and_tangents")
     S, pushed = None, []
-    for part in dx.split(n if whole else max(1, _IN_GROUPS // size), dim=1):
+    for part in dx.split(FEATURE_TANGENTS.tangents_at_a_time(n, size) if own else n, dim=1):
         value, some = derivative_along(features, x, part)
         S = value if S is None else S
         pushed.append(some)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pnp._arguments import finite_number
 from pnp._text import percent
+from pnp._torch.memory import NUMBERS_AT_ONCE
 from pnp._torch.pushforward import jvp
 from pnp.errors import SynthesisError
 from pnp.jacobian.derivatives import DEFAULT_STEP
@@ -28,7 +29,7 @@ from pnp.jacobian.finite_differences import (
 from pnp.parameters import ParameterSpace
 from pnp.parameters.values import described_values
 
-__all__ = ["NumericalTangents", "Progress", "by_name", "numerical_of"]
+__all__ = ["DifferencedSounds", "NumericalTangents", "Progress", "by_name", "numerical_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -55,9 +56,6 @@ _INAUDIBLE = Step(1e-3)
 
 # Steps of differences of features, for parameters that change the sound in jumps alone.
 _JUMPS = (DEFAULT_STEP, 0.25, 0.5, 1.0, 2.0)
-
-# Samples around which derivatives are computed at a time, a bound on memory.
-_MOST_SAMPLES = 1 << 20
 
 
 class NumericalTangents:
@@ -328,7 +326,7 @@ class NumericalTangents:
         tangents = torch.zeros(len(u), len(axes), self._n_samples, dtype=theta.dtype, device=theta.device)
         missing = torch.zeros(len(u), len(axes), dtype=torch.bool)
         # All sounds around all rows would take 4 P times the memory of the sounds.
-        group = max(1, _MOST_SAMPLES // (4 * self._n_samples), self._several)
+        group = max(1, NUMBERS_AT_ONCE // (4 * self._n_samples), self._several)
         never = torch.tensor([steps[self._space.names[column]].always for column in axes], dtype=torch.bool)
         missing[:, never] = True
         to_render = (~never).nonzero().flatten()
@@ -364,6 +362,22 @@ class NumericalTangents:
             return True
         reason = f"parameter {name!r} of {self._label} has no derivative here: {problem}"
         raise SynthesisError(reason, described_values(self._space, theta.tolist()))
+
+
+class DifferencedSounds:
+    """Base of synthesizers whose tangents are finite differences.
+
+    Attributes:
+        numerical: The differences, with their steps.
+    """
+
+    numerical: NumericalTangents
+
+    def tangents_where_they_exist(
+        self, theta: Float[Tensor, "B D"], axes: Sequence[int]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B A N"], Bool[Tensor, "B A"]]:
+        """Return sounds, their tangents along some axes, and where there are none; see `NumericalTangents.tangents`."""
+        return self.numerical.tangents(theta, axes)
 
 
 def numerical_of(synth: object) -> NumericalTangents | None:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.environment import environment_fault
-from pnp._torch.pushforward import along_axes, axes_at_a_time, jvp, one_by_one, pushforward
+from pnp._torch.memory import SOUND_TANGENTS
+from pnp._torch.pushforward import along_axes, jvp, one_by_one, pushforward
 from pnp.jacobian.adapters import DirectionByDirection, FeatureDifferences, RenderedDifferences
 from pnp.jacobian.derivatives import Derivatives
 from pnp.jacobian.numerical import Progress, numerical_of
@@ -209,7 +210,7 @@ def sound_tangents(
         return x, tangents, missing
     if isinstance(synth, DirectionByDirection):
         return *synth.value_and_tangents(theta, _basis(theta, axes)), None
-    group = axes_at_a_time(len(axes), len(theta) * synth.n_samples)
+    group = SOUND_TANGENTS.tangents_at_a_time(len(axes), len(theta) * synth.n_samples)
     return *along_axes(synth, theta, axes, group), None
 
 

@@ -12,7 +12,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from pnp._arguments import finite_number, shown, whole_number
-from pnp._torch.pushforward import axes_at_a_time, pushforward
+from pnp._torch.memory import SOUND_TANGENTS
+from pnp._torch.pushforward import pushforward
 from pnp.parameters import ParameterSpace
 from pnp.synths.normalization import check_normalization, normalize, normalize_with_tangents
 
@@ -94,7 +95,7 @@ class Synthesizer(nn.Module, ABC):
             Sounds, shape (B, N), and tangents, shape (B, P, N).
         """
         basis = torch.eye(theta.shape[-1], dtype=theta.dtype, device=theta.device)
-        group = axes_at_a_time(len(basis), len(theta) * self.n_samples)
+        group = SOUND_TANGENTS.tangents_at_a_time(len(basis), len(theta) * self.n_samples)
         return pushforward(self.synthesize, theta, basis.expand(len(theta), -1, -1), group)
 
     def forward(self, theta: Shaped[Tensor, "*batch P"]) -> Float[Tensor, "*batch N"]:

@@ -19,7 +19,7 @@ from pnp._arguments import finite_number, whole_number
 from pnp._own_code import module_name
 from pnp._torch.concrete import is_concrete
 from pnp.errors import SynthesisError
-from pnp.jacobian.numerical import NumericalTangents, Progress, by_name
+from pnp.jacobian.numerical import DifferencedSounds, NumericalTangents, Progress, by_name
 from pnp.parameters import ParameterSpace
 from pnp.parameters.values import described_values, named_values
 from pnp.store.plain_values import captured_values
@@ -50,7 +50,7 @@ _ONE_AT_A_TIME = threading.RLock()
 _FILE_BYTES = 1 << 20
 
 
-class BlackBox(Synthesizer):
+class BlackBox(DifferencedSounds, Synthesizer):
     r"""Function or external program as a synthesizer, with finite differences for derivatives.
 
     The derivative along each unit coordinate is a central difference at two steps, extrapolated to 0:
@@ -248,17 +248,9 @@ class BlackBox(Synthesizer):
     def tangents_where_they_exist(
         self, theta: Float[Tensor, "B D"], axes: Sequence[int]
     ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B A N"], Bool[Tensor, "B A"]]:
-        """Sounds, their derivatives with respect to some physical parameters, and where there are none.
-
-        Args:
-            theta: Physical parameters, shape (B, D).
-            axes: Columns of the parameters.
-
-        Returns:
-            Sounds, shape (B, N); tangents, shape (B, A, N); True, shape (B, A), where there is no derivative.
-        """
+        """Return normalized sounds, their tangents, and where there are none; see `DifferencedSounds`."""
         self._check(theta)
-        x, tangents, missing = self.numerical.tangents(theta, axes)
+        x, tangents, missing = super().tangents_where_they_exist(theta, axes)
         return *normalize_with_tangents(x, tangents, self.normalization), missing
 
     def _run(self, theta: Tensor) -> Float[Tensor, "B N"]:
