@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pnp.store import MetricCache
 
@@ -42,6 +43,10 @@ class PrecomputeSummary:
     def rate(self) -> float:
         """Sounds per second in this run."""
         return (self.n_done - self.n_resumed) / self.seconds if self.seconds > 0 else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the summary for JSON, with the rate."""
+        return asdict(self) | {"path": str(self.path), "rate": self.rate}
 
     def __str__(self) -> str:
         resumed = f", {self.n_resumed} of them earlier" if self.n_resumed else ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -50,6 +51,10 @@ class IntegrityReport:
     def ok(self) -> bool:
         """True if nothing is wrong; rows still to be computed are no fault."""
         return not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report for JSON."""
+        return asdict(self) | {"path": str(self.path), "problems": list(self.problems), "ok": self.ok}
 
     def __str__(self) -> str:
         done = self.n_rows - self.n_pending

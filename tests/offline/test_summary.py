@@ -1,5 +1,6 @@
 """Summary of a run: what it counts, and how it reads."""
 
+import json
 from pathlib import Path
 
 from caches import SIZE, run
@@ -20,6 +21,9 @@ def test_summary_counts_reasons() -> None:
     assert str(summary) == (
         "a.h5: 10 of 10 sounds, 3 failed (2 × the sound is silent; 1 × other), 2.0 s, 5 sounds/s"
     )
+    plain = summary.to_dict()
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain == vars(summary) | {"path": "a.h5", "rate": 5.0}
 
 
 def test_reasons_that_differ_by_numbers_are_one_reason() -> None:

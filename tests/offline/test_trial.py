@@ -6,8 +6,9 @@ import pytest
 import torch
 from caches import SIZE, run
 from torch import Tensor, nn
-from toy import ToySynth
+from toy import ToyFeatures, ToySynth
 
+from pnp._torch.pushforward import pushforward
 from pnp.errors import SynthesisError
 
 
@@ -50,3 +51,26 @@ def test_probe_refuses_a_synthesizer_that_drifts(tmp_path: Path) -> None:
 def test_what_is_not_a_synthesizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="needs an attribute 'space'"):
         run(tmp_path / "toy.h5", nn.Identity())
+
+
+class Counted(ToyFeatures):
+    """Features that count the sounds whose Jacobian they compute, with a derivative of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches: list[int] = []
+
+    def value_and_tangents(self, x: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:
+        self.batches.append(len(x))
+        return pushforward(self, x, dx)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_the_jacobian_of_the_first_sound_is_computed_twice_and_of_every_other_once(
+    tmp_path: Path, precision: str
+) -> None:
+    features = Counted()
+    # The first time for the number of features, the probe of their derivative and the time that a sound takes.
+    run(tmp_path / "toy.h5", features=features, precision=precision)
+    assert features.batches[0] == 1
+    assert sum(features.batches[1:]) == SIZE

@@ -1,5 +1,6 @@
 """Verification finds every flipped byte and every contradiction."""
 
+import json
 import random
 from pathlib import Path
 
@@ -26,6 +27,14 @@ def test_any_flipped_byte_is_found(path: Path, name: str) -> None:
         assert name in " ".join(report.problems) or name in ("seal", "checksum")
         flip(path, place)
     assert check_integrity(path).ok
+
+
+def test_a_report_goes_into_json_and_says_if_all_is_well(path: Path) -> None:
+    flip(path, offset(path, "R"))
+    plain = check_integrity(path).to_dict()
+    assert json.loads(json.dumps(plain)) == plain
+    assert plain["ok"] is False
+    assert "R" in " ".join(plain["problems"])
 
 
 @pytest.mark.parametrize("name", NAMES)
