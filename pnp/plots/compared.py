@@ -28,7 +28,7 @@ def paired_values(
     Args:
         names: Parameters, from top to bottom.
         pairs: Both values of each of them. A value outside the limits is drawn at the limit.
-        labels: What the first and the second values belong to.
+        labels: Owners of the first and of the second values.
         xlabel: Quantity, with its unit and statistic.
         low: Left limit.
         high: Right limit.

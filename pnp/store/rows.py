@@ -25,7 +25,7 @@ def row_numbers(rows: Any, n: int) -> Tensor:
     """Return row numbers of a cache, counted from its start.
 
     Args:
-        rows: What a caller gave for `Rows`: a row number, or a slice or sequence of them. Negative numbers count
+        rows: A row number, or a slice or sequence of them, still to be checked. Negative numbers count
             from the end.
         n: Number of rows of the cache.
 
