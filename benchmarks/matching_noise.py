@@ -40,6 +40,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--synth", choices=tuple(COUNT), default="chirp", help="synthesizer of the targets")
     parser.add_argument("--count", type=int, help="number of targets")
+    parser.add_argument(
+        "--conditions", nargs="+", choices=CONDITIONS, default=CONDITIONS, help="conditions to measure"
+    )
+    parser.add_argument("--methods", nargs="+", choices=tuple(METHODS), default=tuple(METHODS))
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no target after this long")
     parser.add_argument(
         "--work", type=Path, default=Path("matching"), help="where caches and records are kept"
@@ -54,18 +58,16 @@ def main() -> None:
     with cache:
         catalogue = Catalogue.from_cache(cache, synth, features)
     records = Records(options.work / f"{name}-noise.jsonl")
-    done = {row["target"] for row in records.rows}
+    done = {(row["target"], row["condition"], row["method"]) for row in records.rows}
     began = time.monotonic()
     targets = synth.space.sample(options.count or COUNT[name], method="uniform", seed=SEED)
+    wanted = [(c, m) for c in options.conditions for m in options.methods]
     for i, u in enumerate(tqdm(targets, desc=name, unit="target")):
-        if i not in done and time.monotonic() - began < options.seconds:
-            x = synth(synth.space.from_unit(u[None]))[0]
-            runs = [
-                measured(catalogue, disturbed(x, condition, seed=i), u, condition, method)
-                for condition in CONDITIONS
-                for method in METHODS
-            ]
-            records.add({"target": i, "runs": runs})
+        x = synth(synth.space.from_unit(u[None]))[0]
+        for condition, method in wanted:
+            if (i, condition, method) not in done and time.monotonic() - began < options.seconds:
+                run = measured(catalogue, disturbed(x, condition, seed=i), u, condition, method)
+                records.add({"target": i, **run})
     summarize(name, synth, features, len(catalogue.rows), records.rows)
 
 
@@ -89,16 +91,18 @@ def measured(
 def summarize(name: str, synth: Any, features: Any, size: int, rows: list[dict[str, Any]]) -> None:
     """Shares within 1 % and 3 % of the range, as a small file that is committed."""
     heard = [synth.space.names.index(parameter) for parameter in AUDIBLE[name]]
-    runs = [run for row in rows for run in row["runs"]]
     table = []
     for condition in CONDITIONS:
         for method in METHODS:
-            chosen = [run for run in runs if (run["condition"], run["method"]) == (condition, method)]
+            chosen = [run for run in rows if (run["condition"], run["method"]) == (condition, method)]
+            if not chosen:
+                continue
             errors = np.array([run["error"] for run in chosen])[:, heard]
             table.append(
                 {
                     "condition": condition,
                     "method": method,
+                    "targets": len(chosen),
                     "median_error": np.median(errors, axis=0).tolist(),
                     "within_1": float(np.mean((errors <= 1.0).all(1))),
                     "within_3": float(np.mean((errors <= 3.0).all(1))),
@@ -109,7 +113,7 @@ def summarize(name: str, synth: Any, features: Any, size: int, rows: list[dict[s
             )
     summary = {
         "synth": name,
-        "targets": len(rows),
+        "targets": len({row["target"] for row in rows}),
         "cache_size": size,
         "parameters": list(AUDIBLE[name]),
         "synthesizer": synth.config(),
@@ -131,13 +135,13 @@ def noise_part(path: Path) -> str:
         "",
         described(summary | {"full": False}),
         "",
-        f"| condition | `pnp.match` | median error of {names} (% of range) | within 1 % | within 3 % | seconds |",
-        "|---|---|---|---|---|---|",
+        f"| condition | `pnp.match` | targets | median error of {names} (% of range) | within 1 % | within 3 % | seconds |",
+        "|---|---|---|---|---|---|---|",
     ]
     for row in summary["table"]:
         errors = ", ".join(f"{error:.2g}" for error in row["median_error"])
         lines.append(
-            f"| {row['condition']} | {row['method']} | {errors} | {percent(row['within_1'], 0)} "
+            f"| {row['condition']} | {row['method']} | {row['targets']} | {errors} | {percent(row['within_1'], 0)} "
             f"| {percent(row['within_3'], 0)} | {row['seconds']:.2g} |"
         )
     worse = sum(row["worse_than_start"] for row in summary["table"])

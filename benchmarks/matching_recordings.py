@@ -29,14 +29,14 @@ from pnp.report.html.matches import write_matches
 from pnp.training.checkpoint import load_encoder
 
 PACKAGE = "hydrogen-drumkits"
-# Instruments, by what their names hold.
+# Instruments, by words that their names have.
 INSTRUMENTS = {
-    "bass drum": r"kick|bass|bd|bassdrum",
-    "snare": r"snare|sd|side ?stick|rim",
-    "hi-hat": r"hh|hat|chh|ohh",
-    "tom": r"tom|ft",
-    "cymbal": r"crash|ride|splash|cymbal|china|bell|cow|cb",
-    "hand drum": r"conga|djembe|cajon|bongo|clap|hand|cabasa|shaker|tamb",
+    "hand percussion": r"conga|djembe\w*|cajon|bongo|clap|tambourine|fingersnap|wood|agogo|sangban|kenkeni|shaker",
+    "hi-hat": r"hi|hh|chh|ohh|hat|hihat|hhopen|hhclosed|pedalhihat",
+    "cymbal": r"crash|ride|rd|rc|splash|cymbal|bell|cowbell|cb",
+    "tom": r"toms?|tm|t|tomh",
+    "snare": r"snare|sn|sd|sidestick|side|rim|rimshot",
+    "bass drum": r"kick|bd|bassdrum|bass|k",
 }
 
 
@@ -93,8 +93,9 @@ def row_of(file: MatchedFile) -> dict[str, Any]:
 
 def instrument(name: str) -> str:
     """Instrument of a recording, by its name."""
-    words = re.sub(r"[^a-z]+", " ", name.split("/")[-1].lower())
-    return next((kind for kind, pattern in INSTRUMENTS.items() if re.search(pattern, words)), "other")
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", Path(name).stem)
+    words = re.sub(r"[^a-z]+", " ", spaced.lower())
+    return next((kind for kind, word in INSTRUMENTS.items() if re.search(rf"\b({word})\b", words)), "other")
 
 
 def gathered(work: Path, per_kit: int) -> Path:

@@ -16,6 +16,8 @@ __all__ = ["Refinement", "refine"]
 
 # A start has to show within so many evaluations that it is among the better half; each round has twice as many.
 _FIRST_ROUND = 6
+# SciPy moves a start inwards if it is 1e-10 from a bound, or less.
+_BOUNDARY = 1e-9
 _REASONS = {
     0: "stopped at its share of evaluations",
     1: "gradient vanished",
@@ -145,7 +147,10 @@ class _Run:
     def __init__(self, start: np.ndarray, task: _Task) -> None:
         self._task = task
         self.u = np.asarray(start, np.float64)
-        self.distance = _norm(task.residual(self.u))
+        # What is known at the point reached, so that a round begins without computing it again.
+        self._residual = task.residual(self.u)
+        self._derivative: tuple[np.ndarray, np.ndarray] | None = None
+        self.distance = _norm(self._residual)
         self.distances = [self.distance]
         self.evaluations = 1
         self.alive = math.isfinite(self.distance) and self._left > 0
@@ -178,15 +183,16 @@ class _Run:
 
     def _exchange(self, share: int) -> bool:
         """Take the best of the moves, if it is better; return true where it is."""
-        best, lowest = self.u, self.distance
+        before = self.distance
         for point in self._task.moves(self.u)[:share]:
             self.evaluations += 1
-            distance = _norm(self._task.residual(point))
-            if distance < lowest:
-                best, lowest = point, distance
-        improved = lowest < self.distance
-        self.u, self.distance = best, lowest
-        return improved
+            self._keep_better(point, self._task.residual(point))
+        return self.distance < before
+
+    def _keep_better(self, u: np.ndarray, residual: np.ndarray) -> None:
+        distance = _norm(residual)
+        if distance < self.distance:
+            self.u, self.distance, self._residual = u, distance, residual
 
     def _descend(self, share: int) -> bool:
         """Refine the continuous columns for some evaluations; return true where they have come to rest."""
@@ -196,50 +202,53 @@ class _Run:
         if not free:
             self.reason = "no other value is better"
             return True
-        counted, best, lowest = 0, self.u, self.distance
+        first, known, counted = self.u, self._residual, 0
 
         def point(part: np.ndarray) -> np.ndarray:
-            u = self.u.copy()
+            u = first.copy()
             u[free] = part
             return u
 
         def residual(part: np.ndarray) -> np.ndarray:
-            nonlocal counted, best, lowest
-            counted += 1
+            nonlocal counted
             u = point(part)
+            if np.array_equal(u, first):
+                return known
+            counted += 1
             value = self._task.residual(u)
-            distance = _norm(value)
-            if counted == 1 and not math.isfinite(distance):
+            if counted == 1 and not inside and not np.isfinite(value).all():
                 raise _BadPoint
-            if distance < lowest:
-                best, lowest = u, distance
+            self._keep_better(u, value)
             return value
 
         def jacobian(part: np.ndarray) -> np.ndarray:
-            J = self._task.jacobian(point(part))
+            u = point(part)
+            if self._derivative is None or not np.array_equal(self._derivative[0], u):
+                self._derivative = u, self._task.jacobian(u)
+            J = self._derivative[1]
             if not np.isfinite(J).all():
                 raise _BadPoint
             return J
 
+        # SciPy moves a start at the boundary inwards, where the residual is not known yet.
+        inside = bool((np.abs(first[free]) < 1.0 - _BOUNDARY).all())
         try:
             done = least_squares(
                 residual,
-                self.u[free],
+                first[free],
                 jac=jacobian,
                 bounds=(-1.0, 1.0),
                 method="trf",
                 ftol=1e-6,
                 xtol=1e-6,
                 gtol=1e-12,
-                max_nfev=share,
+                max_nfev=share + inside,
             )
         except _BadPoint:
-            self.u, self.distance = np.clip(best, -1.0, 1.0), lowest
             self.evaluations += counted
             self.alive, self.reason = False, "came to a point without a derivative"
             return False
-        self.u, self.distance = np.clip(point(done.x), -1.0, 1.0), math.sqrt(2 * done.cost)
-        self.evaluations += done.nfev
+        self.evaluations += counted
         self.reason = _REASONS[done.status]
         return bool(done.status != 0)
 

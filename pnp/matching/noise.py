@@ -14,8 +14,11 @@ __all__ = ["NOISE_HIGHEST", "NOISE_LOWEST", "noise_draw", "noise_share", "withou
 NOISE_LOWEST, NOISE_HIGHEST = 1e-4, 1.0
 _SEED = 2024
 _WINDOW, _FEWEST_WINDOWS = 256, 4
-# A magnitude of noise is below this multiple of the median of magnitudes in all but 0.01 % of cells.
-_GATE = 3.6
+# A sound fills some cells of a spectrogram, noise all of them: of their magnitudes, this quantile is the noise's. The
+# median is not: drums and strings fill more than half of the cells.
+_QUANTILE = 0.1
+# A magnitude of noise is below this multiple of that quantile in all but 0.01 % of cells: Rayleigh's distribution.
+_GATE = math.sqrt(math.log(1e-4) / math.log(1.0 - _QUANTILE))
 
 
 def noise_draw(x: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
@@ -35,8 +38,8 @@ def noise_draw(x: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
 def noise_share(x: Float[Tensor, " N"]) -> float:
     """Estimate the norm of white noise in a recording relative to the norm of the whole.
 
-    A synthesizer's sound fills few cells of a spectrogram, noise all of them: the median of the magnitudes is that of
-    the noise. Where a sound fills more than half of the cells, the estimate is too high.
+    A sound fills some cells of a spectrogram, noise all of them: the lowest tenth of the magnitudes is that of the
+    noise. Where a sound leaves fewer than a tenth of the cells free, the estimate is too high.
 
     Args:
         x: Recording, shape (N,); zeros at its ends are not counted.
@@ -47,9 +50,12 @@ def noise_share(x: Float[Tensor, " N"]) -> float:
     first, end = _extent(x)
     if end - first < _FEWEST_WINDOWS * _WINDOW:
         return NOISE_LOWEST
-    draw = noise_draw(x)
-    ratio = _median(x[first:end].double()) / _median(draw[first:end])
-    return min(max(ratio / float(torch.linalg.vector_norm(x.double())), NOISE_LOWEST), NOISE_HIGHEST)
+    heard = x[first:end].double()
+    # Of noise with variance 1, each squared magnitude has an exponential distribution with the window's energy as mean.
+    energy = float(torch.hann_window(_length(heard), dtype=heard.dtype).square().sum())
+    level = _lowest(heard) / math.sqrt(-math.log(1.0 - _QUANTILE) * energy)
+    share = level * math.sqrt(len(heard)) / float(torch.linalg.vector_norm(heard))
+    return min(max(share, NOISE_LOWEST), NOISE_HIGHEST)
 
 
 def without_noise(x: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
@@ -71,7 +77,7 @@ def without_noise(x: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
     length = _length(heard)
     Z = _spectrogram(heard)
     magnitude = Z.abs()
-    floor = _GATE * float(magnitude.median())
+    floor = _GATE * _lowest(heard)
     gain = (1.0 - (floor / magnitude.clamp_min(torch.finfo(x.dtype).tiny)).square()).clamp_min(0.0)
     window = torch.hann_window(length, dtype=x.dtype)
     quiet = torch.zeros_like(x)
@@ -85,8 +91,10 @@ def _extent(x: Tensor) -> tuple[int, int]:
     return (int(heard[0]), int(heard[-1]) + 1) if len(heard) else (0, len(x))
 
 
-def _median(x: Tensor) -> float:
-    return float(_spectrogram(x).abs().median())
+def _lowest(x: Tensor) -> float:
+    """Return the quantile of the magnitudes at which noise is alone."""
+    magnitudes = _spectrogram(x).abs().flatten()
+    return float(magnitudes.kthvalue(1 + int(_QUANTILE * (len(magnitudes) - 1))).values)
 
 
 def _spectrogram(x: Tensor) -> Tensor:

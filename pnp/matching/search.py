@@ -32,10 +32,12 @@ __all__ = ["Search", "check_options", "known_conditions"]
 _REALIGNMENTS = 2
 # Below this part of the target's norm, distances are rounding of float32.
 _NEGLIGIBLE = 1e-5
+# Where the recording moves by less than this part of the distance, in features, there is less than that to gain.
+_WORTH_MOVING = 0.1
 # A parameter this close to an end of the cube is at its bound.
 _AT_BOUND = 1e-3
-# A noise floor is looked for where the recording seems to have one of this part of its norm: −60 dB.
-_NOISY = 1e-3
+# A noise floor is looked for where the recording seems to have one of this part of its norm: −50 dB.
+_NOISY = 3e-3
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class Search:
         for _ in range(_REALIGNMENTS if self.align else 0):
             best = _best(ends)
             moved = problem.realigned(best.u)
-            if moved is None:
+            if moved is None or _apart(moved, problem) < _WORTH_MOVING * best.distance:
                 break
             # From all starts again: where the match was led by a wrong alignment, it may not find out.
             again = _refined(moved, np.concatenate([points, best.u[None]]), self.max_evaluations, progress)
@@ -185,6 +187,10 @@ def _refined(problem: Problem, points: np.ndarray, max_evaluations: int, progres
             raise
         cause = f"{type(problem.failure).__name__}: {problem.failure}"
         raise SynthesisError(f"{error}; the first failure was {cause}") from problem.failure
+
+
+def _apart(one: Problem, other: Problem) -> float:
+    return float(np.linalg.norm(one.phi - other.phi))
 
 
 def _best(ends: Sequence[Refinement]) -> Refinement:
