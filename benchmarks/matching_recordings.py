@@ -24,6 +24,7 @@ from pnp._text import percent
 from pnp.bench.environment import environment
 from pnp.matching.catalogue import Catalogue
 from pnp.matching.folder import MatchedFile, match_folder
+from pnp.matching.recording import load_recording
 from pnp.matching.search import Search
 from pnp.report.html.matches import write_matches
 from pnp.training.checkpoint import load_encoder
@@ -55,11 +56,10 @@ def main() -> None:
     synth, features, cache = tools("drum", options)
     with cache:
         catalogue = Catalogue.from_cache(cache, synth, features)
-        settings = {"cache": cache.fingerprint, "encoder": options.encoder}
+        settings = {"cache": cache.fingerprint}
     folder = gathered(options.work, options.per_kit)
-    encoder = load_encoder(options.encoder) if options.encoder else None
     out = options.work / "kits-matched"
-    found = match_folder(folder, out, Search(catalogue, encoder), settings=settings, progress=True)
+    found = match_folder(folder, out, Search(catalogue), settings=settings, progress=True)
     write_matches(found, out / "index.html", cache="drums")
     kits = sorted({file.name.split("/")[0] for file in found.files})
     summary = {
@@ -74,13 +74,17 @@ def main() -> None:
         "environment": environment().to_dict(),
         "rows": [row_of(file) for file in found.matched],
     }
+    if options.encoder:
+        search = Search(catalogue, load_encoder(options.encoder), max_evaluations=1)
+        for row in summary["rows"]:
+            row["guess"] = guess_of(search, folder / row["file"])
     write_result("matching-kits.json", summary)
 
 
 def row_of(file: MatchedFile) -> dict[str, Any]:
     """Distances relative to the recording's features, and what else the table says."""
     assert file.match is not None
-    shares = {which: file.relative(which) for which in ("before", "encoder", "after")}
+    shares = {which: file.relative(which) for which in ("before", "after")}
     return {
         "file": file.name,
         "instrument": instrument(file.name),
@@ -88,6 +92,16 @@ def row_of(file: MatchedFile) -> dict[str, Any]:
         "noise": file.match["noise"],
         "evaluations": file.match["evaluations"],
         "seconds": file.match["seconds"],
+    }
+
+
+def guess_of(search: Search, path: Path) -> dict[str, float]:
+    """Distances of the nearest sound and of an encoder's one guess, relative to the recording as it is before a match."""
+    found = search.match(load_recording(path))
+    assert found.distance_encoder is not None
+    return {
+        "nearest": found.distance_before / found.target_norm,
+        "encoder": found.distance_encoder / found.target_norm,
     }
 
 
@@ -163,7 +177,7 @@ def recordings_part(summary: dict[str, Any]) -> str:
     ]
     for title, chosen in groups.items():
         before, after = (np.array([row[key] for row in chosen]) for key in ("before", "after"))
-        pairs = [(row["encoder"], row["before"]) for row in chosen if row["encoder"] is not None]
+        pairs = [(row["guess"]["encoder"], row["guess"]["nearest"]) for row in chosen if "guess" in row]
         guess = percent(float(np.median([e for e, _ in pairs])), 1) if pairs else ""
         nearer = percent(float(np.mean([e < b for e, b in pairs])), 0) if pairs else ""
         lines.append(
