@@ -135,7 +135,10 @@ def noise_part(path: Path) -> str:
         "",
         described(summary | {"full": False}),
         "",
-        f"| condition | `pnp.match` | targets | median error of {names} (% of range) | within 1 % | within 3 % | seconds |",
+        (
+            f"| condition | `pnp.match` | targets | median error of {names} (% of range) | within 1 % | within 3 % "
+            "| seconds |"
+        ),
         "|---|---|---|---|---|---|---|",
     ]
     for row in summary["table"]:

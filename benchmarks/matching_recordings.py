@@ -96,7 +96,7 @@ def row_of(file: MatchedFile) -> dict[str, Any]:
 
 
 def guess_of(search: Search, path: Path) -> dict[str, float]:
-    """Distances of the nearest sound and of an encoder's one guess, relative to the recording as it is before a match."""
+    """Distances of the nearest sound and of an encoder's one guess, relative to the recording's features."""
     found = search.match(load_recording(path))
     assert found.distance_encoder is not None
     return {

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+import pnp
 from pnp.matching.noise import NOISE_LOWEST, noise_draw, noise_share, without_noise
 
 RATE = 8000
@@ -27,6 +28,13 @@ def test_the_share_of_noise_is_estimated_to_a_decibel(share: float) -> None:
 def test_a_sound_without_noise_has_no_share_of_it() -> None:
     assert noise_share(tone()) < 1e-3
     assert noise_share(torch.nn.functional.pad(tone(), (500, 3000))) < 1e-3
+
+
+def test_drums_that_fill_most_of_a_spectrogram_are_not_taken_for_noise() -> None:
+    drum = pnp.synths.make("drum", n_samples=4096, sample_rate=11025.0)
+    sounds = drum(drum.space.from_unit(drum.space.sample(24, method="uniform", seed=77)))
+    # By the median of the spectrogram, half of them had a floor above -50 dB, up to -8 dB.
+    assert sum(noise_share(x) > 3e-3 for x in sounds) <= 1
 
 
 def test_silence_that_was_put_around_a_recording_does_not_count() -> None:
