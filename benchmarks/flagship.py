@@ -26,7 +26,9 @@ from pnp._text import markdown_table
 from pnp.features.standard import standard_features
 from pnp.parameters.values import rounded
 from pnp.report.html import write_page
-from pnp.training.evaluate import evaluate
+from pnp.training.answers import Answer, ask
+from pnp.training.encoder import Encoder
+from pnp.training.evaluate import most_frequent
 from pnp.training.train import train
 
 PATH = "/usr/lib/vst/amsynth_vst.so"
@@ -74,6 +76,12 @@ LOSSES = {"PNP + choice loss": "pnp", "P-loss + cross-entropy": "p"}
 # Sounds to listen to.
 _HEARD = 6
 
+# Seed of the presets that networks are judged on.
+_HELD_OUT = 2026
+
+# Sounds that a network hears at a time.
+_CHUNK = 32
+
 
 def make(sample_rate: float = 44100.0, n_samples: int = 44100) -> pnp.synths.Plugin:
     """Return amsynth with 25 knobs, a transposition, five switches, and the note as a condition."""
@@ -100,33 +108,23 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     work = Path(options.work)
     work.mkdir(parents=True, exist_ok=True)
     synth = make(options.sample_rate, options.samples)
-    summary = pnp.precompute(
-        synth,
-        standard_features(synth),
-        work / "amsynth.h5",
-        size=options.size,
-        step=options.step,
-        split=(0.8, 0.1, 0.1),
-        jobs=options.jobs,
-        block=8,
-        store="features",
-    )
+    if not options.as_is:
+        _compute(synth, work, options)
+    settings = ("step", "samples", "sample_rate", "epochs", "learning_rate")
     results: dict[str, Any] = {
-        "settings": {
-            name: getattr(options, name)
-            for name in ("size", "step", "samples", "sample_rate", "epochs", "seeds", "learning_rate")
-        },
-        "cache": {"sounds": summary.n_done - summary.n_failed, "failed": summary.n_failed},
+        "settings": {name: getattr(options, name) for name in settings},
+        "held_out": options.presets,
         "runs": {},
     }
     with pnp.MetricCache(work / "amsynth.h5") as cache:
+        results["sounds"] = {fold: len(cache.rows(fold)) for fold in ("train", "validation", "test")}
+        results["failed"] = len(cache.failures)
         if not (work / "report.html").exists():
             write_page(cache, work / "report.html", synth=synth)
-        rows = cache.rows("test")
-        truth = _sounds(synth, cache.theta[rows])
+        theta = _presets(synth.space, options.presets)
+        truth = _sounds(synth, theta)
         judges = Judges(synth, truth)
-        results["held_out"] = len(rows)
-        results["centre"] = judges(_sounds(synth, _centre(cache, rows)))
+        results["centre"] = judges(_sounds(synth, _centre(cache, theta)))
         for seed in options.seeds:
             for label, loss in LOSSES.items():
                 begun = time.perf_counter()
@@ -140,16 +138,17 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                     out=work / f"{loss}-{seed}",
                     resume=True,
                 )
-                found = evaluate(trained.encoder, cache, synth, progress=False)
-                x = _sounds(synth, _answered(cache, found, rows))
+                answer = _answer(trained.encoder, synth.space, theta, truth)
+                x = _sounds(synth, _answered(synth.space, answer, theta))
                 if seed == options.seeds[0]:
                     _keep(work / "sounds", loss, x, truth, synth.sample_rate)
                 results["runs"].setdefault(label, []).append(
                     {
                         "seed": seed,
                         "distances": judges(x),
-                        "parameter_error": found.mean_parameter_error,
-                        "choice_accuracy": dict(zip(found.choices, found.choice_accuracy, strict=True)),
+                        "parameter_error": _errors(synth.space, answer, theta),
+                        "choice_accuracy": _accuracy(synth.space, answer, theta),
+                        "epoch": trained.best_epoch,
                         "seconds": round(time.perf_counter() - begun, 1),
                     }
                 )
@@ -164,35 +163,81 @@ def table(results: dict[str, Any]) -> str:
     lines = []
     for label, runs in results["runs"].items():
         ratios = [[r["distances"][j] / results["centre"][j] for r in runs] for j in JUDGES]
-        right = [sum(r["choice_accuracy"].values()) / len(r["choice_accuracy"]) for r in runs]
+        right = [_mean(r["choice_accuracy"]) for r in runs]
         lines.append(
             [
                 label,
                 *(", ".join(f"{ratio:.3f}" for ratio in some) for some in ratios),
-                ", ".join(f"{r['parameter_error']:.3f}" for r in runs),
+                ", ".join(f"{_mean(r['parameter_error']):.3f}" for r in runs),
                 ", ".join(f"{share:.0%}" for share in right),
             ]
         )
     return markdown_table(headings, lines)
 
 
-def _centre(cache: pnp.MetricCache, rows: Tensor) -> Tensor:
+def _mean(values: dict[str, float]) -> float:
+    return sum(values.values()) / len(values)
+
+
+def _compute(synth: pnp.synths.Plugin, work: Path, options: argparse.Namespace) -> None:
+    """Compute the cache, or what is left of it, and note how long a sound takes."""
+    spent = time.process_time()
+    summary = pnp.precompute(
+        synth,
+        standard_features(synth),
+        work / "amsynth.h5",
+        size=options.size,
+        step=options.step,
+        split=(0.8, 0.1, 0.1),
+        jobs=options.jobs,
+        block=4,
+        store="features",
+    )
+    made = summary.n_done - summary.n_resumed
+    if made:
+        print(f"{made} sounds, {(time.process_time() - spent) / made:.2f} s of CPU time each")  # noqa: T201
+
+
+def _presets(space: pnp.ParameterSpace, count: int) -> Tensor:
+    """Return presets that no fold of the cache has."""
+    return rounded(space, space.from_unit(space.sample(count, method="uniform", seed=_HELD_OUT)))
+
+
+def _centre(cache: pnp.MetricCache, theta: Tensor) -> Tensor:
     """Return the middle of every range with the most frequent options, on the true note."""
-    space, theta = cache.space, cache.theta[rows].clone()
-    middle = space.from_unit(space.snap(torch.zeros(len(rows), len(space), dtype=theta.dtype)))
+    space, theta = cache.space, theta.clone()
+    middle = space.from_unit(space.snap(torch.zeros(len(theta), len(space), dtype=theta.dtype)))
     theta[:, : len(space)] = rounded(space, middle)
-    usual = cache.choices[cache.rows("train")].mode(0).values
-    theta[:, len(space) : len(space) + len(space.choices)] = usual.to(theta)
+    theta[:, len(space) : len(space) + len(space.choices)] = most_frequent(cache).to(theta)
     return theta
 
 
-def _answered(cache: pnp.MetricCache, found: Any, rows: Tensor) -> Tensor:
-    """Return what a network answers, with its most probable options, on the true note."""
-    space, theta = cache.space, cache.theta[rows].clone()
-    theta[:, : len(space)] = rounded(space, space.from_unit(space.snap(found.u_hat))).to(theta)
-    for place, choice in enumerate(space.choices):
-        theta[:, len(space) + place] = found.probabilities[choice.name].argmax(-1).to(theta)
+@torch.no_grad()
+def _answer(encoder: Encoder, space: pnp.ParameterSpace, theta: Tensor, sounds: Tensor) -> Answer:
+    """Return what a network says about sounds, told their notes."""
+    notes = space.to_unit(theta)[:, -len(space.conditions) :].float()
+    parts = zip(sounds.split(_CHUNK), notes.split(_CHUNK), strict=True)
+    return Answer.joined([ask(encoder.eval(), x, note, space) for x, note in parts])
+
+
+def _answered(space: pnp.ParameterSpace, answer: Answer, theta: Tensor) -> Tensor:
+    """Return the presets that a network answers, with its most probable options, on the true note."""
+    theta = theta.clone()
+    theta[:, : len(space)] = rounded(space, space.from_unit(space.snap(answer.u_hat.double())))
+    theta[:, len(space) : len(space) + len(space.choices)] = answer.options(space).to(theta)
     return theta
+
+
+def _errors(space: pnp.ParameterSpace, answer: Answer, theta: Tensor) -> dict[str, float]:
+    """Return the mean error of each parameter in units of the cube."""
+    error = (answer.u_hat - space.to_unit(theta)[:, : len(space)]).abs().mean(0)
+    return {name: round(value, 4) for name, value in zip(space.names, error.tolist(), strict=True)}
+
+
+def _accuracy(space: pnp.ParameterSpace, answer: Answer, theta: Tensor) -> dict[str, float]:
+    """Return the share of sounds whose most probable option is the true one, for each choice."""
+    right = (answer.options(space) == theta[:, len(space) :][:, : len(space.choices)]).double().mean(0)
+    return {choice.name: round(share, 4) for choice, share in zip(space.choices, right.tolist(), strict=True)}
 
 
 def _sounds(synth: pnp.synths.Plugin, theta: Tensor) -> Tensor:
@@ -221,6 +266,10 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of weights and order")
+    parser.add_argument("--presets", type=int, default=256, help="held-out presets to be judged on")
+    parser.add_argument(
+        "--as-is", action="store_true", help="take the sounds that are there; compute no more"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="worker processes of the offline stage")
     options = parser.parse_args()
     if options.results:

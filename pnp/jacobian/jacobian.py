@@ -17,7 +17,7 @@ from pnp._torch.modes import full_precision
 from pnp._torch.pushforward import derivative_along, jvp
 from pnp.jacobian.derivatives import Derivatives
 from pnp.jacobian.differences import difference_columns, next_whole
-from pnp.jacobian.numerical import numerical_of
+from pnp.jacobian.numerical import measured_steps
 from pnp.jacobian.resolve import resolve, sound_tangents
 from pnp.jacobian.sounds import heard
 from pnp.parameters.values import rounded
@@ -105,9 +105,8 @@ def sound_and_jacobian(
     synth = check_synthesizer(synth)
     _check_points(synth, u)
     steps = dict(derivatives.steps if derivatives is not None else {})
-    numerical = numerical_of(synth)
-    if numerical is not None and any(not p.is_whole and p.name not in steps for p in synth.space):
-        measured = numerical.calibrate()
+    if any(not p.is_whole and p.name not in steps for p in synth.space):
+        measured = measured_steps(synth)
         steps = {name: step.secant for name, step in measured.items() if step.always} | steps
     smooth = [p for p, q in enumerate(synth.space) if not q.is_whole and q.name not in steps]
     several = max(1, NUMBERS_AT_ONCE // (max(1, len(smooth)) * synth.n_samples))
@@ -187,8 +186,7 @@ def _fill_in(
     axes: list[int],
 ) -> None:
     """Put differences over a longer step where a parameter has no derivative at a sound."""
-    numerical = numerical_of(synth)
-    measured = {} if numerical is None else numerical.calibrate()
+    measured = measured_steps(synth)
     for place, p in enumerate(axes):
         rows = missing[:, place].to(u.device)
         if rows.any():

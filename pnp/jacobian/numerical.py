@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pnp._arguments import finite_number
+from pnp._protocols import SynthesizerModule
 from pnp._text import percent
 from pnp._torch.memory import NUMBERS_AT_ONCE
 from pnp._torch.pushforward import jvp
@@ -29,7 +30,7 @@ from pnp.jacobian.finite_differences import (
 from pnp.parameters import ParameterSpace
 from pnp.parameters.values import described_values
 
-__all__ = ["DifferencedSounds", "NumericalTangents", "Progress", "by_name", "numerical_of"]
+__all__ = ["DifferencedSounds", "NumericalTangents", "Progress", "by_name", "measured_steps", "numerical_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -388,6 +389,23 @@ def numerical_of(synth: object) -> NumericalTangents | None:
     """
     found = getattr(synth, "numerical", None)
     return found if isinstance(found, NumericalTangents) else None
+
+
+def measured_steps(synth: SynthesizerModule, progress: Progress | None = None) -> dict[str, Step]:
+    """Return the measured steps of the parameters that a synthesizer has finite differences for.
+
+    A synthesizer around another adds parameters with exact derivatives, or holds some fixed: neither have a step here.
+
+    Args:
+        synth: Synthesizer.
+        progress: Shows the progress where steps are measured, as `tqdm` does.
+
+    Returns:
+        From parameter name to step; empty where derivatives are exact.
+    """
+    numerical = numerical_of(synth)
+    measured = {} if numerical is None else numerical.calibrate(progress)
+    return {name: measured[name] for name in synth.space.names if name in measured}
 
 
 def by_name(

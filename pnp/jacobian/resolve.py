@@ -16,10 +16,10 @@ from pnp._torch.memory import SOUND_TANGENTS
 from pnp._torch.pushforward import along_axes, jvp, one_by_one, pushforward
 from pnp.jacobian.adapters import DirectionByDirection, FeatureDifferences, RenderedDifferences
 from pnp.jacobian.derivatives import Derivatives
-from pnp.jacobian.numerical import Progress, numerical_of
+from pnp.jacobian.numerical import Progress, measured_steps, numerical_of
 from pnp.parameters.values import rounded
 
-__all__ = ["Resolved", "as_they_are", "resolve", "resolve_synthesizer", "sound_tangents"]
+__all__ = ["Resolved", "as_they_are", "resolve", "resolve_synthesizer", "sound_tangents", "tangents_and_gaps"]
 
 _log = logging.getLogger(__name__)
 
@@ -51,9 +51,9 @@ class Resolved:
         Args:
             asked: Kind and steps that a user asked for.
         """
-        numerical = numerical_of(self.synth)
-        measured = {} if numerical is None else numerical.measured or {}
-        measured = {name: step for name, step in measured.items() if name not in asked.steps}
+        names = [p.name for p in self.synth.space if not p.is_whole and p.name not in asked.steps]
+        steps = measured_steps(self.synth) if names else {}
+        measured = {name: steps[name] for name in names if name in steps}
         secants = {name: step.secant for name, step in measured.items() if step.always}
         errors = {
             name: float(f"{step.worst:.2g}") for name, step in measured.items() if step.worst < float("inf")
@@ -129,12 +129,10 @@ def resolve(
     theta = rounded(space, theta)
     exact = derivatives.kind == "forward"
     synth, way, tangents = resolve_synthesizer(synth, theta, axes, exact=exact, progress=progress)
-    numerical = numerical_of(synth)
-    if numerical is not None:
-        measured = numerical.calibrate()
-        axes = [p for p in axes if not measured[space.names[p]].always]
-        if not axes:
-            return Resolved(synth, features, way, _NOT_NEEDED)
+    never = [name for name, step in measured_steps(synth).items() if step.always]
+    axes = [p for p in axes if space.names[p] not in never]
+    if not axes:
+        return Resolved(synth, features, way, _NOT_NEEDED)
     x, tangents = (synth(theta), tangents) if tangents is not None else sound_tangents(synth, theta, axes)[:2]
     return _with_features(Resolved(synth, features, way), x, tangents * slope[:, axes, None], exact=exact)
 
@@ -204,14 +202,34 @@ def sound_tangents(
         Sounds, shape (B, N); tangents, shape (B, A, N); and where they are differences, True, shape (B, A), where
         there is none.
     """
-    numerical = getattr(synth, "tangents_where_they_exist", None)
-    if numerical is not None:
-        x, tangents, missing = numerical(theta, axes)
+    if numerical_of(synth) is not None:
+        rendered: Any = synth
+        x, tangents, missing = rendered.tangents_where_they_exist(theta, axes)
         return x, tangents, missing
     if isinstance(synth, DirectionByDirection):
         return *synth.value_and_tangents(theta, _basis(theta, axes)), None
     group = SOUND_TANGENTS.tangents_at_a_time(len(axes), len(theta) * synth.n_samples)
     return *along_axes(synth, theta, axes, group), None
+
+
+def tangents_and_gaps(
+    synth: SynthesizerModule, theta: Tensor, axes: list[int]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sounds and tangents of a synthesizer, for one around it, and where there are none.
+
+    Args:
+        synth: Synthesizer.
+        theta: Physical parameters, shape (B, D).
+        axes: Columns to differentiate along.
+
+    Returns:
+        Sounds, shape (B, N); tangents, shape (B, A, N); and True, shape (B, A), where there is no derivative.
+    """
+    if not axes:
+        x = synth(theta)
+        return x, x.new_zeros(len(x), 0, x.shape[-1]), torch.zeros(len(x), 0, dtype=torch.bool)
+    x, tangents, missing = sound_tangents(synth, theta, axes)
+    return x, tangents, torch.zeros(tangents.shape[:2], dtype=torch.bool) if missing is None else missing
 
 
 def _with_features(found: Resolved, x: Tensor, dx: Tensor, *, exact: bool) -> Resolved:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from pnp._protocols import check_synthesizer
 from pnp._torch.pushforward import along_axes
+from pnp.jacobian.numerical import NumericalTangents, numerical_of
+from pnp.jacobian.resolve import tangents_and_gaps
 from pnp.parameters import ParameterSpace
 
 __all__ = ["Unknowns"]
@@ -93,6 +95,39 @@ class Unknowns(nn.Module):
             if name not in dx:
                 dx[name] = self._difference(inner, column)
         return x, torch.stack([dx.get(p.name, torch.zeros_like(x)) for p in self.space], dim=1)
+
+    @property
+    def numerical(self) -> NumericalTangents | None:
+        """Finite differences of the synthesizer, where it has no other derivatives."""
+        return numerical_of(self.synth)
+
+    def tangents_where_they_exist(
+        self, theta: Float[Tensor, "B D"], axes: Sequence[int]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B A N"], Bool[Tensor, "B A"]]:
+        """Sounds, their derivatives with respect to some unknowns, and where there are none.
+
+        Args:
+            theta: Unknowns in physical units, shape (B, D).
+            axes: Columns of parameters and unknown conditions.
+
+        Returns:
+            Sounds, shape (B, N); tangents, shape (B, A, N); True, shape (B, A), where there is no derivative.
+        """
+        inner, space = self.complete(theta), self.synth.space
+        columns = [space.column(self.space.names[axis]) for axis in axes]
+        own = [column for column in columns if column < len(space)]
+        x, dx, gaps = tangents_and_gaps(self.synth, inner, own)
+        tangents = dict(zip(own, dx.unbind(1), strict=True))
+        missing = dict(zip(own, gaps.unbind(1), strict=True))
+        for column in columns:
+            if column not in tangents:
+                tangents[column] = self._difference(inner, column)
+                missing[column] = torch.zeros(len(x), dtype=torch.bool)
+        return (
+            x,
+            torch.stack([tangents[c] for c in columns], 1),
+            torch.stack([missing[c] for c in columns], 1),
+        )
 
     def _difference(self, inner: Tensor, column: int) -> Tensor:
         parameter = self.synth.space.columns[column]

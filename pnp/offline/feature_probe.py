@@ -12,7 +12,7 @@ from pnp._protocols import SynthesizerModule
 from pnp._text import percent
 from pnp.jacobian import Derivatives
 from pnp.jacobian.agreement import REPEATABLE, contradiction_of_differences, relative
-from pnp.jacobian.numerical import numerical_of
+from pnp.jacobian.numerical import measured_steps
 from pnp.offline.trial import Trial
 from pnp.parameters import ParameterSpace
 from pnp.parameters.values import rounded
@@ -84,18 +84,10 @@ def probe_derivative(
     """
     label = _label(features)
     u, S, J = trial.u, trial.features, trial.jacobian
-    numerical = numerical_of(trial.resolved.synth)
-    measured = {} if numerical is None else numerical.calibrate()
-    longer = {*derivatives.steps, *(name for name, step in measured.items() if step.secant)}
-    # Along the diagonal of the cube, signs leading inside. Only parameters with a derivative move.
-    columns = synth.space.columns
-    moves = torch.tensor(
-        [not parameter.is_whole and parameter.name not in longer for parameter in columns],
-        device=u.device,
-    )
-    moves[len(synth.space) :] = False
+    moves = _differentiated(trial.resolved.synth, derivatives).to(u.device)
     if not moves.any():
         return
+    # Along the diagonal of the cube, signs leading inside. Only parameters with a derivative move.
     direction = torch.where(u > 0, -1.0, 1.0).to(u) * moves
     pushed = (J * direction[:, None, : len(synth.space)]).sum(-1).double()
 
@@ -128,6 +120,17 @@ def probe_derivative(
             f"{label} have a wrong derivative: along the diagonal of the cube it is {percent(gap, 0)} off finite "
             "differences; likely .detach(), .item() or torch.no_grad() on part of the way"
         )
+
+
+def _differentiated(synth: SynthesizerModule, derivatives: Derivatives) -> Tensor:
+    """Tell which columns have a derivative at every sound, as booleans."""
+    space = synth.space
+    found = [not parameter.is_whole and parameter.name not in derivatives.steps for parameter in space]
+    # To measure steps takes long, and warns of steps that nobody uses where the user gives one for each parameter.
+    if any(found):
+        longer = [name for name, step in measured_steps(synth).items() if step.secant]
+        found = [some and name not in longer for some, name in zip(found, space.names, strict=True)]
+    return torch.tensor(found + [False] * (len(space.columns) - len(space)))
 
 
 def _physical(space: ParameterSpace, u: Tensor) -> Tensor:

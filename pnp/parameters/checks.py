@@ -9,7 +9,10 @@ from torch import Tensor
 
 from pnp.parameters.parameter import Parameter
 
-__all__ = ["check_inside", "check_layout"]
+__all__ = ["check_inside", "check_layout", "check_whole"]
+
+# Distance from a whole number that is rounding: a seed of 65,535 that comes from the cube in single precision.
+_ROUNDING = 0.01
 
 
 def check_layout(values: Tensor, names: Sequence[str], widths: Collection[int]) -> None:
@@ -58,9 +61,34 @@ def check_inside(
     parameter, value = columns[column], float(values.detach()[(*row, column)])
     low, high, unit = (parameter.low, parameter.high, parameter.unit) if physical else (-1.0, 1.0, "")
     unit = f" {unit}" if unit else ""
-    where = f" in row {row[0] if len(row) == 1 else tuple(row)}" if row else ""
+    where = _in_row(row)
     symbol, expected = ("theta", "physical units") if physical else ("u", "unit coordinates")
     cause = f"{symbol} must be in {expected}" if math.isfinite(value) else f"{symbol} must be finite"
     raise ValueError(
         f"parameter {parameter.name!r} must lie in [{low:g}, {high:g}]{unit}, got {value:g}{unit}{where}; {cause}"
     )
+
+
+def check_whole(values: Tensor, columns: Sequence[Parameter]) -> None:
+    """Refuse values of integers, choices and seeds that are not whole.
+
+    Args:
+        values: Physical values, shape (..., D), or fewer columns.
+        columns: Parameters, one a column.
+
+    Raises:
+        ValueError: At the first such value, with its name and row.
+    """
+    whole = [column for column, parameter in enumerate(columns[: values.shape[-1]]) if parameter.is_whole]
+    some = values.detach()[..., whole]
+    off = (some - some.round()).abs() > _ROUNDING
+    if not bool(off.any()):
+        return
+    *row, place = (int(i) for i in off.nonzero()[0])
+    parameter, value = columns[whole[place]], float(some[(*row, place)])
+    expected = "the position of an option" if parameter.choices else "a whole number"
+    raise ValueError(f"parameter {parameter.name!r} must be {expected}, got {value:g}{_in_row(row)}")
+
+
+def _in_row(row: Sequence[int]) -> str:
+    return f" in row {row[0] if len(row) == 1 else tuple(row)}" if row else ""

@@ -12,9 +12,11 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from pnp._arguments import finite_number, shown, whole_number
+from pnp._torch.concrete import is_concrete
 from pnp._torch.memory import SOUND_TANGENTS
 from pnp._torch.pushforward import pushforward
 from pnp.parameters import ParameterSpace
+from pnp.parameters.checks import check_whole
 from pnp.synths.normalization import check_normalization, normalize, normalize_with_tangents
 
 __all__ = ["Synthesizer"]
@@ -108,7 +110,8 @@ class Synthesizer(nn.Module, ABC):
             Sounds, shape (..., N), in the dtype and on the device of `theta`.
 
         Raises:
-            ValueError: If the trailing axis is not P long, or a parameter is not finite or outside its range.
+            ValueError: If the trailing axis is not P long, or a parameter is not finite or outside its range, or not
+                whole where it must be.
             TypeError: If `theta` is not a float32 or float64 tensor.
         """
         self._check(theta)
@@ -156,3 +159,5 @@ class Synthesizer(nn.Module, ABC):
             )
         if theta.dtype not in (torch.float32, torch.float64):
             raise TypeError(f"theta must be float32 or float64 to hold a pitch, got {theta.dtype}")
+        if is_concrete(theta):
+            check_whole(theta, self.space.columns)

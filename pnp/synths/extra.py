@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from pnp._naming import free_name
 from pnp._protocols import check_synthesizer
 from pnp._torch.pushforward import along_axes
+from pnp.jacobian.numerical import NumericalTangents, numerical_of
+from pnp.jacobian.resolve import tangents_and_gaps
 from pnp.parameters import Parameter, ParameterSpace
 
 __all__ = ["ExtraParameter"]
@@ -50,7 +54,62 @@ class ExtraParameter(nn.Module):
         place = len(self.synth.space)
         return torch.cat([theta[..., :place], theta[..., place + 1 :]], dim=-1), theta[..., place : place + 1]
 
-    def inner_tangents(
+    @property
+    def numerical(self) -> NumericalTangents | None:
+        """Finite differences of the synthesizer, where it has no other derivatives."""
+        return numerical_of(self.synth)
+
+    def outside(self, x: Tensor, dx: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Sounds with the extra parameter, and their tangents.
+
+        Args:
+            x: Sounds of the synthesizer, shape (B, N).
+            dx: Their tangents along some parameters of the synthesizer, shape (B, A, N).
+            value: Extra parameter, shape (B, 1).
+
+        Returns:
+            Sounds, shape (B, N); their tangents along the same parameters, shape (B, A, N), and along the extra one,
+            shape (B, N).
+        """
+        raise NotImplementedError
+
+    def value_and_tangents(
+        self, theta: Shaped[Tensor, "B D"]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
+        """Sounds and their derivatives with respect to each physical parameter.
+
+        Args:
+            theta: Physical parameters, shape (B, D), the extra one after the synthesizer's parameters.
+
+        Returns:
+            Sounds, shape (B, N), and tangents, shape (B, P, N), the last one along the extra parameter; those of
+            integers are 0.
+        """
+        inner, value = self.parts(theta)
+        x, dx, own = self.outside(*self._inner_tangents(inner), value)
+        return x, torch.cat([dx, own.unsqueeze(1)], dim=1)
+
+    def tangents_where_they_exist(
+        self, theta: Float[Tensor, "B D"], axes: Sequence[int]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B A N"], Bool[Tensor, "B A"]]:
+        """Sounds, their derivatives with respect to some physical parameters, and where there are none.
+
+        Args:
+            theta: Physical parameters, shape (B, D).
+            axes: Columns of the parameters, in ascending order.
+
+        Returns:
+            Sounds, shape (B, N); tangents, shape (B, A, N); True, shape (B, A), where there is no derivative.
+        """
+        place = len(self.synth.space)
+        inner, value = self.parts(theta)
+        x, dx, missing = tangents_and_gaps(self.synth, inner, [axis for axis in axes if axis != place])
+        x, dx, own = self.outside(x, dx, value)
+        if place not in axes:
+            return x, dx, missing
+        return x, torch.cat([dx, own.unsqueeze(1)], 1), torch.cat([missing, missing.new_zeros(len(x), 1)], 1)
+
+    def _inner_tangents(
         self, inner: Shaped[Tensor, "B D"]
     ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
         """Sounds of the synthesizer and their derivatives; those of integers are 0.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from pnp._arguments import finite_number
 from pnp._protocols import check_synthesizer
 from pnp._torch.pushforward import along_axes
+from pnp.jacobian.numerical import NumericalTangents, numerical_of
+from pnp.jacobian.resolve import tangents_and_gaps
 from pnp.parameters import ParameterSpace
 
 __all__ = ["Restriction"]
@@ -43,7 +45,7 @@ class Restriction(nn.Module):
         space = synth.space
         for name, value in fixed.items():
             parameter = space[name]
-            number = finite_number(f"fixed {name!r}", value)
+            number = parameter.number(finite_number(f"fixed {name!r}", value))
             if not parameter.low <= number <= parameter.high:
                 raise ValueError(
                     f"fixed {name!r} must be between {parameter.low:g} and {parameter.high:g} {parameter.unit}, "
@@ -62,6 +64,11 @@ class Restriction(nn.Module):
         self.sample_rate = synth.sample_rate
         self.n_samples = synth.n_samples
         self._free = [space.column(name) for name in self.space.names]
+
+    @property
+    def numerical(self) -> NumericalTangents | None:
+        """Finite differences of the synthesizer, where it has no other derivatives."""
+        return numerical_of(self.synth)
 
     def config(self) -> dict[str, Any]:
         """Settings, as JSON can hold them."""
@@ -102,6 +109,20 @@ class Restriction(nn.Module):
         every = x.new_zeros(len(x), len(self.space), x.shape[-1])
         every[:, smooth] = dx
         return x, every
+
+    def tangents_where_they_exist(
+        self, theta: Float[Tensor, "B D"], axes: Sequence[int]
+    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B A N"], Bool[Tensor, "B A"]]:
+        """Sounds, their derivatives with respect to some remaining parameters, and where there are none.
+
+        Args:
+            theta: Remaining columns in physical units, shape (B, D).
+            axes: Columns of the parameters, at least one.
+
+        Returns:
+            Sounds, shape (B, N); tangents, shape (B, A, N); True, shape (B, A), where there is no derivative.
+        """
+        return tangents_and_gaps(self.synth, self._complete(theta), [self._free[axis] for axis in axes])
 
     def _complete(self, theta: Tensor) -> Tensor:
         names = iter(theta.unbind(-1))

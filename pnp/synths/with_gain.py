@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
@@ -49,18 +48,15 @@ class WithGain(ExtraParameter):
         sounds: Tensor = self.synth(inner) * gain
         return sounds
 
-    def value_and_tangents(
-        self, theta: Shaped[Tensor, "B D"]
-    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
-        """Sounds and their derivatives with respect to each physical parameter.
+    def outside(self, x: Tensor, dx: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Amplified sounds and tangents; the tangent along the gain is the sound before the amplifier.
 
         Args:
-            theta: Physical parameters, shape (B, D), the gain after the synthesizer's parameters.
+            x: Sounds of the synthesizer, shape (B, N).
+            dx: Their tangents, shape (B, A, N).
+            value: Gain, shape (B, 1).
 
         Returns:
-            Sounds, shape (B, N), and tangents, shape (B, P, N); the last one is the sound before the amplifier. Those
-            of integers are 0.
+            Sounds, tangents, and the tangent along the gain.
         """
-        inner, gain = self.parts(theta)
-        x, dx = self.inner_tangents(inner)
-        return gain * x, torch.cat([gain.unsqueeze(1) * dx, x.unsqueeze(1)], dim=1)
+        return value * x, value.unsqueeze(1) * dx, x

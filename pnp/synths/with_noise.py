@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
@@ -54,18 +53,16 @@ class WithNoise(ExtraParameter):
         sounds: Tensor = self.synth(inner) + factor * self.noise.to(theta)
         return sounds
 
-    def value_and_tangents(
-        self, theta: Shaped[Tensor, "B D"]
-    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
-        """Sounds and their derivatives with respect to each physical parameter.
+    def outside(self, x: Tensor, dx: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Sounds under noise and their tangents; the tangent along the factor is the draw.
 
         Args:
-            theta: Physical parameters, shape (B, D), the factor of the noise after the synthesizer's parameters.
+            x: Sounds of the synthesizer, shape (B, N).
+            dx: Their tangents, shape (B, A, N).
+            value: Factor of the noise, shape (B, 1).
 
         Returns:
-            Sounds, shape (B, N), and tangents, shape (B, P, N); the last one is the noise. Those of integers are 0.
+            Sounds, tangents, and the tangent along the factor.
         """
-        inner, factor = self.parts(theta)
-        x, dx = self.inner_tangents(inner)
         noise = self.noise.to(x)
-        return x + factor * noise, torch.cat([dx, noise.expand(len(x), 1, -1)], dim=1)
+        return x + value * noise, dx, noise.expand(len(x), -1)

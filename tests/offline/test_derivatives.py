@@ -12,6 +12,7 @@ from pnp.offline.verify import verify
 from pnp.report.numbers import cache_report
 from pnp.report.terminal import as_text
 from pnp.store import MetricCache
+from pnp.synths import BlackBox
 
 
 def make(path, synth=None, **options):
@@ -58,3 +59,15 @@ def test_any_number_of_workers_makes_the_same_bits(tmp_path, monkeypatch):
     make(tmp_path / "a.h5", step=0.1)
     make(tmp_path / "b.h5", step=0.1, jobs=2)
     assert content(tmp_path / "a.h5") == content(tmp_path / "b.h5")
+
+
+def test_steps_that_are_given_are_not_measured(tmp_path, caplog):
+    def coarse(f, decay):
+        return ToySynth()(torch.tensor([round(f, -1), decay], dtype=torch.float64)).numpy()
+
+    box = BlackBox(coarse, ToySynth().space, sample_rate=1000.0, n_samples=64)
+    with caplog.at_level("WARNING"):
+        make(tmp_path / "a.h5", box, step=0.1)
+    # Nobody uses a measured step, so a warning about one would mislead.
+    assert box.numerical.measured is None
+    assert not caplog.records

@@ -426,6 +426,15 @@ def test_a_program_receives_int_and_str_and_is_rendered_along_continuous_paramet
     expected = -torch.arange(64) / 1000 * synth(theta)[0]
     torch.testing.assert_close(tangents[0, 1], expected, rtol=1e-6, atol=1e-9)
     assert not tangents[0, [0, 2, 3]].any()
+    for column, value, message in (
+        (0, 2.5, "'voices' must be a whole number, got 2.5 in row 0"),
+        (2, 0.4, "'wave' must be the position of an option, got 0.4 in row 0"),
+        (3, 60.2, "'note' must be a whole number, got 60.2 in row 0"),
+    ):
+        between = theta.clone()
+        between[0, column] = value
+        with pytest.raises(ValueError, match=message):
+            synth(between)
     with pytest.raises(ValueError, match="unknown parameter 'voices' in steps, expected decay"):
         BlackBox(organ, space, sample_rate=1000, n_samples=64, steps={"voices": 0.1})
     with pytest.raises(
