@@ -241,7 +241,8 @@ def _accuracy(space: pnp.ParameterSpace, answer: Answer, theta: Tensor) -> dict[
 
 
 def _sounds(synth: pnp.synths.Plugin, theta: Tensor) -> Tensor:
-    return synth(theta.double()).float()
+    sounds: Tensor = synth(theta.double()).float()
+    return sounds
 
 
 def _keep(folder: Path, loss: str, x: Tensor, truth: Tensor, sample_rate: float) -> None:
