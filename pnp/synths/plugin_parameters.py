@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import overload
 
-from pnp._text import did_you_mean, text_table
+from pnp._text import counted, did_you_mean, text_table
 from pnp.parameters import Parameter, ParameterSpace
 from pnp.synths.plugin_host import Host
 
@@ -23,7 +23,8 @@ _MOST_TEXTS = 32
 _MOST_OPTIONS = 8
 
 # Parameters that hosts add to every plug-in; a space of them all would be one of MIDI controllers.
-_OF_THE_HOST = re.compile(r"midi[ _]?cc|^bypass$|^program$", re.IGNORECASE)
+# VST3 has no controllers of its own: plug-ins list up to 16 channels of 130.
+_OF_THE_HOST = re.compile(r"midi[ _]?cc|^midi ch\W*\d+ cc|^bypass$|^program$", re.IGNORECASE)
 
 _NUMBER = re.compile(r"\s*([-+]?\d+(?:\.\d*)?)")
 
@@ -191,7 +192,7 @@ class PluginParameters(Sequence[PluginParameter]):
             if key not in self.names:
                 raise ValueError(
                     f"the plug-in {self.plugin!r} has no parameter {key!r}{did_you_mean(key, self.names)} It has "
-                    f"{_shortened(self.names)}"
+                    f"{_shortened([parameter.name for parameter in self.own])}"
                 )
             return self._parameters[self.names.index(key)]
         return self._parameters[key]
@@ -217,6 +218,7 @@ class PluginParameters(Sequence[PluginParameter]):
         return ParameterSpace([parameter.proposal() for parameter in taken], conditions)
 
     def __str__(self) -> str:
+        shown = [p for p in self._parameters if not _OF_THE_HOST.search(p.title)]
         rows = [
             [
                 parameter.name,
@@ -225,9 +227,11 @@ class PluginParameters(Sequence[PluginParameter]):
                 _shortened(parameter.texts) if parameter.is_discrete else " to ".join(parameter.texts),
                 parameter.unit,
             ]
-            for parameter in self._parameters
+            for parameter in shown
         ]
-        return text_table(["parameter", "kind", "default", "texts", "unit"], rows, "llrll")
+        table = text_table(["parameter", "kind", "default", "texts", "unit"], rows, "llrll")
+        left = len(self) - len(shown)
+        return f"{table}\nand {counted(left, 'parameter')} of the host" if left else table
 
     def __repr__(self) -> str:
         return f"<{len(self)} parameters of {self.plugin}>\n{self}"

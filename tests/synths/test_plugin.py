@@ -14,7 +14,7 @@ import torch
 
 import pnp
 from pnp.synths.plugin_host import _host
-from pnp.synths.plugin_parameters import PluginParameter
+from pnp.synths.plugin_parameters import PluginParameter, PluginParameters
 
 AMSYNTH = Path("/usr/lib/vst/amsynth_vst.so")
 HAS_AMSYNTH = AMSYNTH.exists() and importlib.util.find_spec("dawdreamer") is not None
@@ -120,6 +120,7 @@ def test_parameters_are_listed_with_kinds_and_texts(toy):
     table = str(known).splitlines()
     assert table[1].split() == ["Gain", "continuous", "0.5", "0.000", "to", "1.000"]
     assert table[2].split() == ["Wave_Form", "choice", "0", "Saw,", "Square,", "Sine"]
+    assert table[5:] == ["and 1 parameter of the host"]
     assert known["Wave_Form"].positions == (0.0, 0.5, 1.0)
     proposed = known.proposal(conditions=[pnp.Parameter("note", 36, 84, kind="integer")])
     assert proposed == pnp.ParameterSpace(
@@ -131,6 +132,15 @@ def test_parameters_are_listed_with_kinds_and_texts(toy):
         ],
         conditions=[pnp.Parameter("note", 36, 84, kind="integer")],
     )
+
+
+@pytest.mark.parametrize(
+    ("title", "own"),
+    [("MIDI CC 0|1", False), ("MIDI Ch. 16 CC 129", False), ("Bypass", False), ("MIDI Channel", True)],
+)
+def test_controllers_that_a_format_lists_are_not_parameters_of_the_plugin(title, own):
+    parameter = PluginParameter("name", title, 0, 0.0, "", ("0", "1"), (0.0, 1.0), is_discrete=False)
+    assert bool(PluginParameters("toy", [parameter]).own) == own
 
 
 def test_reading_the_parameters_leaves_them_as_they_were(toy):
