@@ -113,14 +113,14 @@ def train_small(cache, **options):
     return train(cache, cache.synth, **(defaults | options))
 
 
-def train_until_killed(cache, out, epochs, **options):
-    """Train, with PNP loss, in a process that dies after some epochs, not whole ones."""
+def train_until_killed(cache, out, after, **options):
+    """Train, with PNP loss, in a process that dies after some epochs, such as 1.5."""
 
     class Killed(PNPLoss):
         def forward(self, *arguments, **keywords):
             if self.training and torch.is_grad_enabled():
                 self.calls = getattr(self, "calls", 0) + 1
-                if self.calls > epochs * len(cache.rows("train")) / 8:
+                if self.calls > after * len(cache.rows("train")) / 8:
                     raise KeyboardInterrupt
             return super().forward(*arguments, **keywords)
 
