@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from matching import SEED, Records, disturbed, tools, write_result
+from matching_tools import SEED, Records, disturbed, tools, write_result
 from tqdm import tqdm
 
 from pnp._text import percent
@@ -126,7 +126,7 @@ def summarize(name: str, synth: Any, features: Any, size: int, rows: list[dict[s
 
 def noise_part(path: Path) -> str:
     """Table of one synthesizer for the page."""
-    from matching import described
+    from matching_tools import described
 
     summary = json.loads(path.read_text())
     names = ", ".join(summary["parameters"])

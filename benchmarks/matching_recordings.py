@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from matching import described, tools, write_result
+from matching_tools import described, tools, write_result
 
 from pnp._text import percent
 from pnp.bench.environment import environment

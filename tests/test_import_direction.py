@@ -205,6 +205,12 @@ def test_no_module_imports_itself_in_a_circle() -> None:
     assert not circles(uses), circles(uses)
 
 
+def test_no_script_of_the_benchmarks_imports_itself_in_a_circle() -> None:
+    scripts = {path.stem: ast.parse(path.read_text()) for path in (ROOT.parent / "benchmarks").glob("*.py")}
+    uses = {name: set(imports(tree, top_level=False)) & set(scripts) for name, tree in scripts.items()}
+    assert not circles(uses), circles(uses)
+
+
 def test_nothing_that_a_module_loads_loads_it_in_turn() -> None:
     for name, tree in MODULES.items():
         # A package's __init__ gathers its own modules, which load it first.
