@@ -31,7 +31,7 @@ def multiscale():
 
 FEATURES = {
     "global": lambda: Features(TimeFrequencyScattering(N, 5, 2, 2, T="global", F="global")),
-    "local": lambda: TimeFrequencyScattering(N, 5, 4, 2, T=3, F=2),
+    "local": lambda: TimeFrequencyScattering(N, 5, 4, 2, T=24, F=2),
     "held": lambda: Features(TimeFrequencyScattering(N, 5, 2, 2, T=0, F=0, normalization="kymatio")),
     "spectrogram": lambda: Features(MultiscaleSpectrogram((128, 64))),
     "stft": multiscale,

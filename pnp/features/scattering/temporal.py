@@ -369,8 +369,10 @@ def blocks_to_frames(
     """Sum the contributions of blocks of samples to each frame; see `plan.TimeAverage`."""
     if average.source.numel() == 1:
         return z[..., 0, :]
-    # Tap by tap: all contributions at once would be a tensor many times as large as the result.
-    frames = z[..., average.source[:, 0], 0]
-    for tap in range(1, average.taps):
-        frames = frames + z[..., average.source[:, tap], tap]
+    # Tap by tap: all contributions at once would be a tensor many times as large as the result. The taps are taken
+    # apart in one step: the gradient of each selection from `z` would be as large as `z`.
+    parts, sources = z.unbind(-1), average.source.unbind(-1)
+    frames = parts[0].index_select(-1, sources[0])
+    for part, source in zip(parts[1:], sources[1:], strict=True):
+        frames = frames + part.index_select(-1, source)
     return frames
