@@ -5,10 +5,13 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import annotation_checks
 import jaxtyping
 import numpy as np
 import pytest
 import torch
+
+annotation_checks.install("pnp")
 
 
 def pytest_configure(config: pytest.Config) -> None:

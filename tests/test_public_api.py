@@ -74,19 +74,18 @@ def run_python(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
+def test_the_online_stage_loads_nothing_heavy() -> None:
+    """One use after the other in one process: none may load what it does not need."""
+    uses = (
         "pass",
-        "pnp.PNPLoss",
+        "pnp.PNPLoss; assert 'pnp.losses' in sys.modules",
         "import torch; u = torch.zeros(2, 3); pnp.PNPLoss()(u, u, metric=torch.eye(3).expand(2, 3, 3))",
         "pnp.ParameterSpace([pnp.Parameter('f', 1, 2)]).sample(4, method='uniform')",
         "from pnp.cli.main import build_parser; build_parser()",
-    ],
-)
-def test_the_online_stage_loads_nothing_heavy(use: str) -> None:
-    code = f"import sys, pnp\n{use}\nprint(*(m for m in {HEAVY!r} if m in sys.modules))"
-    assert run_python(code).split() == []
+    )
+    report = f"print(*(m for m in {HEAVY!r} if m in sys.modules), sep='|')"
+    lines = run_python("\n".join(("import sys, pnp", *(f"{use}\n{report}" for use in uses)))).split("\n")
+    assert dict(zip(uses, lines, strict=False)) == dict.fromkeys(uses, "")
 
 
 def test_help_needs_no_torch() -> None:

@@ -123,7 +123,7 @@ class CacheHeader:
         """SHA-256 of the canonical JSON of `config`."""
         return fingerprint(self.config)
 
-    @property
+    @cached_property
     def columns(self) -> tuple[Column, ...]:
         """Datasets with a row for each sound, in the order of the checksums."""
         p, c, space = len(self.space), self.n_features, self.space
@@ -153,17 +153,17 @@ class CacheHeader:
             absent.add("conditions")
         return tuple(column for column in described if column.name not in absent)
 
-    @property
+    @cached_property
     def known(self) -> tuple[Column, ...]:
         """Datasets that are known before the first sound: they follow from the design."""
         return tuple(column for column in self.columns if column.name in _KNOWN)
 
-    @property
+    @cached_property
     def n_options(self) -> int:
         """Number of options of all choices together."""
         return sum(len(choice.choices) for choice in self.space.choices)
 
-    @property
+    @cached_property
     def summaries(self) -> tuple[Column, ...]:
         """Datasets with a row for each block that keeps its moments."""
         if self.schema_version < _WITH_MOMENTS:
@@ -171,17 +171,17 @@ class CacheHeader:
         what = "number, scatter and mean of the features of the block's training sounds"
         return (Column("moments", "<f4", (2 + self.n_features,), "1", what),)
 
-    @property
+    @cached_property
     def digested(self) -> tuple[Column, ...]:
         """Datasets that hold numbers, in the order of the checksums."""
         return self.columns + self.summaries
 
-    @property
+    @cached_property
     def datasets(self) -> tuple[Column, ...]:
         """All datasets of the file."""
         return self.digested + self.bookkeeping
 
-    @property
+    @cached_property
     def bookkeeping(self) -> tuple[Column, ...]:
         """Datasets with a row for each block that say if the numbers are there and right."""
         return (

@@ -36,8 +36,8 @@ def test_precompute_says_what_it_did_and_resumes(cache: Path, tmp_path, capsys) 
 
 
 def test_precompute_takes_a_step_for_all_parameters_or_by_name(tmp_path) -> None:
-    assert pnp_precompute(tmp_path / "all.h5", "--step", "0.3") == EXIT_OK
-    assert pnp_precompute(tmp_path / "one.h5", "--step", "gamma=0.1") == EXIT_OK
+    assert pnp_precompute(tmp_path / "all.h5", "--size", "4", "--step", "0.3") == EXIT_OK
+    assert pnp_precompute(tmp_path / "one.h5", "--size", "4", "--step", "gamma=0.1") == EXIT_OK
     with pnp.MetricCache(tmp_path / "all.h5") as one, pnp.MetricCache(tmp_path / "one.h5") as other:
         assert one.config["derivatives"] == {
             "kind": "difference",
@@ -54,7 +54,7 @@ def test_precompute_refuses_a_step_twice(tmp_path, capsys) -> None:
 
 def test_precompute_is_fast_on_request(tmp_path, capsys) -> None:
     path = tmp_path / "fast.h5"
-    assert pnp_precompute(path, "--fast") == EXIT_OK
+    assert pnp_precompute(path, "--size", "4", "--fast") == EXIT_OK
     with pnp.MetricCache(path) as cache:
         assert '"precision": "fast"' in json.dumps(cache.config["features"])
     capsys.readouterr()

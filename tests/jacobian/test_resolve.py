@@ -217,7 +217,7 @@ def test_exact_derivatives_are_refused_where_there_are_none() -> None:
 
 def test_what_a_cache_says_about_its_derivatives(tmp_path, caplog) -> None:
     with caplog.at_level(logging.WARNING):
-        pnp.precompute(Tone("numpy"), Recurrent(), tmp_path / "a.h5", size=4, block=2, jobs=2, progress=False)
+        pnp.precompute(Tone("numpy"), Recurrent(), tmp_path / "a.h5", size=4, block=2, progress=False)
     assert "'Tone' cannot be differentiated" in caplog.text
     with pnp.MetricCache(tmp_path / "a.h5") as cache:
         assert len(cache.rows()) == 4

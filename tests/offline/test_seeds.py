@@ -82,6 +82,7 @@ def test_a_program_receives_its_seed_as_an_int(tmp_path):
         torch.testing.assert_close(numerical.metrics().matrix, exact.metrics().matrix, rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_draws_the_same(tmp_path, monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1000000000")
     make(tmp_path / "a.h5", seeds=3)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from caches import make
+from caches import compressed, make
 
 
 @pytest.fixture(autouse=True)
@@ -21,6 +21,18 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SOURCE_DATE_EPOCH", "1000000000")
         return make(tmp_path_factory.mktemp("once") / "toy.h5")
+
+
+@pytest.fixture(scope="session")
+def compressed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SOURCE_DATE_EPOCH", "1000000000")
+        return compressed(tmp_path_factory.mktemp("once") / "packed.h5")
+
+
+@pytest.fixture
+def packed(compressed_once: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(compressed_once, tmp_path))
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import h5py
 import pytest
-from caches import BLOCK, NAMES, SIZE, compressed, content, flip, make, offset, shards, wipe
+from caches import BLOCK, NAMES, SIZE, content, flip, make, offset, shards, wipe
 
 from pnp.errors import CacheError
 from pnp.store import check_integrity, merge
@@ -38,8 +38,8 @@ def test_a_report_goes_into_json_and_says_if_all_is_well(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_any_flipped_byte_of_a_compressed_file_is_found(tmp_path: Path, name: str) -> None:
-    path = compressed(tmp_path / "toy.h5")
+def test_any_flipped_byte_of_a_compressed_file_is_found(packed: Path, name: str) -> None:
+    path = packed
     with h5py.File(path, "r") as file:
         chunk = file[name].id.get_chunk_info(0)
     rng = random.Random(name)

@@ -51,10 +51,10 @@ def test_compressed_shards_merge(path: Path, tmp_path: Path, n: int) -> None:
 @forks
 def test_more_shards_than_files_may_be_open(tmp_path: Path) -> None:
     """In a process of its own, whose limit is put below the number of shards."""
-    parts = shards(tmp_path, 40, size=80, block=2)
+    parts = shards(tmp_path, 24, size=24, block=1)
     count = len(list(Path("/proc/self/fd").iterdir()))
     process = multiprocessing.get_context("fork").Process(
-        target=merge_within, args=(parts, tmp_path, count + 20)
+        target=merge_within, args=(parts, tmp_path, count + 16)
     )
     process.start()
     process.join()
@@ -68,7 +68,7 @@ def merge_within(parts: list[Path], folder: Path, limit: int) -> None:
     assert check_integrity(folder / "copy.h5").ok
     # HDF5 would read zeros from the shards that it cannot open.
     with pytest.raises(
-        CacheError, match=rf"merged from 40 shards, .* may have {limit} files open; raise that"
+        CacheError, match=rf"merged from 24 shards, .* may have {limit} files open; raise that"
     ):
         MetricCache(folder / "linked.h5")
 

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from caches import BLOCK, NAMES, SIZE, compressed, flip, forks, make, offset, shards, wipe
+from caches import BLOCK, NAMES, SIZE, flip, forks, make, offset, shards, wipe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -89,9 +89,11 @@ def test_a_flipped_bit_of_a_seal_raises(path: Path, name: str) -> None:
         flip(path, offset(path, name) + position)
 
 
-def test_any_flipped_bit_of_the_file_raises_or_changes_nothing(path: Path, tmp_path: Path) -> None:
+def test_any_flipped_bit_of_the_file_raises_or_changes_nothing(
+    path: Path, packed: Path, tmp_path: Path
+) -> None:
     """A sweep over the whole file, metadata included, plain and compressed."""
-    for original in (path, compressed(tmp_path / "packed.h5")):
+    for original in (path, packed):
         with MetricCache(original) as cache:
             expected = read_all(cache)
         copy, found = tmp_path / "copy.h5", 0

@@ -36,10 +36,15 @@ def compute(path, program, jobs):
     return precompute(box, Energies(), path, size=8, block=2, jobs=jobs, progress=False)
 
 
-def test_an_engine_is_made_once_and_in_each_worker_anew(tmp_path):
+def test_an_engine_is_made_once(tmp_path):
     before = Engine.made
     assert compute(tmp_path / "a.h5", PerProcess(Engine), jobs=1).n_failed == 0
     assert Engine.made == before + 1
+
+
+@pytest.mark.slow
+def test_an_engine_is_made_in_each_worker_anew(tmp_path):
+    assert compute(tmp_path / "a.h5", PerProcess(Engine), jobs=1).n_failed == 0
     assert compute(tmp_path / "b.h5", PerProcess(Engine), jobs=2).n_failed == 0
     with MetricCache(tmp_path / "a.h5") as one, MetricCache(tmp_path / "b.h5") as other:
         assert (one.metrics().matrix == other.metrics().matrix).all()
