@@ -161,6 +161,8 @@ def recordings_part(summary: dict[str, Any]) -> str:
     for kind in sorted({row["instrument"] for row in rows}):
         groups[kind] = [row for row in rows if row["instrument"] == kind]
     n_kits = len({row["file"].split("/")[0] for row in rows})
+    before, after = (np.array([row[key] for row in rows]) for key in ("before", "after"))
+    fitted = sum(bool(row["noise"]) for row in rows)
     lines = [
         f"## {len(rows)} recordings of percussion from {n_kits} kits",
         "",
@@ -169,13 +171,16 @@ def recordings_part(summary: dict[str, Any]) -> str:
         (
             f"From {summary['source']}; {len(summary['refused'])} more were refused. Medians of distances relative to "
             "the recording's features; of the ratio of the match's to the nearest neighbour's; and how often the "
-            "encoder is nearer than the nearest neighbour."
+            f"encoder is nearer than the nearest neighbour. A noise floor was found in {fitted}. Matches that are "
+            f"further away than their start: {int((after > before).sum())}."
         ),
         "",
         "| recordings | number | nearest neighbour | encoder | match | ratio | encoder nearer | seconds |",
         "|---" * 8 + "|",
     ]
     for title, chosen in groups.items():
+        if not chosen:
+            continue
         before, after = (np.array([row[key] for row in chosen]) for key in ("before", "after"))
         pairs = [(row["guess"]["encoder"], row["guess"]["nearest"]) for row in chosen if "guess" in row]
         guess = percent(float(np.median([e for e, _ in pairs])), 1) if pairs else ""

@@ -56,6 +56,15 @@ def test_evaluations_stay_within_their_limit_and_are_counted() -> None:
     assert found[0].reason == "stopped at its share of evaluations"
 
 
+def test_no_end_is_worse_than_its_start_where_the_start_is_at_a_steep_bound() -> None:
+    # SciPy begins 1e-10 inside of the bound, where this residual is a tenth larger.
+    (found,) = refine(
+        lambda u: 1.0 + 1e9 * (1.0 - u), lambda u: np.array([[-1e9]]), np.array([[1.0]]), max_evaluations=3
+    )
+    assert found.distance <= found.distances[0] == 1.0
+    assert found.u == pytest.approx([1.0], abs=1e-12)
+
+
 def test_nothing_is_computed_twice_at_one_point_from_round_to_round() -> None:
     residuals, jacobians = [], []
 

@@ -33,7 +33,7 @@ def test_a_sound_without_noise_has_no_share_of_it() -> None:
 def test_drums_that_fill_most_of_a_spectrogram_are_not_taken_for_noise() -> None:
     drum = pnp.synths.make("drum", n_samples=4096, sample_rate=11025.0)
     sounds = drum(drum.space.from_unit(drum.space.sample(24, method="uniform", seed=77)))
-    # By the median of the spectrogram, half of them had a floor above -50 dB, up to -8 dB.
+    # By the median of the spectrogram, 16 of them have a floor above -50 dB, up to -8 dB.
     assert sum(noise_share(x) > 3e-3 for x in sounds) <= 1
 
 
