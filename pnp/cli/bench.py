@@ -10,7 +10,7 @@ from pathlib import Path
 from pnp.cli.arguments import output_file, positive
 from pnp.cli.outcome import EXIT_OK, say
 
-SUMMARY = "speed and accuracy of the scattering transform, beside Kymatio's"
+SUMMARY = "measure speed and accuracy of the scattering transform, beside Kymatio's"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,10 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--section",
         action="append",
         choices=("table", "precision", "throughput", "memory", "cost"),
-        help="what is measured; may be given several times (all if not given)",
+        help="part to measure; may be given several times (all if not given)",
     )
     parser.add_argument(
-        "--rounds", type=positive, default=5, metavar="N", help="times that each is run in turn"
+        "--rounds",
+        type=positive,
+        default=5,
+        metavar="N",
+        help="number of times that each measurement is repeated",
     )
     parser.add_argument(
         "--threads", type=positive, metavar="N", help="PyTorch threads (its own choice if not given)"

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from pnp.training.evaluate import Evaluation
     from pnp.training.train import TrainResult
 
-SUMMARY = "the whole story, small: a cache of chirps, its metric, two networks, a table"
+SUMMARY = (
+    "show everything on a small scale: a cache of chirps, its metric, two networks, a table of their errors"
+)
 
 how_to_continue = rerun
 
@@ -32,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     add_out(parser, "pnp-demo")
     parser.add_argument("--size", type=positive, default=200, metavar="N", help="number of sounds")
-    parser.add_argument("--epochs", type=positive, default=40, metavar="N", help="passes over them")
+    parser.add_argument(
+        "--epochs", type=positive, default=40, metavar="N", help="passes of each training run over the sounds"
+    )
     add_seed(parser, "seed of sounds, weights and their order")
     add_jobs(parser)
 

@@ -8,7 +8,7 @@ from pnp.cli.arguments import add_json
 from pnp.cli.outcome import EXIT_OK, as_json, say
 from pnp.cli.own import add_features, add_synthesizer, features_for, network_for, synthesizer_for
 
-SUMMARY = "how well a trained encoder matches held-out sounds"
+SUMMARY = "measure how well a trained network matches sounds that it has not heard"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,10 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("cache", metavar="CACHE", help="cache that it was trained on")
     parser.add_argument(
-        "--fold", default="test", choices=("train", "validation", "test"), help="which sounds"
+        "--fold", default="test", choices=("train", "validation", "test"), help="sounds to predict"
     )
     parser.add_argument(
-        "--no-distance", action="store_true", help="parameter errors alone, without resynthesis"
+        "--no-distance", action="store_true", help="measure parameter errors only, without synthesis"
     )
     add_synthesizer(parser)
     add_features(parser)

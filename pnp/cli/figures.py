@@ -8,7 +8,9 @@ from pathlib import Path
 from pnp.cli.arguments import add_jobs, add_out, add_seed, positive
 from pnp.cli.outcome import EXIT_OK, rerun, say
 
-SUMMARY = "loss landscapes of chirps and ripples: multiscale spectrograms against JTFS, under time shifts"
+SUMMARY = (
+    "draw loss landscapes of chirps and ripples, delayed or not: multiscale spectrograms beside scattering"
+)
 
 how_to_continue = rerun
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pnp.report.records import CacheReport, SoundReport
     from pnp.store import MetricCache
 
-SUMMARY = "what the metric of a cache says, as text, JSON, figures or a page with sound"
+SUMMARY = "show what the metric of a cache says, as text, JSON, figures or a page with sound"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,33 +28,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "other",
         nargs="?",
         metavar="OTHER",
-        help="second cache: both side by side, over the parameters that they share",
+        help="second cache, to compare the parameters that both have",
     )
-    parser.add_argument(
-        "--index", type=int, metavar="I", help="one sound, by its row, instead of all of them"
-    )
+    parser.add_argument("--index", type=int, metavar="I", help="show one sound, by its row, instead of all")
     parser.add_argument(
         "--distance",
         type=positive_number,
-        help="distance in the representation for which steps are given (1, and on the page one that can be "
-        "heard, if not given)",
+        help="feature distance for which steps of the parameters are given (if not given, 1, and on the page "
+        "a distance that can be heard)",
     )
     parser.add_argument(
-        "--all", action="store_true", help="all parameters, eigenvalues and matrices, beyond two screens"
+        "--all",
+        action="store_true",
+        help="show all parameters, eigenvalues and matrices, not only two screens",
     )
     add_json(parser)
     parser.add_argument(
         "--png",
         type=output_folder,
         metavar="DIR",
-        help="also draw the figures worth a look into this directory",
+        help="also draw the most informative figures into this folder",
     )
     parser.add_argument(
         "--figures",
         nargs="+",
         metavar="NAME",
-        help="draw these instead: overview, eigenvalues, eigenvectors, mean-metric, correlation, ellipses-A-B or "
-        "condition-A-B over parameters A and B",
+        help="with --png, draw these figures instead: overview, eigenvalues, eigenvectors, mean-metric, correlation, "
+        "ellipses-A-B or condition-A-B over parameters A and B",
     )
     parser.add_argument(
         "--html",
@@ -63,7 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also write a page with figures and sound; with two caches, one that compares them",
     )
     parser.add_argument(
-        "--sounds", type=count, default=3, metavar="N", help="settings to be listened to on the page"
+        "--sounds",
+        type=count,
+        default=3,
+        metavar="N",
+        help="number of sounds on the page whose neighbours can be heard",
     )
     add_synthesizer(parser)
     add_features(parser)

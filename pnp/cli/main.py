@@ -78,7 +78,7 @@ def build_parser() -> argparse.ArgumentParser:
         "2 called wrongly, or a file is not what it should be; 70 a bug, please report it; 130 interrupted",
     )
     parser.add_argument("--version", action="version", version=f"pnp {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_Parser)
     for name, module in VERBS.items():
         subparser = verbs.add_parser(name, help=module.SUMMARY, description=module.SUMMARY)
         subparser.add_argument(
@@ -117,9 +117,13 @@ class _Parser(argparse.ArgumentParser):
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse a command line; what is not known is answered by what was meant."""
         options, unknown = self.parse_known_args(args, namespace)
+        (verbs,) = (action for action in self._actions if isinstance(action, argparse._SubParsersAction))
+        if options.verb is None:
+            self.error(
+                f"a verb is missing, expected one of {', '.join(verbs.choices)}; `pnp demo` shows everything"
+            )
         if unknown:
             flag = next((word for word in unknown if word.startswith("-")), unknown[0]).partition("=")[0]
-            (verbs,) = (action for action in self._actions if isinstance(action, argparse._SubParsersAction))
             parser = verbs.choices[options.verb]
             parser.error(f"unknown argument {flag!r}{_meant(flag, parser._option_string_actions)}")
         return options

@@ -10,7 +10,7 @@ from pnp.cli.arguments import add_json, key_value, output_folder, positive
 from pnp.cli.outcome import EXIT_FAILURES, EXIT_OK, as_json, say, tell
 from pnp.cli.own import add_features, add_synthesizer, features_for, network_for, synthesizer_for
 
-SUMMARY = "a recording in, synthesizer parameters and a resynthesis out"
+SUMMARY = "find synthesizer parameters that reproduce a recording, or each recording of a folder"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,21 +18,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "sound",
         metavar="SOUND",
-        help="file of any format that libsndfile reads; or a folder of them: rerun it and it resumes",
+        help="sound file of any format that libsndfile reads, or a folder of them; run again to resume a folder",
     )
-    parser.add_argument("--cache", required=True, metavar="CACHE", help="cache of the synthesizer")
+    parser.add_argument(
+        "--cache",
+        required=True,
+        metavar="CACHE",
+        help="cache of the synthesizer, with features (--store features or jacobian)",
+    )
     parser.add_argument(
         "--out",
         type=output_folder,
         metavar="DIR",
-        help="sounds, figure and JSON go here (NAME-match if not given); for a folder also table.csv and index.html, a "
-        "page to listen",
+        help="folder for sounds, a figure and JSON (NAME-match if not given); for a folder of recordings also "
+        "table.csv and index.html, a page to listen to",
     )
     parser.add_argument(
-        "--starts", type=positive, default=8, metavar="N", help="nearest sounds to start from"
+        "--starts",
+        type=positive,
+        default=8,
+        metavar="N",
+        help="number of nearest sounds of the cache from which the search starts",
     )
     parser.add_argument(
-        "--max-evaluations", type=positive, default=60, metavar="N", help="most sounds made from one start"
+        "--max-evaluations",
+        type=positive,
+        default=60,
+        metavar="N",
+        help="largest number of sounds made from one start",
     )
     parser.add_argument(
         "--condition",
@@ -40,24 +53,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=key_value,
         default=[],
         metavar="NAME=VALUE",
-        help="condition that is known, such as note=60; may be given several times; others are searched",
+        help="value of a condition that you know, such as note=60; others are searched; may be given several times",
     )
     parser.add_argument(
         "--encoder",
         metavar="RUN",
-        help="start from a prediction too: that of an encoder that `pnp train` wrote, or of a network of your own, "
+        help="also start from the prediction of a network: a folder that `pnp train` wrote, or a network of your own, "
         "path/to/file.py:NAME",
     )
     parser.add_argument(
         "--noise",
         choices=("auto", "yes", "no"),
         default="auto",
-        help="estimate the level of a noise floor: auto where the recording seems to have one",
+        help="estimate a noise floor: always (yes), never (no), or where the recording seems to have one (auto)",
     )
     parser.add_argument(
         "--keep-level", action="store_true", help="compare samples as they are, without estimating the gain"
     )
-    parser.add_argument("--keep-onset", action="store_true", help="do not move the beginning of the sound")
+    parser.add_argument(
+        "--keep-onset",
+        action="store_true",
+        help="leave the recording where it begins, instead of aligning it with the synthesizer's sounds",
+    )
     parser.add_argument("--allow-clipped", action="store_true", help="accept a clipped recording")
     add_synthesizer(parser)
     add_features(parser)

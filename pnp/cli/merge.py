@@ -7,14 +7,18 @@ import argparse
 from pnp.cli.arguments import output_file
 from pnp.cli.outcome import EXIT_OK, say
 
-SUMMARY = "shards of one design into one cache, without copying unless asked to"
+SUMMARY = "join the parts (shards) of a cache into one that refers to them, or copies them"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("shards", nargs="+", metavar="SHARD", help="caches made with --shard, in any order")
+    parser.add_argument(
+        "shards", nargs="+", metavar="SHARD", help="caches made by `pnp precompute --shard`, in any order"
+    )
     parser.add_argument("--out", type=output_file, required=True, metavar="FILE", help="cache to make")
-    parser.add_argument("--copy", action="store_true", help="copy rows, so that the shards can be deleted")
+    parser.add_argument(
+        "--copy", action="store_true", help="copy all rows, so that the shards can be deleted afterwards"
+    )
 
 
 def run(options: argparse.Namespace) -> int:

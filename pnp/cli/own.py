@@ -25,7 +25,7 @@ def add_synthesizer(parser: argparse.ArgumentParser, *, required: bool = False) 
         "--synth",
         required=required,
         metavar="NAME",
-        help=f"synthesizer: chirp, drum, ..., or your own, {_WORDS}{otherwise}",
+        help=f"synthesizer: chirp, drum, ripple, string, plugin, or your own, {_WORDS}{otherwise}",
     )
     parser.add_argument(
         "--synth-option",
@@ -42,7 +42,7 @@ def add_features(parser: argparse.ArgumentParser, otherwise: str = "those that t
     parser.add_argument(
         "--features",
         metavar="NAME",
-        help=f"feature map of your own, {_WORDS} ({otherwise}, if not given); an argument `synth` is the synthesizer",
+        help=f"feature map of your own, {_WORDS} ({otherwise}, if not given)",
     )
     parser.add_argument(
         "--features-option",

@@ -24,7 +24,7 @@ from pnp.cli.own import add_features, add_synthesizer
 if TYPE_CHECKING:
     from torch import nn
 
-SUMMARY = "offline stage: features, Jacobian and metric of every sound of a design, into a cache that resumes"
+SUMMARY = "compute features, Jacobian and metric of many sounds into a cache; run again to resume"
 
 how_to_continue = rerun
 _SCATTERING = ("J", "Q", "J_fr", "Q_fr", "T", "F", "pad_mode", "scale")
@@ -45,77 +45,102 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--presets",
         type=Path,
         metavar="FILE",
-        help="the sounds themselves, a CSV or Parquet file in physical units with a column for each parameter",
+        help="sounds of your own, in place of --size: a CSV or Parquet file in physical units with a column for each "
+        "parameter",
     )
     parser.add_argument(
         "--out", type=output_file, metavar="FILE", help="cache to write (cache/NAME.h5 if not given)"
     )
     parser.add_argument(
-        "--method", default="sobol", choices=("sobol", "uniform", "lhs", "grid"), help="design of sounds"
+        "--method",
+        default="sobol",
+        choices=("sobol", "uniform", "lhs", "grid"),
+        help="how the parameters of the sounds are drawn",
     )
-    add_seed(parser, "seed of the design and of the folds")
+    add_seed(parser, "seed of the draw and of the folds (training, validation, test)")
     parser.add_argument(
         "--derivatives",
         default="auto",
         choices=("auto", "forward", "difference"),
-        help="exact ones (forward), differences over --step of each parameter, or exact where possible",
+        help="exact (forward), differences over a long --step of each parameter (difference), or exact where "
+        "possible (auto)",
     )
     parser.add_argument(
         "--step",
         action="append",
         type=step,
         metavar="[NAME=]H",
-        help="step of differences, for all parameters or one, where the range is -1 to 1: 0.1 to 0.3 describe errors "
-        "of that size; with a NAME may be given several times",
+        help="take differences over plus and minus H, in units of the range scaled to -1 to 1 (0.1 is 5 %% of it), for "
+        "all parameters or, with NAME, for one; with NAME may be given several times",
     )
     add_jobs(parser)
-    parser.add_argument("--backend", default="loky", choices=("loky", "dask"), help="where the processes run")
+    parser.add_argument(
+        "--backend",
+        default="loky",
+        choices=("loky", "dask"),
+        help="what runs the processes: this machine (loky) or a Dask cluster",
+    )
     parser.add_argument("--device", default="cpu", help="cpu or cuda; cuda with --jobs 1")
     parser.add_argument(
-        "--shard", type=shard, default="0/1", metavar="I/N", help="part of the design, from 0/N to (N-1)/N"
+        "--shard",
+        type=shard,
+        default="0/1",
+        metavar="I/N",
+        help="compute one of N parts, from 0/N to (N-1)/N, to be joined by `pnp merge`",
     )
-    parser.add_argument("--block", type=positive, default=16, metavar="N", help="sounds in a unit of work")
+    parser.add_argument(
+        "--block",
+        type=positive,
+        default=16,
+        metavar="N",
+        help="sounds in a unit of work: what an interruption can lose",
+    )
     parser.add_argument(
         "--seeds",
         type=positive,
         default=1,
         metavar="N",
-        help="draws of a random synthesizer that each metric is the mean over",
+        help="average each metric over N random draws of a random synthesizer",
     )
     parser.add_argument(
         "--store",
         choices=("metric", "features", "jacobian"),
-        help="what is kept: the metric alone, features with it, or Jacobians with both (jacobian if not given)",
+        help="what to keep: the metric alone, features too, or Jacobians as well (jacobian if not given)",
     )
     parser.add_argument(
         "--dtype",
         default="float32",
         choices=("float16", "float32", "float64"),
-        help="type in which features and Jacobians are kept; metrics are float64",
+        help="number type of stored features and Jacobians; metrics are always float64",
     )
     parser.add_argument(
-        "--compression", default="none", choices=("none", "gzip"), help="of the file, once it is finished"
+        "--compression", default="none", choices=("none", "gzip"), help="compress the finished file"
     )
     parser.add_argument(
-        "--precision", choices=("float32", "float64"), help="of the computation (float32 if not given)"
+        "--precision",
+        choices=("float32", "float64"),
+        help="number type of the computation (float32 if not given)",
     )
     parser.add_argument(
-        "--retry-failed", action="store_true", help="compute the blocks with failed sounds again"
+        "--retry-failed", action="store_true", help="compute failed sounds again, and with them their blocks"
     )
     scattering = parser.add_argument_group(
-        "scattering transform", "by default the standard of the package; `pnp inspect` shows it"
+        "scattering transform",
+        "settings of the standard representation; they do not go with --features",
     )
     scattering.add_argument(
         "--preset",
         choices=("standard", "mesostructures", "pnp"),
-        help="settings to start from: the standard, which is taken if not given, or published ones by name",
+        help="settings to start from: the package's own, or those of a paper (standard if not given)",
     )
     scattering.add_argument(
-        "--scale", type=positive_number, help="factor before the logarithm (that of the preset if not given)"
+        "--scale",
+        type=positive_number,
+        help="factor on coefficients before the logarithm (that of the preset if not given)",
     )
     scattering.add_argument("--J", type=positive, help="largest scale is 2**J samples")
     scattering.add_argument(
-        "--Q", type=sizes, metavar="Q1[,Q2]", help="wavelets per octave, first, second order"
+        "--Q", type=sizes, metavar="Q1[,Q2]", help="wavelets per octave of the first and the second order"
     )
     scattering.add_argument("--J-fr", type=positive, help="largest scale is 2**J_FR first-order wavelets")
     scattering.add_argument("--Q-fr", type=positive, help="wavelets per octave along log-frequency")
@@ -123,11 +148,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     scattering.add_argument(
         "--F", type=support, help="averaging over wavelets: number, 'global', or 0 for none"
     )
-    scattering.add_argument("--pad-mode", choices=("reflect", "zero"), help="how a sound goes on at its ends")
+    scattering.add_argument(
+        "--pad-mode",
+        choices=("reflect", "zero"),
+        help="what lies beyond the ends of a sound: silence (zero) or its mirror image (reflect)",
+    )
     scattering.add_argument(
         "--fast",
         action="store_true",
-        help="twice as fast, with a metric that is off by some 0.2 %% where sounds are long",
+        help="compute twice as fast, with an error of some 0.2 %% in the metric of sounds of 30,000 samples or "
+        "more, and larger errors for short ones",
     )
 
 

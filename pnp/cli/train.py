@@ -14,7 +14,7 @@ from pnp.cli.own import add_features, add_synthesizer, features_for, synthesizer
 if TYPE_CHECKING:
     from pnp.training.augment import Augmentation
 
-SUMMARY = "a sound-matching encoder on the sounds of a cache"
+SUMMARY = "train a sound-matching network on the sounds of a cache"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--loss",
         default="pnp",
         choices=("pnp", "p", "surrogate", "spectral", "multiscale"),
-        help="what is minimized",
+        help="loss to minimize: in the metric of the cache (pnp), parameter error (p), interpolated "
+        "distances (surrogate), or distances of sounds made at every step (spectral, multiscale)",
     )
     parser.add_argument(
         "--damping",
@@ -51,19 +52,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tensorboard", action="store_true", help="also log for TensorBoard into DIR/tensorboard"
     )
     existing = parser.add_mutually_exclusive_group()
-    existing.add_argument("--resume", action="store_true", help="go on where the run in DIR ends")
+    existing.add_argument("--resume", action="store_true", help="continue the run in DIR")
     existing.add_argument("--overwrite", action="store_true", help="overwrite the run in DIR")
     parser.add_argument(
         "--epochs",
         type=positive,
         metavar="N",
-        help="most passes over the sounds (40 if neither a time budget nor convergence is the end)",
+        help="largest number of passes over the sounds (if not given, 40, or no limit with --time-budget or "
+        "--decay plateau)",
     )
     parser.add_argument(
-        "--time-budget", type=positive_number, metavar="SECONDS", help="most seconds of training"
+        "--time-budget",
+        type=positive_number,
+        metavar="SECONDS",
+        help="stop after that many seconds of training",
     )
-    parser.add_argument("--patience", type=positive, metavar="N", help="epochs to wait for a better one")
-    parser.add_argument("--batch-size", type=positive, default=16, metavar="N", help="sounds a batch")
+    parser.add_argument(
+        "--patience", type=positive, metavar="N", help="stop after N epochs without improvement"
+    )
+    parser.add_argument("--batch-size", type=positive, default=16, metavar="N", help="sounds in a batch")
     parser.add_argument(
         "--learning-rate", type=positive_number, default=3e-3, help="initial learning rate of AdamW"
     )
@@ -71,8 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--decay",
         default="cosine",
         choices=("cosine", "plateau"),
-        help="how the learning rate falls: to zero over the epochs or the time budget, or a step whenever nothing is "
-        "gained, which ends when training has converged",
+        help="how the learning rate falls: to zero over the epochs or the time budget (cosine), or by a step whenever "
+        "the validation loss stalls, until training has converged (plateau)",
     )
     parser.add_argument("--weight-decay", type=nonnegative_number, default=1e-2, help="weight decay of AdamW")
     add_synthesizer(parser)
@@ -83,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="all",
         type=_kinds,
         metavar="KINDS",
-        help="let the network hear sounds as recordings have them, in training: all kinds, or some with commas of "
+        help="alter the sounds of training as recordings may be: in all ways, or in some, separated by commas, of "
         "shift, room, equalizer, noise, level, clipping, resampling",
     )
     add_seed(parser, "seed of weights and of the order of sounds")

@@ -8,7 +8,7 @@ from pnp.cli.arguments import add_seed, count
 from pnp.cli.outcome import EXIT_FAILURES, EXIT_OK, EXIT_USAGE, say, sentence_of, tell
 from pnp.cli.own import add_features, add_synthesizer, named_for
 
-SUMMARY = "check every byte and every invariant of a cache"
+SUMMARY = "check that a cache is undamaged: every checksum, and that its numbers agree with each other"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,9 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=count,
         default=0,
         metavar="N",
-        help="also derive this many sounds anew and compare",
+        help="also compute N random sounds again and compare",
     )
-    add_seed(parser, "which ones")
+    add_seed(parser, "seed that picks these sounds")
     add_synthesizer(parser)
     add_features(parser)
 

@@ -1,4 +1,8 @@
-"""The adapters of the page "Bring your own synthesizer": each file as printed, from its sound to a verified cache."""
+"""Bells in Faust, Csound and torchsynth, announced by a package: right sounds and derivatives, and a verified cache.
+
+The files of Csound are those of the page "Complete examples". Its Faust and torchsynth voices are larger than these
+bells, and have no formula to compare with; `test_any_synthesizer.py` takes them through every verb.
+"""
 
 import importlib.util
 import math
@@ -13,19 +17,115 @@ import torch
 import pnp
 from pnp.cli.main import EXIT_OK, main
 
-PAGE = Path(__file__).parents[2] / "docs/tutorials/own-synthesizer.md"
+PAGE = Path(__file__).parents[2] / "docs/how-to/any-synthesizer.md"
 NEEDS = {
     "faust": importlib.util.find_spec("dawdreamer"),
     "csound": shutil.which("csound"),
     "torchsynth": importlib.util.find_spec("torchsynth"),
 }
 
+FAUST_BELL = '''
+import dawdreamer
+
+import pnp
+
+RATE, N_SAMPLES = 8000, 4096
+SOURCE = """
+import("stdfaust.lib");
+f0 = hslider("f0", 200, 50, 1000, 1e-9);
+decay = hslider("decay", 0.2, 0.01, 2, 1e-9);
+t = ba.time / ma.SR;
+process = 0.5 * exp(-t / decay) * sin(2 * ma.PI * f0 * t);
+"""
+
+
+def bell(f0, decay):
+    engine = dawdreamer.RenderEngine(RATE, 512)
+    faust = engine.make_faust_processor("bell")
+    faust.set_dsp_string(SOURCE)
+    faust.compile()
+    faust.set_parameter("/dawdreamer/f0", f0)
+    faust.set_parameter("/dawdreamer/decay", decay)
+    engine.load_graph([(faust, [])])
+    engine.render(N_SAMPLES / RATE)
+    return engine.get_audio()[0, :N_SAMPLES]
+
+
+def make():
+    space = pnp.ParameterSpace(
+        [
+            pnp.Parameter("f0", 200.0, 400.0, scale="log", unit="Hz"),
+            pnp.Parameter("decay", 0.1, 0.5, scale="log", unit="s"),
+        ]
+    )
+    return pnp.synths.BlackBox(bell, space, sample_rate=RATE, n_samples=N_SAMPLES)
+'''
+
+TORCHSYNTH_BELL = """
+import importlib.resources
+import math
+import sys
+import types
+
+import torch
+
+import pnp
+
+
+class LightningModule(torch.nn.Module):
+    device = torch.device("cpu")
+
+
+def resource_string(_, path):
+    return importlib.resources.files("torchsynth").joinpath(path).read_bytes()
+
+
+for module, members in {
+    "pytorch_lightning.core.lightning": {"LightningModule": LightningModule},
+    "pkg_resources": {"resource_string": resource_string},
+}.items():
+    sys.modules[module] = types.ModuleType(module)
+    vars(sys.modules[module]).update(members)
+
+from torchsynth.config import SynthConfig
+from torchsynth.synth import Voice
+
+torch.pi = math.pi  # torchsynth sets it, for everybody, to what float32 makes of it
+
+RATE, N_SAMPLES = 8000, 4096
+
+
+def make(patch=1):
+    voice = Voice(
+        SynthConfig(batch_size=1, reproducible=False, sample_rate=RATE, buffer_size_seconds=N_SAMPLES / RATE)
+    )
+    voice.randomize(seed=patch)  # all parameters but those that are set below
+    voice = voice.double()
+
+    def note(midi_f0, attack):
+        chosen = {("keyboard", "midi_f0"): midi_f0, ("adsr_1", "attack"): attack}
+        with torch.no_grad():
+            voice.set_parameters(
+                {name: torch.tensor([value], dtype=torch.float64) for name, value in chosen.items()}
+            )
+            return voice.output()[0].numpy()
+
+    space = pnp.ParameterSpace(
+        [
+            pnp.Parameter("midi_f0", 48.0, 72.0, unit="semitone"),
+            pnp.Parameter("attack", 0.01, 0.4, scale="log", unit="s"),
+        ]
+    )
+    # Its envelopes have corners, where the two differences of a derivative agree less well.
+    return pnp.synths.BlackBox(note, space, sample_rate=RATE, n_samples=N_SAMPLES, tolerance=0.3)
+"""
+
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(params=NEEDS)
 def adapter(request, tmp_path, monkeypatch):
-    """Name of a bell that a package announces, whose files are those of the page."""
+    """Name of a bell that a package announces."""
     if NEEDS[request.param] is None:
         pytest.skip(f"{request.param} is not installed")
     package = tmp_path / "site"
@@ -35,8 +135,9 @@ def adapter(request, tmp_path, monkeypatch):
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
     (metadata / "entry_points.txt").write_text(f"[pnp.synths]\nbell = my_package.{request.param}_bell:make\n")
     files = re.findall(r'^```\w+ title="(.+?)"\n(.*?)^```', PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    files += [("faust_bell.py", FAUST_BELL), ("torchsynth_bell.py", TORCHSYNTH_BELL)]
     for name, content in files:
-        (package / name).write_text(content)
+        (package / "my_package" / name).write_text(content)
     monkeypatch.syspath_prepend(package)
     # torchsynth brings stand-ins for what it imports.
     modules = dict(sys.modules)

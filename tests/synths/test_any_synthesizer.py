@@ -1,4 +1,4 @@
-"""The page "Bring any synthesizer": each of its files, as printed, through every verb of the command line."""
+"""The page "Complete examples": each of its files, as printed, through every verb of the command line."""
 
 import importlib.util
 import re
@@ -54,14 +54,11 @@ def files_of(page):
 
 @pytest.fixture(params=VOICES)
 def voice(request, tmp_path, monkeypatch):
-    """Name of a synthesizer, in a folder with the files of the pages."""
+    """Name of a synthesizer, in a folder with the files of the page."""
     can_run, *found = VOICES[request.param]
     if not can_run:
         pytest.skip(f"{request.param} is not installed")
-    for name, content in {
-        **files_of("tutorials/own-synthesizer.md"),
-        **files_of("how-to/any-synthesizer.md"),
-    }.items():
+    for name, content in files_of("how-to/any-synthesizer.md").items():
         (tmp_path / name).write_text(content)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
