@@ -306,7 +306,7 @@ def report(results: Results) -> str:
     where = results["environment"]
     versions = ", ".join(f"{name} {where['versions'][name]}" for name in ("torch", "h5py", "numpy"))
     parts = [
-        "# Benchmarks of the cache",
+        "# Speed of the cache",
         f"Made by `{COMMAND}`; do not edit, run it again.",
     ]
     if "loading" in results:

@@ -34,7 +34,7 @@ def write_page(results: BenchmarkResults, docs: Path) -> None:
         results: Results of `run_benchmark`.
         docs: Folder of the page.
     """
-    lines = ["# Benchmarks", "", "Made by these commands; do not edit, run them again.", ""]
+    lines = ["# Speed of scattering", "", "Made by these commands; do not edit, run them again.", ""]
     lines += [f"- `{run.command}` at commit {run.commit or 'unknown'}" for run in results.runs]
     lines += ["", as_markdown(results)]
     if results.cost:

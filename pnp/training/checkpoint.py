@@ -51,7 +51,7 @@ def load(path: Path) -> dict[str, Any]:
         ValueError: If it is not a checkpoint, or not what was written.
     """
     if not path.exists():
-        raise FileNotFoundError(f"There is no checkpoint {path}.")
+        raise FileNotFoundError(f"there is no checkpoint {path}; `pnp train` makes one.")
     with path.open("rb") as file:
         if file.read(len(_HDF5)) == _HDF5:
             raise ValueError(
