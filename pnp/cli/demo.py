@@ -176,6 +176,6 @@ def _places(out: Path) -> str:
         "cache": out / "chirp.h5",
         "networks": f"{out / 'pnp'}, {out / 'p'}",
         "figures": f"{out / 'metric.png'}, {out / 'training.png'}",
-        "next": f"pnp inspect {out / 'chirp.h5'} --index 0",
+        "next": f"pnp inspect {out / 'chirp.h5'} --html {out / 'chirp.html'}, a page with sounds",
     }
     return "\n" + "\n".join(f"{name + ':':<9} {place}" for name, place in places.items())
