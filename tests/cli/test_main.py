@@ -74,7 +74,7 @@ def test_defaults_are_those_of_the_library(verb: str) -> None:
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "VERB"),
+        ([], "a verb is missing, expected one of demo, precompute, .*`pnp demo`"),
         (["inspct"], "unknown verb 'inspct', expected one of demo, .*; did you mean 'inspect'?"),
         (["precompute", "--size", "4"], "--synth"),
         (["precompute", "--synth", "chirp"], "one of the arguments --size --presets is required"),
