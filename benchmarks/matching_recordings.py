@@ -75,7 +75,7 @@ def main() -> None:
         "rows": [row_of(file) for file in found.matched],
     }
     if options.encoder:
-        search = Search(catalogue, load_encoder(options.encoder), max_evaluations=1)
+        search = Search(catalogue, load_encoder(options.encoder), starts=1, max_evaluations=1)
         for row in summary["rows"]:
             row["guess"] = guess_of(search, folder / row["file"])
     write_result("matching-kits.json", summary)
@@ -172,7 +172,9 @@ def recordings_part(summary: dict[str, Any]) -> str:
             f"From {summary['source']}; {len(summary['refused'])} more were refused. Medians of distances relative to "
             "the recording's features; of the ratio of the match's to the nearest neighbour's; and how often the "
             f"encoder is nearer than the nearest neighbour. A noise floor was found in {fitted}. Matches that are "
-            f"further away than their start: {int((after > before).sum())}."
+            f"further away than their start: {int((after > before).sum())}. The median distance of the match is "
+            f"{np.median(after) / np.median(before):.2f} of the nearest neighbour's; the median of the ratios is "
+            f"{np.median(after / before):.2f}. The aim was 0.75."
         ),
         "",
         "| recordings | number | nearest neighbour | encoder | match | ratio | encoder nearer | seconds |",
