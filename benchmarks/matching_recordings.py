@@ -169,9 +169,9 @@ def recordings_part(summary: dict[str, Any]) -> str:
         described(summary),
         "",
         (
-            f"From {summary['source']}; {len(summary['refused'])} more were refused. Medians of distances relative to "
-            "the recording's features; of the ratio of the match's to the nearest neighbour's; and how often the "
-            f"encoder is nearer than the nearest neighbour. A noise floor was found in {fitted}. Matches that are "
+            f"From {summary['source']}; {len(summary['refused'])} more were refused. Distances are medians, relative to "
+            "the recording's features. The ratio is that of the match's to the nearest neighbour's, a median too. "
+            f"An encoder is nearer where its guess beats the nearest neighbour. A noise floor was found in {fitted}. Matches that are "
             f"further away than their start: {int((after > before).sum())}. The median distance of the match is "
             f"{np.median(after) / np.median(before):.2f} of the nearest neighbour's; the median of the ratios is "
             f"{np.median(after / before):.2f}. The aim was 0.75."
