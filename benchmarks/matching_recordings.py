@@ -169,10 +169,11 @@ def recordings_part(summary: dict[str, Any]) -> str:
         described(summary),
         "",
         (
-            f"From {summary['source']}; {len(summary['refused'])} more were refused. Distances are medians, relative to "
-            "the recording's features. The ratio is that of the match's to the nearest neighbour's, a median too. "
-            f"An encoder is nearer where its guess beats the nearest neighbour. A noise floor was found in {fitted}. Matches that are "
-            f"further away than their start: {int((after > before).sum())}. The median distance of the match is "
+            f"From {summary['source']}; {len(summary['refused'])} more were refused. Distances are medians, relative "
+            "to the recording's features. The ratio is that of the match's to the nearest neighbour's, a median too. "
+            "An encoder is nearer where its guess beats the nearest neighbour. "
+            f"A noise floor was found in {fitted}. Matches that are further away than their start: "
+            f"{int((after > before).sum())}. The median distance of the match is "
             f"{np.median(after) / np.median(before):.2f} of the nearest neighbour's; the median of the ratios is "
             f"{np.median(after / before):.2f}. The aim was 0.75."
         ),
