@@ -11,6 +11,7 @@ from torch.func import jacfwd, vmap
 
 import pnp
 from pnp import Features, Parameter, ParameterSpace, TimeFrequencyScattering, value_and_jacobian
+from pnp._torch.memory import TangentBounds
 from pnp.jacobian import choice_distances
 
 
@@ -252,8 +253,8 @@ def test_a_few_tangents_at_a_time_give_the_same(chirp, features, monkeypatch) ->
     u = 0.9 * chirp.space.sample(3)
     S, J = value_and_jacobian(chirp, features, u)
     module = importlib.import_module("pnp.jacobian.jacobian")
-    for name, number in (("_MOST_SAMPLES", 1), ("_ALL_AT_ONCE", 0), ("_IN_GROUPS", 1)):
-        monkeypatch.setattr(module, name, number)
+    monkeypatch.setattr(module, "NUMBERS_AT_ONCE", 1)
+    monkeypatch.setattr(module, "FEATURE_TANGENTS", TangentBounds(at_once=0, in_groups=1))
     one, columns = value_and_jacobian(chirp, features, u)
     torch.testing.assert_close(one, S, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(columns, J, rtol=1e-8, atol=1e-10)
