@@ -82,6 +82,15 @@ def test_formulas_are_rendered_by_what_the_site_ships(site: Path) -> None:
     assert all((site / script).exists() for script in scripts)
 
 
+def test_formulas_keep_their_width_on_narrow_screens(site: Path) -> None:
+    """The theme's `max-width: 100%` of pictures in a box of minimal width leaves formulas of one pixel."""
+    assert '<link rel="stylesheet" href="stylesheets/formulas.css">' in (site / "index.html").read_text(
+        "utf-8"
+    )
+    rule = (site / "stylesheets/formulas.css").read_text("utf-8")
+    assert re.search(r"div\.arithmatex mjx-container > svg \{\s*max-width: none;", rule)
+
+
 def test_every_picture_has_a_text(site: Path) -> None:
     for name, html in pages(site).items():
         for picture in re.findall(r"<img\b[^>]*>", html):
