@@ -1,7 +1,7 @@
 """A real synthesizer, end to end: amsynth's knobs, switches and notes, and two losses on the same cache.
 
 python benchmarks/flagship.py --work runs/flagship --json benchmarks/results/flagship.json     # a night on two cores
-python benchmarks/flagship.py --results benchmarks/results/flagship.json                       # the table alone
+python benchmarks/flagship.py --results benchmarks/results/flagship.json --page docs/evidence/flagship.md
 
 Every stage is kept as soon as it is there; run the same command again to continue. It needs DawDreamer
 (`pip install "pnp-metric[plugin,train]"`) and Debian's amsynth (`apt-get install amsynth`).
@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,12 @@ _HEARD = 6
 # Seed of the presets that networks are judged on.
 _HELD_OUT = 2026
 
+# Presets whose knobs and choices are judged apart.
+_APART = 128
+
+# What a network answers in each, the rest being true.
+_PARTS = {"knobs": "its knobs, true options", "choices": "its options, true knobs", "both": "both"}
+
 # Sounds that a network hears at a time.
 _CHUNK = 32
 
@@ -124,7 +132,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         theta = _presets(synth.space, options.presets)
         truth = _sounds(synth, theta)
         judges = Judges(synth, truth)
-        results["centre"] = judges(_sounds(synth, _centre(cache, theta)))
+        centre = _centre(cache, theta)
+        results["centre"] = judges(_sounds(synth, centre))
+        results["parts_of_centre"] = _parts(synth, theta, centre)
         for seed in options.seeds:
             for label, loss in LOSSES.items():
                 begun = time.perf_counter()
@@ -146,6 +156,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
                     {
                         "seed": seed,
                         "distances": judges(x),
+                        "parts": _parts(synth, theta, _answered(synth.space, answer, theta)),
                         "parameter_error": _errors(synth.space, answer, theta),
                         "choice_accuracy": _accuracy(synth.space, answer, theta),
                         "epoch": trained.best_epoch,
@@ -158,21 +169,57 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def table(results: dict[str, Any]) -> str:
     """Return the table of held-out distances in Markdown, relative to the centre of the cube and its usual options."""
-    headings = ["network", *(f"{name}, of the centre's" for name in JUDGES.values())]
-    headings += ["parameter error", "choices right"]
+    headings = ["network", "seeds", *JUDGES.values(), "parameter error", "choices right"]
+    centre, runs = results["centre"], results["runs"]
     lines = []
-    for label, runs in results["runs"].items():
-        ratios = [[r["distances"][j] / results["centre"][j] for r in runs] for j in JUDGES]
-        right = [_mean(r["choice_accuracy"]) for r in runs]
+    for label, some in runs.items():
         lines.append(
             [
                 label,
-                *(", ".join(f"{ratio:.3f}" for ratio in some) for some in ratios),
-                ", ".join(f"{_mean(r['parameter_error']):.3f}" for r in runs),
-                ", ".join(f"{share:.0%}" for share in right),
+                str(len(some)),
+                *(_range([run["distances"][judge] / centre[judge] for run in some]) for judge in JUDGES),
+                _range([_mean(run["parameter_error"]) for run in some]),
+                f"{statistics.fmean(_mean(run['choice_accuracy']) for run in some):.0%}",
             ]
         )
+    ours, theirs = (runs[label] for label in LOSSES)
+    pairs = list(zip(ours, theirs, strict=False))
+    ratios = [_range([a["distances"][judge] / b["distances"][judge] for a, b in pairs]) for judge in JUDGES]
+    lines.append(["the first relative to the second", str(len(pairs)), *ratios, "", ""])
     return markdown_table(headings, lines)
+
+
+def parts_table(results: dict[str, Any]) -> str:
+    """Return the table of JTFS distances where only knobs, or only choices, are a network's, in Markdown."""
+    centre = results["parts_of_centre"]
+    whole = centre["both"]["jtfs"]
+    lines = [
+        ["centre of the cube, usual options", *(f"{centre[part]['jtfs'] / whole:.2f}" for part in _PARTS)]
+    ]
+    for label, runs in results["runs"].items():
+        lines.append(
+            [label, *(_range([run["parts"][part]["jtfs"] / whole for run in runs]) for part in _PARTS)]
+        )
+    return markdown_table(["network", *_PARTS.values()], lines)
+
+
+def write_tables(page: Path, tables: Mapping[str, str]) -> None:
+    """Replace tables of a page.
+
+    Args:
+        page: Markdown, with a comment before and after each table.
+        tables: Tables by the name in the comments.
+    """
+    text = page.read_text("utf-8")
+    for name, lines in tables.items():
+        begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n{lines}\n{end}{rest.split(end)[1]}"
+    write_atomically(page, text)
+
+
+def _range(values: list[float]) -> str:
+    return f"{statistics.fmean(values):.2f} ({min(values):.2f}–{max(values):.2f})"
 
 
 def _mean(values: dict[str, float]) -> float:
@@ -240,6 +287,17 @@ def _accuracy(space: pnp.ParameterSpace, answer: Answer, theta: Tensor) -> dict[
     return {choice.name: round(share, 4) for choice, share in zip(space.choices, right.tolist(), strict=True)}
 
 
+def _parts(synth: pnp.synths.Plugin, theta: Tensor, answered: Tensor) -> dict[str, dict[str, float]]:
+    """Return distances of the first presets with true choices, with true knobs, and with neither."""
+    space, true, found = synth.space, theta[:_APART], answered[:_APART]
+    judges, n = Judges(synth, _sounds(synth, true)), len(space)
+    knobs, choices = true.clone(), true.clone()
+    knobs[:, :n] = found[:, :n]
+    choices[:, n:] = found[:, n:]
+    tried = {"knobs": knobs, "choices": choices, "both": found}
+    return {name: judges(_sounds(synth, some)) for name, some in tried.items()}
+
+
 def _sounds(synth: pnp.synths.Plugin, theta: Tensor) -> Tensor:
     sounds: Tensor = synth(theta.double()).float()
     return sounds
@@ -257,7 +315,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--work", default="runs/flagship", help="cache, report, networks and sounds")
     parser.add_argument("--json", help="also write the results to this file")
-    parser.add_argument("--results", help="compute nothing; print the table of these results")
+    parser.add_argument("--results", nargs="+", help="compute nothing; print the tables of these results")
+    parser.add_argument("--page", help="write the tables of --results into this page, too")
     parser.add_argument("--size", type=int, default=4096, help="sounds")
     parser.add_argument(
         "--step", type=float, default=0.1, help="step of the differences, the range being -1 to 1"
@@ -274,12 +333,17 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="worker processes of the offline stage")
     options = parser.parse_args()
     if options.results:
-        results = json.loads(Path(options.results).read_text("utf-8"))
+        found = {Path(file).stem: json.loads(Path(file).read_text("utf-8")) for file in options.results}
+        tables = {name: table(results) for name, results in found.items()}
+        tables |= {f"{name}, apart": parts_table(r) for name, r in found.items() if "parts_of_centre" in r}
+        if options.page:
+            write_tables(Path(options.page), tables)
     else:
         results = run(options)
         if options.json:
             write_atomically(Path(options.json), json.dumps(results, indent=1) + "\n")
-    print(table(results))  # noqa: T201
+        tables = {"": table(results), "apart": parts_table(results)}
+    print("\n\n".join(tables.values()))  # noqa: T201
 
 
 if __name__ == "__main__":
