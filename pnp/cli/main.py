@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from pnp._text import did_you_mean, printable
 from pnp._version import __version__
 from pnp.cli import bench, demo, evaluate, figures, inspect, match, merge, precompute, train, verify
-from pnp.cli.outcome import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, answer, show_messages, tell
+from pnp.cli.outcome import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, answer, show_messages, tell, write_any_text
 
 VERBS: dict[str, Any] = {
     module.__name__.rpartition(".")[2]: module
@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         Exit code.
     """
+    write_any_text()
     options = build_parser().parse_args(list(sys.argv[1:] if argv is None else argv))
     show_messages(logging.WARNING if options.quiet else logging.INFO)
     code = _run(options)

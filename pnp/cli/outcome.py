@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import codecs
 import dis
 import errno
 import json
@@ -31,8 +32,52 @@ _ANSWERS = {
     errno.ENAMETOOLONG: "the name {path} is longer than the file system takes",
 }
 
+# Signs of the reports where an encoding lacks them, such as that of a pipe on Windows. Others are written as numbers.
+_PLAIN = str.maketrans(
+    {
+        "λ": "lambda",
+        "θ": "theta",
+        "Φ": "Phi",
+        "û": "u^",
+        "σ": "sigma",
+        "Δ": "d",
+        "‖": "|",
+        "−": "-",
+        "–": "-",
+        "…": "...",
+    }
+    | {
+        "²": "^2",
+        "³": "^3",
+        "₀": "0",
+        "×": "x",
+        "·": "*",
+        "±": "+-",
+        "°": " deg",
+        "→": "->",
+        "←": "<-",
+        "≥": ">=",
+    }
+)
+_HANDLER = "pnp.plain"
+
 _RAISE = dis.opmap["RAISE_VARARGS"]
 _KEPT = "\n\t"
+
+
+def write_any_text() -> None:
+    """Let standard output take every character, also in an encoding that lacks some."""
+    codecs.register_error(_HANDLER, _plain)
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors=_HANDLER)
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_PLAIN)
+    return text.encode("ascii", "backslashreplace").decode(), error.end
 
 
 def say(text: str) -> None:
@@ -59,7 +104,9 @@ def as_json(value: Any) -> str:
         ValueError: If it holds NaN or infinite numbers, which JSON has no words for.
     """
     try:
-        return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+        # Where standard output lacks a character, JSON keeps it as a number.
+        unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().startswith("utf")
+        return json.dumps(value, indent=2, ensure_ascii=not unicode, allow_nan=False)
     except ValueError as error:
         raise ValueError(
             "The result has NaN or infinite numbers, which JSON cannot hold; leave --json out to see them."

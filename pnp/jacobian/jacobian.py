@@ -15,7 +15,7 @@ from pnp._torch.environment import environment_fault
 from pnp._torch.memory import FEATURE_TANGENTS, NUMBERS_AT_ONCE
 from pnp._torch.modes import full_precision
 from pnp._torch.pushforward import derivative_along, jvp
-from pnp.jacobian.derivatives import Derivatives
+from pnp.jacobian.derivatives import DEFAULT_STEP, Derivatives
 from pnp.jacobian.differences import difference_columns, next_whole
 from pnp.jacobian.numerical import measured_steps
 from pnp.jacobian.resolve import resolve, sound_tangents
@@ -191,7 +191,7 @@ def _fill_in(
         rows = missing[:, place].to(u.device)
         if rows.any():
             name = synth.space.names[p]
-            step = {name: measured[name].secant}
+            step = {name: measured[name].secant or DEFAULT_STEP}
             columns[p] = columns[p].clone()
             columns[p][rows] = difference_columns(synth, features, u[rows], S[rows], step)[p]
 

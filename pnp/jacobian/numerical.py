@@ -306,7 +306,8 @@ class NumericalTangents:
 
         Returns:
             Sounds, shape (B, N); tangents, shape (B, A, N); and True, shape (B, A), where there is no derivative and
-            the tangent is 0: the parameter has none anywhere, or is known to have kinks and has one here.
+            the tangent is 0: the parameter has none anywhere, is known to have kinks and has one here, or changes
+            this sound in jumps.
 
         Raises:
             ValueError: If the renderer is not deterministic.
@@ -339,7 +340,10 @@ class NumericalTangents:
                 around = self._render(self._space.from_unit(points).flatten(0, 1)).unflatten(0, (-1, 4))
                 for place, column, neighbours in zip(places, columns.tolist(), around, strict=True):
                     centred = bool(centre[row, column] == u[row, column])
-                    if self._is_contradicted(column, x[row], neighbours, exact[row], centred=centred):
+                    contradicted = self._is_contradicted(
+                        column, x[row], neighbours, exact[row], centred=centred
+                    )
+                    if contradicted or self._is_plateau(column, x[row], neighbours, u[row]):
                         missing[row, place] = True
                         continue
                     # The weights sum to 0 but for rounding: with the sound itself taken off, no change gives exactly 0.
@@ -363,6 +367,15 @@ class NumericalTangents:
             return True
         reason = f"parameter {name!r} of {self._label} has no derivative here: {problem}"
         raise SynthesisError(reason, described_values(self._space, theta.tolist()))
+
+    def _is_plateau(self, column: int, x: Tensor, around: Tensor, u: Tensor) -> bool:
+        """Tell if a short step leaves this sound as it is and a longer one does not, as in a waveform with jumps."""
+        if self._space.names[column] in self.given or bool((around != x).any()):
+            return False
+        ends = self._sounds_along(
+            column, u, (u[column] + DEFAULT_STEP * torch.tensor([-1.0, 1.0])).clamp(-1, 1)
+        )
+        return any(not torch.equal(end[0], x) for end in ends)
 
 
 class DifferencedSounds:

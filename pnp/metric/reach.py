@@ -59,6 +59,11 @@ def ceiling_of_reach(cache: CacheLike, reach: float) -> float:
             f"The reach r is too small for float64: the ceiling d²/r² overflows; got {reach}. Distances between sounds "
             "matter from about 0.001 of the cube's side."
         )
+    if not ceiling > 0:
+        raise ValueError(
+            f"The reach r is too large for float64: the ceiling d²/r² vanishes; got {reach}. No error is larger than the "
+            "diagonal of the cube."
+        )
     return ceiling
 
 

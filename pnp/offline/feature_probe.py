@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import logging
 from collections.abc import Callable
 from functools import partial
 
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule
 from pnp._text import percent
-from pnp.jacobian import Derivatives
+from pnp.jacobian import Derivatives, sound_and_jacobian
 from pnp.jacobian.agreement import REPEATABLE, contradiction_of_differences, relative
 from pnp.jacobian.numerical import measured_steps
 from pnp.offline.trial import Trial
@@ -18,6 +20,8 @@ from pnp.parameters import ParameterSpace
 from pnp.parameters.values import rounded
 
 __all__ = ["probe_derivative", "probe_features"]
+
+_log = logging.getLogger(__name__)
 
 # Steps in unit coordinates of the finite differences, the most likely one first.
 _STEPS = (1e-5, 1e-4, 1e-6, 1e-3, 1e-2)
@@ -83,26 +87,16 @@ def probe_derivative(
         ValueError: If the derivative is zero or wrong.
     """
     label = _label(features)
-    u, S, J = trial.u, trial.features, trial.jacobian
+    space, u, S, J = synth.space, trial.u, trial.features, trial.jacobian
     moves = _differentiated(trial.resolved.synth, derivatives).to(u.device)
     if not moves.any():
         return
     # Along the diagonal of the cube, signs leading inside. Only parameters with a derivative move.
     direction = torch.where(u > 0, -1.0, 1.0).to(u) * moves
-    pushed = (J * direction[:, None, : len(synth.space)]).sum(-1).double()
-
-    def difference(step: float) -> Tensor:
-        ends = [
-            features(synth(_physical(synth.space, u + part * step * direction))).reshape(1, -1).double()
-            for part in (0.0, 1.0, 2.0)
-        ]
-        slope: Tensor = (4.0 * ends[1] - 3.0 * ends[0] - ends[2]) / (2.0 * step)
-        return slope
-
     noise = torch.finfo(S.dtype).eps * float(S.double().norm())
     if (
         not bool(J[..., moves[: J.shape[-1]]].any())
-        and float(difference(_LONGEST).norm()) * _LONGEST > 100 * noise
+        and float(_difference(features, synth, u, direction, _LONGEST).norm()) * _LONGEST > 100 * noise
     ):
         where = _first_detached(features, trial.sound)
         raise ValueError(
@@ -112,8 +106,19 @@ def probe_derivative(
     if S.dtype != torch.float64:
         # Features of resonant sounds bend within 1e-5. In single precision no difference is that short, and longer ones
         # agree with each other on the trend alone.
-        return
-    pairs = ((difference(step), difference(step / 2)) for step in _STEPS)
+        wide = _in_double(features, trial, derivatives)
+        if wide is None:
+            return
+        features, u, J = wide
+        direction = direction.double()
+    pushed = (J * direction[:, None, : len(space)]).sum(-1).double()
+    pairs = (
+        (
+            _difference(features, synth, u, direction, step),
+            _difference(features, synth, u, direction, step / 2),
+        )
+        for step in _STEPS
+    )
     gap = contradiction_of_differences(pushed, pairs)
     if gap is not None:
         raise ValueError(
@@ -131,6 +136,34 @@ def _differentiated(synth: SynthesizerModule, derivatives: Derivatives) -> Tenso
         longer = [name for name, step in measured_steps(synth).items() if step.secant]
         found = [some and name not in longer for some, name in zip(found, space.names, strict=True)]
     return torch.tensor(found + [False] * (len(space.columns) - len(space)))
+
+
+def _difference(
+    features: nn.Module, synth: SynthesizerModule, u: Tensor, direction: Tensor, step: float
+) -> Tensor:
+    """Finite difference of features to second order, on one side."""
+    ends = [
+        features(synth(_physical(synth.space, u + part * step * direction))).reshape(1, -1).double()
+        for part in (0.0, 1.0, 2.0)
+    ]
+    slope: Tensor = (4.0 * ends[1] - 3.0 * ends[0] - ends[2]) / (2.0 * step)
+    return slope
+
+
+def _in_double(
+    features: nn.Module, trial: Trial, derivatives: Derivatives
+) -> tuple[nn.Module, Tensor, Tensor] | None:
+    """Copy of a feature map in double precision, with u and J of a sound; None where it computes in single alone."""
+    if trial.resolved.features is not features:
+        return None
+    u = trial.u.double()
+    try:
+        wide = copy.deepcopy(features).double()
+        _, S, J = sound_and_jacobian(trial.resolved.synth, wide, u, derivatives)
+    except Exception as error:  # noqa: BLE001  (engines, constants in single precision: any module of a user)
+        _log.debug("derivatives of the features are not compared in double precision: %s", error)
+        return None
+    return (wide, u, J) if S.dtype == torch.float64 else None
 
 
 def _physical(space: ParameterSpace, u: Tensor) -> Tensor:

@@ -124,6 +124,15 @@ def relative_source(shard: Path, merged: Path) -> str:
 
     Folders are taken for what they are, not for the symbolic links that lead to them: the way up from a folder is not
     the way back through a link.
+
+    Raises:
+        CacheError: If it is no text, which HDF5 would write and h5py not read again.
     """
     folder = Path(os.path.realpath(shard.parent))
-    return os.path.relpath(folder / shard.name, os.path.realpath(merged.parent))
+    source = os.path.relpath(folder / shard.name, os.path.realpath(merged.parent))
+    if any("\ud800" <= character <= "\udfff" for character in source):
+        raise CacheError(
+            f"the name of {shard} is not text in UTF-8, and a merged cache could not find it again; rename it, or merge "
+            "with `--copy` for one standalone file."
+        )
+    return source

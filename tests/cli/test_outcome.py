@@ -1,5 +1,7 @@
 """Endings of a command: a sentence for bad input, a traceback for a bug, and no control characters from a file."""
 
+import io
+import json
 import logging
 import pickle
 
@@ -130,3 +132,19 @@ def test_no_control_character_reaches_the_terminal(character: str, capsys, monke
 def test_letters_of_any_script_are_shown() -> None:
     text = "θ̂ − θ, 音色, ½ Δuᵀ M Δu\n\t→"
     assert printable(text, keep="\n\t") == text
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1", "utf-8"])
+def test_any_text_is_written_in_any_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding=encoding))
+    outcome.write_any_text()
+    outcome.say("λ ± 1 − 2 … \u03a9 → 😀")
+    shown = written.getvalue().decode(encoding)
+    if encoding == "utf-8":
+        assert shown == "λ ± 1 − 2 … Ω → 😀\n"
+    else:
+        assert shown.startswith("lambda ")
+        assert shown.endswith(" \\u03a9 -> \\U0001f600\n")
+    outcome.say(outcome.as_json({"λ 😀": "Ω"}))
+    assert json.loads(written.getvalue().decode(encoding).partition("\n")[2]) == {"λ 😀": "Ω"}

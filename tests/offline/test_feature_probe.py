@@ -62,10 +62,18 @@ def test_a_defect_is_named_with_its_part(defect: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_gradient_that_is_dropped_in_part_is_named_in_double_precision(tmp_path: Path) -> None:
-    features = stack(Of(lambda S: S * S.detach())).double()
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_gradient_that_is_dropped_in_part_is_named(precision: str, tmp_path: Path) -> None:
+    features = stack(Of(lambda S: S * S.detach()))
     with pytest.raises(ValueError, match=r"features 'Sequential' have a wrong derivative: .* it is 50 % off"):
-        precompute(ToySynth(), features, tmp_path / "toy.h5", size=8, progress=False)
+        precompute(ToySynth(), features, tmp_path / "toy.h5", size=8, precision=precision, progress=False)
+
+
+def test_features_that_compute_in_single_precision_alone_pass(tmp_path: Path) -> None:
+    kernel = torch.linspace(-1.0, 1.0, 7)
+    for part in (lambda S: S.float() * kernel, lambda S: S * kernel if S.dtype == kernel.dtype else 1 / 0):
+        out = tmp_path / f"{len(list(tmp_path.iterdir()))}.h5"
+        assert precompute(ToySynth(), stack(Of(part)), out, size=2, progress=False).n_failed == 0
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])

@@ -140,6 +140,19 @@ def test_shards_may_have_any_name(path: Path, tmp_path: Path, name: str) -> None
         MetricCache(tmp_path / "merged.h5")
 
 
+def test_a_shard_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    first, second = shards(tmp_path, 2)
+    try:
+        second = second.rename(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.h5"))
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    with pytest.raises(CacheError, match="is not text in UTF-8"):
+        merge([first, second], tmp_path / "merged.h5")
+    assert not (tmp_path / "merged.h5").exists()
+    merge([first, second], tmp_path / "merged.h5", copy=True)
+    assert check_integrity(tmp_path / "merged.h5").ok
+
+
 @pytest.mark.parametrize("where", ["out", "shards", "both", "file"])
 def test_folders_may_be_symbolic_links(path: Path, tmp_path: Path, where: str) -> None:
     """The way up from a folder is not the way back through a link."""

@@ -136,6 +136,24 @@ def test_a_parameter_that_switches_is_named_and_gets_a_longer_step(caplog):
     )
 
 
+def test_a_parameter_of_jumps_in_one_waveform_gets_a_longer_step_there_alone():
+    def voice(decay, width, wave):
+        t = np.arange(2000) / 8000
+        pulse = np.where(300 * t % 1 < width, 0.5, -0.5)
+        return np.exp(-t / decay) * (pulse if wave == "pulse" else np.sin(600 * np.pi * t))
+
+    # One option in nine: not among the sounds that steps are measured on.
+    waves = Parameter("wave", choices=(*"abcdefgh", "pulse"))
+    space = ParameterSpace([SPACE["decay"], Parameter("width", 0.1, 0.9), waves])
+    box = BlackBox(voice, space, 8000, 2000)
+    u = torch.tensor([[0.1, 0.2, -1.0], [0.1, 0.2, 1.0]], dtype=torch.float64)
+    J = value_and_jacobian(box, Energies(), u)[1]
+    assert not box.numerical.measured["width"].secant
+    assert not J[0, :, 1].any()
+    assert J[1, :, 1].any()
+    assert torch.equal(J[:, :, 1], value_and_jacobian(box, Energies(), u, step={"width": 0.1})[1][:, :, 1])
+
+
 def test_a_given_step_is_taken_unmeasured(theta):
     box = boxed(switched, steps={"f_m": 0.5})
     assert box.calibrate()["f_m"] == 0.5
