@@ -61,8 +61,8 @@ def ceiling_of_reach(cache: CacheLike, reach: float) -> float:
         )
     if not ceiling > 0:
         raise ValueError(
-            f"The reach r is too large for float64: the ceiling d²/r² vanishes; got {reach}. No error is larger than the "
-            "diagonal of the cube."
+            f"The reach r is too large for float64: the ceiling d²/r² vanishes; got {reach}. No error is larger than "
+            "the diagonal of the cube."
         )
     return ceiling
 

@@ -132,7 +132,7 @@ def relative_source(shard: Path, merged: Path) -> str:
     source = os.path.relpath(folder / shard.name, os.path.realpath(merged.parent))
     if any("\ud800" <= character <= "\udfff" for character in source):
         raise CacheError(
-            f"the name of {shard} is not text in UTF-8, and a merged cache could not find it again; rename it, or merge "
-            "with `--copy` for one standalone file."
+            f"the name of {shard} is not text in UTF-8, and a merged cache could not find it again; rename it, or "
+            "merge with `--copy` for one standalone file."
         )
     return source

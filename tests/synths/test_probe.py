@@ -117,6 +117,20 @@ def test_the_cause_of_rows_that_depend_on_each_other_is_named(mixture, theta):
         probe(Tone(forward), theta)
 
 
+@pytest.mark.parametrize("resolution", [1e3, 1e9])
+def test_noise_of_each_row_that_its_parameters_seed_is_named(resolution):
+    def forward(theta):
+        rows = [tone(row) + 0.1 * seeded(row, row[0] * resolution, ()) for row in theta.reshape(-1, 2)]
+        return torch.stack(rows).reshape(*theta.shape[:-1], N)
+
+    with pytest.raises(ValueError, match=r"jumps with 'f': .* % of their norm; likely noise that is seeded"):
+        probe(Tone(forward))
+
+
+def test_waveforms_with_edges_pass():
+    probe(Tone(lambda theta: 2 * (theta[..., :1] * torch.arange(N) / 8000 % 1) * theta[..., 1:] - 1))
+
+
 def test_another_dtype_than_asked_for_is_named():
     with pytest.raises(TypeError, match=r"dtype of theta, torch.float64, got torch.float32"):
         probe(Tone(lambda theta: tone(theta).float()))
