@@ -116,6 +116,8 @@ def _named(words: str, kind: str) -> tuple[Any, str]:
     place, colon, name = words.rpartition(":")
     if not colon:
         place, name = words, ""
+    if not place:
+        raise ValueError(f"{kind} {words!r} lacks the file or module before the colon, path/to/file.py:NAME")
     is_file = place.endswith(".py") or os.sep in place
     module = _run(lambda: _file(place) if is_file else _module(place, kind, words), words, place)
     own = [n for n, value in vars(module).items() if _is_candidate(n, value, module.__name__)]

@@ -117,17 +117,26 @@ class _Parser(argparse.ArgumentParser):
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse a command line; what is not known is answered by what was meant."""
-        options, unknown = self.parse_known_args(args, namespace)
         (verbs,) = (action for action in self._actions if isinstance(action, argparse._SubParsersAction))
+        if args and args[0] in verbs.choices:
+            # Before anything that is missing: it may be there, misspelt.
+            verbs.choices[args[0]]._refuse_unknown(args[1:])
+        options, unknown = self.parse_known_args(args, namespace)
         if options.verb is None:
             self.error(
                 f"a verb is missing, expected one of {', '.join(verbs.choices)}; `pnp demo` shows everything"
             )
         if unknown:
-            flag = next((word for word in unknown if word.startswith("-")), unknown[0]).partition("=")[0]
-            parser = verbs.choices[options.verb]
-            parser.error(f"unknown argument {flag!r}{_meant(flag, parser._option_string_actions)}")
+            verbs.choices[options.verb]._refuse_unknown(unknown, also=unknown[0])
         return options
+
+    def _refuse_unknown(self, words: Sequence[str], also: str = "") -> None:
+        known = self._option_string_actions
+        flags = [word.partition("=")[0] for word in words[: words.index("--") if "--" in words else None]]
+        unknown = [flag for flag in flags if flag.startswith("--") and " " not in flag and flag not in known]
+        if unknown or also:
+            flag = (unknown or [also])[0].partition("=")[0]
+            self.error(f"unknown argument {flag!r}{_meant(flag, known)}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if isinstance(action, argparse._SubParsersAction) and value not in action.choices:

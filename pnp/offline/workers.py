@@ -77,16 +77,23 @@ def check_backend(backend: str) -> None:
 
     Raises:
         ImportError: If Dask is asked for and not installed.
-        ValueError: If the backend is unknown.
+        ValueError: If the backend is unknown, or there is no cluster.
     """
     if backend not in _BACKENDS:
         raise ValueError(f"backend must be one of {', '.join(map(repr, _BACKENDS))}, got {backend!r}")
     if backend == "dask":
         try:
-            import distributed  # noqa: F401
+            from distributed import get_client
         except ImportError as error:
             raise ImportError(
                 "The backend 'dask' needs Dask; install it with `pip install pnp-metric[dask]`."
+            ) from error
+        try:
+            get_client()
+        except ValueError as error:
+            raise ValueError(
+                "The backend 'dask' needs a cluster: set DASK_SCHEDULER_ADDRESS to the address of its scheduler, or "
+                "make a dask.distributed.Client first in Python."
             ) from error
 
 

@@ -22,12 +22,20 @@ FAST = ["--synth", "chirp", "--synth-option", "n_samples=256", "--size", "2", "-
             "unknown argument '--learningrate'; did you mean '--learning-rate'?",
         ),
         (["verify", "c.h5", "--xyzzy"], "unknown argument '--xyzzy' (see pnp verify --help)"),
+        (["precompute", "--sise", "3"], "unknown argument '--sise'; did you mean '--size'?"),
+        (["precompute", "--synth", "chirp", "--sise=3"], "unknown argument '--sise'; did you mean '--size'?"),
+        (["match", "--cashe", "c.h5"], "unknown argument '--cashe'; did you mean '--cache'?"),
     ],
 )
 def test_an_unknown_flag_is_answered_by_what_was_meant(argv, message, capsys):
     said = refused(argv, capsys)
     assert message in said
     assert said.startswith(f"pnp {argv[0]}: error: ")
+
+
+def test_a_synthesizer_without_a_file_or_module_is_named(capsys):
+    said = refused(["precompute", "--synth", ":make", "--size", "2"], capsys)
+    assert "synthesizer ':make' lacks the file or module before the colon" in said
 
 
 @pytest.mark.parametrize("verb", ["precompute", "match", "demo"])

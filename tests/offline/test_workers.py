@@ -87,6 +87,13 @@ def test_dask_that_is_not_installed_is_named(tmp_path: Path, monkeypatch: pytest
         precompute(ToySynth(), ToyFeatures(), tmp_path / "toy.h5", backend="dask", **OPTIONS)
 
 
+def test_dask_without_a_cluster_is_named(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    with pytest.raises(ValueError, match="needs a cluster: set DASK_SCHEDULER_ADDRESS"):
+        precompute(ToySynth(), ToyFeatures(), tmp_path / "toy.h5", backend="dask", **OPTIONS)
+    assert not list(tmp_path.iterdir())
+
+
 def test_modules_that_cannot_travel_work_with_one_job_and_are_named_with_more(tmp_path: Path) -> None:
     class Guarded(ToySynth):
         def __init__(self) -> None:
