@@ -10,7 +10,7 @@ from pnp._arguments import finite_number
 from pnp._text import did_you_mean
 from pnp.parameters import ParameterSpace
 
-__all__ = ["DEFAULT_STEP", "KINDS", "Derivatives"]
+__all__ = ["DEFAULT_STEP", "KINDS", "Derivatives", "by_name"]
 
 KINDS = ("auto", "forward", "difference")
 
@@ -111,3 +111,38 @@ def _checked_step(space: ParameterSpace, name: str, step: Any) -> float:
             f"step names {name!r}, a whole number: the difference to the next one takes the place of its derivative"
         )
     return finite_number(f"the step of {name!r} in units of u", step, above=0, most=_LONGEST)
+
+
+def by_name(
+    space: ParameterSpace,
+    what: str,
+    values: float | Mapping[str, float],
+    low: float,
+    high: float,
+    *,
+    exclusive: bool = False,
+) -> dict[str, float]:
+    """Return a number for each continuous parameter that has one.
+
+    Args:
+        space: Parameters.
+        what: Name of the option in messages.
+        values: A number for all, or from name to number.
+        low: Values are above.
+        high: Values are at most that.
+        exclusive: Values are below `high`.
+
+    Returns:
+        From name to number.
+
+    Raises:
+        ValueError: If a name is unknown or a number out of range.
+    """
+    names = [parameter.name for parameter in space if not parameter.is_whole]
+    found = dict(values) if isinstance(values, Mapping) else dict.fromkeys(names, values)
+    for name, value in found.items():
+        if name not in names:
+            raise ValueError(f"unknown parameter {name!r} in {what}, expected {', '.join(names)}")
+        whose = f"{what} of {name!r}" if isinstance(values, Mapping) else what
+        found[name] = finite_number(whose, value, above=low, **{"below" if exclusive else "most": high})
+    return found

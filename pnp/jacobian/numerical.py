@@ -11,13 +11,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from pnp._arguments import finite_number
 from pnp._protocols import SynthesizerModule
 from pnp._text import percent
 from pnp._torch.memory import NUMBERS_AT_ONCE
 from pnp._torch.pushforward import jvp
 from pnp.errors import SynthesisError
-from pnp.jacobian.derivatives import DEFAULT_STEP
+from pnp.jacobian.derivatives import DEFAULT_STEP, by_name
 from pnp.jacobian.finite_differences import (
     LADDER,
     NODES,
@@ -30,7 +29,7 @@ from pnp.jacobian.finite_differences import (
 from pnp.parameters import ParameterSpace
 from pnp.parameters.values import described_values
 
-__all__ = ["DifferencedSounds", "NumericalTangents", "Progress", "by_name", "measured_steps", "numerical_of"]
+__all__ = ["DifferencedSounds", "NumericalTangents", "Progress", "measured_steps", "numerical_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -335,15 +334,16 @@ class NumericalTangents:
         for row in range(len(u)):
             for places in to_render.split(group) if len(to_render) else ():
                 columns = torch.tensor(axes)[places]
-                points = u[row].repeat(len(columns), 4, 1)
-                points[torch.arange(len(columns)), :, columns] = along[row, columns]
-                around = self._render(self._space.from_unit(points).flatten(0, 1)).unflatten(0, (-1, 4))
+                points = torch.cat(
+                    [self._moved(exact[row], u[row], c, along[row, c]) for c in columns.tolist()]
+                )
+                around = self._render(points).unflatten(0, (-1, 4))
                 for place, column, neighbours in zip(places, columns.tolist(), around, strict=True):
                     centred = bool(centre[row, column] == u[row, column])
                     contradicted = self._is_contradicted(
                         column, x[row], neighbours, exact[row], centred=centred
                     )
-                    if contradicted or self._is_plateau(column, x[row], neighbours, u[row]):
+                    if contradicted or self._is_plateau(column, x[row], neighbours, exact[row], u[row]):
                         missing[row, place] = True
                         continue
                     # The weights sum to 0 but for rounding: with the sound itself taken off, no change gives exactly 0.
@@ -368,14 +368,23 @@ class NumericalTangents:
         reason = f"parameter {name!r} of {self._label} has no derivative here: {problem}"
         raise SynthesisError(reason, described_values(self._space, theta.tolist()))
 
-    def _is_plateau(self, column: int, x: Tensor, around: Tensor, u: Tensor) -> bool:
+    def _is_plateau(self, column: int, x: Tensor, around: Tensor, theta: Tensor, u: Tensor) -> bool:
         """Tell if a short step leaves this sound as it is and a longer one does not, as in a waveform with jumps."""
         if self._space.names[column] in self.given or bool((around != x).any()):
             return False
-        ends = self._sounds_along(
-            column, u, (u[column] + DEFAULT_STEP * torch.tensor([-1.0, 1.0])).clamp(-1, 1)
-        )
-        return any(not torch.equal(end[0], x) for end in ends)
+        ends = (u[column] + DEFAULT_STEP * torch.tensor([-1.0, 1.0])).clamp(-1.0, 1.0)
+        for point in self._moved(theta, u, column, ends):
+            with contextlib.suppress(SynthesisError):
+                if not torch.equal(self._render(point[None])[0], x):
+                    return True
+        return False
+
+    def _moved(self, theta: Tensor, u: Tensor, column: int, positions: Tensor) -> Tensor:
+        """Physical parameters at positions along one axis; the others to the last bit as they are."""
+        points, moved = u.repeat(len(positions), 1), theta.repeat(len(positions), 1)
+        points[:, column] = positions
+        moved[:, column] = self._space.from_unit(points)[:, column]
+        return moved
 
 
 class DifferencedSounds:
@@ -419,38 +428,3 @@ def measured_steps(synth: SynthesizerModule, progress: Progress | None = None) -
     numerical = numerical_of(synth)
     measured = {} if numerical is None else numerical.calibrate(progress)
     return {name: measured[name] for name in synth.space.names if name in measured}
-
-
-def by_name(
-    space: ParameterSpace,
-    what: str,
-    values: float | Mapping[str, float],
-    low: float,
-    high: float,
-    *,
-    exclusive: bool = False,
-) -> dict[str, float]:
-    """Return a number for each continuous parameter that has one.
-
-    Args:
-        space: Parameters.
-        what: Name of the option in messages.
-        values: A number for all, or from name to number.
-        low: Values are above.
-        high: Values are at most that.
-        exclusive: Values are below `high`.
-
-    Returns:
-        From name to number.
-
-    Raises:
-        ValueError: If a name is unknown or a number out of range.
-    """
-    names = [parameter.name for parameter in space if not parameter.is_whole]
-    found = dict(values) if isinstance(values, Mapping) else dict.fromkeys(names, values)
-    for name, value in found.items():
-        if name not in names:
-            raise ValueError(f"unknown parameter {name!r} in {what}, expected {', '.join(names)}")
-        whose = f"{what} of {name!r}" if isinstance(values, Mapping) else what
-        found[name] = finite_number(whose, value, above=low, **{"below" if exclusive else "most": high})
-    return found

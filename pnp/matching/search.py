@@ -155,7 +155,9 @@ def known_conditions(space: ParameterSpace, conditions: Mapping[str, float | str
                 else did_you_mean(name, expected)
             )
             raise ValueError(
-                f"unknown condition {name!r}, expected some of {', '.join(expected) or 'none'}{cause}"
+                f"unknown condition {name!r}, expected some of {', '.join(expected)}{cause}"
+                if expected
+                else f"unknown condition {name!r}{cause}; this synthesizer has no conditions"
             )
         parameter = space[name]
         number = parameter.number(value)

@@ -14,7 +14,8 @@ from pnp._protocols import SynthesizerModule
 from pnp._text import percent
 from pnp.jacobian import Derivatives, sound_and_jacobian
 from pnp.jacobian.agreement import REPEATABLE, contradiction_of_differences, relative
-from pnp.jacobian.numerical import measured_steps
+from pnp.jacobian.numerical import measured_steps, numerical_of
+from pnp.jacobian.resolve import sound_tangents
 from pnp.offline.trial import Trial
 from pnp.parameters import ParameterSpace
 from pnp.parameters.values import rounded
@@ -88,7 +89,7 @@ def probe_derivative(
     """
     label = _label(features)
     space, u, S, J = synth.space, trial.u, trial.features, trial.jacobian
-    moves = _differentiated(trial.resolved.synth, derivatives).to(u.device)
+    moves = _differentiated(trial.resolved.synth, u, derivatives).to(u.device)
     if not moves.any():
         return
     # Along the diagonal of the cube, signs leading inside. Only parameters with a derivative move.
@@ -127,14 +128,19 @@ def probe_derivative(
         )
 
 
-def _differentiated(synth: SynthesizerModule, derivatives: Derivatives) -> Tensor:
-    """Tell which columns have a derivative at every sound, as booleans."""
+def _differentiated(synth: SynthesizerModule, u: Tensor, derivatives: Derivatives) -> Tensor:
+    """Tell which columns have a derivative at every sound, and at this one, as booleans."""
     space = synth.space
     found = [not parameter.is_whole and parameter.name not in derivatives.steps for parameter in space]
     # To measure steps takes long, and warns of steps that nobody uses where the user gives one for each parameter.
     if any(found):
         longer = [name for name, step in measured_steps(synth).items() if step.secant]
         found = [some and name not in longer for some, name in zip(found, space.names, strict=True)]
+    axes = [column for column, some in enumerate(found) if some]
+    missing = sound_tangents(synth, _physical(space, u), axes)[2] if axes and numerical_of(synth) else None
+    if missing is not None:
+        for place in missing.any(0).nonzero().flatten().tolist():
+            found[axes[place]] = False
     return torch.tensor(found + [False] * (len(space.columns) - len(space)))
 
 

@@ -19,7 +19,8 @@ from pnp._arguments import finite_number, whole_number
 from pnp._own_code import module_name
 from pnp._torch.concrete import is_concrete
 from pnp.errors import SynthesisError
-from pnp.jacobian.numerical import DifferencedSounds, NumericalTangents, Progress, by_name
+from pnp.jacobian.derivatives import by_name
+from pnp.jacobian.numerical import DifferencedSounds, NumericalTangents, Progress
 from pnp.parameters import ParameterSpace
 from pnp.parameters.values import described_values, named_values
 from pnp.store.plain_values import captured_values
