@@ -6,7 +6,8 @@ import io
 import math
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -199,13 +200,24 @@ def test_what_a_file_says_is_text_and_nothing_else(name: str, tmp_path: Path) ->
     assert "$\\frac$" in text
 
 
+@pytest.fixture(scope="module")
+def page_of(tmp_path_factory) -> Callable[[int], tuple[Any, Path]]:
+    """A cache with so many parameters, and its page; written once."""
+
+    @cache
+    def written(n_parameters: int) -> tuple[Any, Path]:
+        folder = tmp_path_factory.mktemp("page-of")
+        content = metric_cache(folder / "cache.h5", n_parameters)
+        return content, write_page(content, folder / "page.html", sounds=1)
+
+    return written
+
+
 @pytest.mark.parametrize("n_parameters", [3, 31, 80])
-def test_the_page_names_every_parameter_and_plays_those_steps_that_matter(
-    n_parameters: int, tmp_path: Path
-) -> None:
-    cache = metric_cache(tmp_path / "cache.h5", n_parameters)
-    text = write_page(cache, tmp_path / "page.html", sounds=1).read_text()
-    for name in cache.space.names:
+def test_the_page_names_every_parameter_and_plays_those_steps_that_matter(n_parameters: int, page_of) -> None:
+    content, page = page_of(n_parameters)
+    text = page.read_text()
+    for name in content.space.names:
         assert re.search(rf'<th scope="row" class=words>{name}</th>', text)
     assert text.count("<li><div><strong>λ") == (n_parameters if n_parameters <= 12 else 8)
     assert len(text) < 3e6
@@ -373,14 +385,11 @@ return [...document.querySelectorAll("main *")].filter((e) => {
 
 @pytest.mark.parametrize("width", [380, 800, 1400])
 @pytest.mark.parametrize("n_parameters", [3, 31, 80])
-def test_text_is_readable_and_whole_at_every_width(
-    n_parameters: int, width: int, browser, tmp_path: Path
-) -> None:
-    cache = metric_cache(tmp_path / "cache.h5", n_parameters)
+def test_text_is_readable_and_whole_at_every_width(n_parameters: int, width: int, browser, page_of) -> None:
     size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     try:
-        browser.get(write_page(cache, tmp_path / "page.html", sounds=1).as_uri())
+        browser.get(page_of(n_parameters)[1].as_uri())
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
         assert min(browser.execute_script(READABLE)) > 8
         assert browser.execute_script(CUT) == []
