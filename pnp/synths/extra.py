@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pnp._naming import free_name
 from pnp._protocols import check_synthesizer
 from pnp._torch.pushforward import along_axes
-from pnp.jacobian.numerical import NumericalTangents, numerical_of
+from pnp.jacobian.numerical import NumericalTangents
 from pnp.jacobian.resolve import tangents_and_gaps
 from pnp.parameters import Parameter, ParameterSpace
 
@@ -57,7 +57,8 @@ class ExtraParameter(nn.Module):
     @property
     def numerical(self) -> NumericalTangents | None:
         """Finite differences of the synthesizer, where it has no other derivatives."""
-        return numerical_of(self.synth)
+        found: NumericalTangents | None = getattr(self.synth, "numerical", None)
+        return found
 
     def outside(self, x: Tensor, dx: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Sounds with the extra parameter, and their tangents.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from pnp._arguments import finite_number
 from pnp._protocols import check_synthesizer
 from pnp._torch.pushforward import along_axes
-from pnp.jacobian.numerical import NumericalTangents, numerical_of
+from pnp.jacobian.numerical import NumericalTangents
 from pnp.jacobian.resolve import tangents_and_gaps
 from pnp.parameters import ParameterSpace
 
@@ -68,7 +68,8 @@ class Restriction(nn.Module):
     @property
     def numerical(self) -> NumericalTangents | None:
         """Finite differences of the synthesizer, where it has no other derivatives."""
-        return numerical_of(self.synth)
+        found: NumericalTangents | None = getattr(self.synth, "numerical", None)
+        return found
 
     def config(self) -> dict[str, Any]:
         """Settings, as JSON can hold them."""
