@@ -61,7 +61,7 @@ def test_an_error_that_is_translated_or_passed_on_is_a_sentence() -> None:
         "'x' + 1",
         "torch.zeros(2) @ torch.zeros(3)",
         "torch.zeros(3)[5]",
-        "pnp.ParameterSpace(5, wrong=True)",
+        "pnp.ParameterSpace([], wrong=True)",
         "assert False, 'never'",
         "try:\n    [][0]\nexcept IndexError:\n    raise",
     ],
