@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pnp._arguments import finite_numbers, shown
+from pnp._arguments import finite_numbers, shown, whole_number
 from pnp.parameters import ParameterSpace
 
 __all__ = ["design_points", "draw_folds", "shard_rows"]
@@ -39,6 +39,8 @@ def design_points(
     if u is None:
         if size is None:
             raise ValueError("precompute needs `size`, the number of sounds, or `u`, the design itself")
+        if np.ndim(size) == 0:
+            size = whole_number("size", size, least=1, most=2**30)
         return space.sample(size, method=method, seed=seed).contiguous()
     if not isinstance(u, (Tensor, np.ndarray)):
         raise TypeError(f"u must be a tensor or an array of scaled parameters, got {shown(u)}")

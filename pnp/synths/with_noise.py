@@ -26,6 +26,7 @@ class WithNoise(ExtraParameter):
         ValueError: If the factors are not 0 < low < high, or the draw has another length.
 
     Examples:
+        >>> import torch
         >>> import pnp
         >>> synth = pnp.synths.make("chirp")
         >>> WithNoise(synth, torch.randn(synth.n_samples), 1e-4, 1.0).space.names

@@ -149,7 +149,7 @@ def test_size_is_announced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> 
     ("options", "message"),
     [
         ({"size": None}, "needs `size`"),
-        ({"size": 0}, "n must be a whole number from 1 to .*, got 0"),
+        ({"size": 0}, "size must be a whole number from 1 to .*, got 0"),
         ({"jobs": 0}, "jobs must be a whole number of at least 1, got 0"),
         ({"block": 0}, "block must be a whole number of at least 1, got 0"),
         ({"backend": "threads"}, "backend must be one of 'loky', 'dask', got 'threads'"),
