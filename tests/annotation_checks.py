@@ -19,6 +19,7 @@ from jaxtyping import AbstractArray, config, jaxtyped
 
 _CONF = BeartypeConf(is_pep484_tower=True, violation_type=TypeError)  # int serves as float
 _NAME = "__annotations_checked__"
+_UNKNOWN = object()
 
 
 def install(package: str) -> None:
@@ -97,11 +98,12 @@ def _beartype(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _resolved(function: Any) -> dict[str, Any]:
-    """Annotations as objects. Those that name what only type checkers import count as `Any`."""
+    """Annotations as objects, without those that name what only type checkers import or what is defined later."""
     try:
         return get_type_hints(function, include_extras=True)
     except Exception:  # noqa: BLE001  (whatever an annotation does)
-        return {name: _one_resolved(function, hint) for name, hint in function.__annotations__.items()}
+        found = {name: _one_resolved(function, hint) for name, hint in function.__annotations__.items()}
+        return {name: hint for name, hint in found.items() if hint is not _UNKNOWN}
 
 
 def _one_resolved(function: Any, hint: Any) -> Any:
@@ -111,7 +113,7 @@ def _one_resolved(function: Any, hint: Any) -> Any:
     try:
         return get_type_hints(alone, function.__globals__, include_extras=True)["hint"]
     except Exception:  # noqa: BLE001
-        return Any
+        return _UNKNOWN
 
 
 def _has_shape(hint: Any) -> bool:
