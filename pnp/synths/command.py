@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import numpy as np
 
@@ -115,7 +115,8 @@ class CommandLine:
 
     @property
     def _label(self) -> str:
-        return f"the program {self.arguments[0]!r}"
+        # Its folder is left out: reasons of failures have room for a sentence.
+        return f"the program {PurePath(self.arguments[0]).name!r}"
 
     def _run(self, arguments: list[str]) -> None:
         try:
@@ -127,7 +128,9 @@ class CommandLine:
                 start_new_session=True,
             )
         except OSError as error:
-            raise SynthesisError(f"{self._label} cannot be started: {error.strerror}") from error
+            raise SynthesisError(
+                f"the program {self.arguments[0]!r} cannot be started: {error.strerror}"
+            ) from error
         with process:
             try:
                 said = _last_words(process, self.timeout)
