@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule
 from pnp._text import percent
-from pnp.jacobian import Derivatives, sound_and_jacobian
+from pnp._torch.modes import full_precision
+from pnp._torch.pushforward import derivative_along, jvp
+from pnp.jacobian import Derivatives
 from pnp.jacobian.agreement import REPEATABLE, contradiction_of_differences, relative
 from pnp.jacobian.numerical import measured_steps, numerical_of
 from pnp.jacobian.resolve import sound_tangents
@@ -97,30 +99,25 @@ def probe_derivative(
     noise = torch.finfo(S.dtype).eps * float(S.double().norm())
     if (
         not bool(J[..., moves[: J.shape[-1]]].any())
-        and float(_difference(features, synth, u, direction, _LONGEST).norm()) * _LONGEST > 100 * noise
+        and float(_one_sided(features, synth, u, direction)(_LONGEST).norm()) * _LONGEST > 100 * noise
     ):
         where = _first_detached(features, trial.sound)
         raise ValueError(
             f"{label} drop the gradient: they change with the sound but their derivative is 0{where}; "
             "likely .detach(), .item(), NumPy or torch.no_grad() inside"
         )
-    if S.dtype != torch.float64:
+    if S.dtype == torch.float64:
+        pushed = (J * direction[:, None, : len(space)]).sum(-1)
+    else:
         # Features of resonant sounds bend within 1e-5. In single precision no difference is that short, and longer ones
         # agree with each other on the trend alone.
-        wide = _in_double(features, trial, derivatives)
+        direction = direction.double()
+        wide = _in_double(features, trial, direction)
         if wide is None:
             return
-        features, u, J = wide
-        direction = direction.double()
-    pushed = (J * direction[:, None, : len(space)]).sum(-1).double()
-    pairs = (
-        (
-            _difference(features, synth, u, direction, step),
-            _difference(features, synth, u, direction, step / 2),
-        )
-        for step in _STEPS
-    )
-    gap = contradiction_of_differences(pushed, pairs)
+        features, u, pushed = wide
+    difference = _one_sided(features, synth, u, direction)
+    gap = contradiction_of_differences(pushed, ((difference(step), difference(step / 2)) for step in _STEPS))
     if gap is not None:
         raise ValueError(
             f"{label} have a wrong derivative: along the diagonal of the cube it is {percent(gap, 0)} off finite "
@@ -144,32 +141,44 @@ def _differentiated(synth: SynthesizerModule, u: Tensor, derivatives: Derivative
     return torch.tensor(found + [False] * (len(space.columns) - len(space)))
 
 
-def _difference(
-    features: nn.Module, synth: SynthesizerModule, u: Tensor, direction: Tensor, step: float
-) -> Tensor:
-    """Finite difference of features to second order, on one side."""
-    ends = [
-        features(synth(_physical(synth.space, u + part * step * direction))).reshape(1, -1).double()
-        for part in (0.0, 1.0, 2.0)
-    ]
-    slope: Tensor = (4.0 * ends[1] - 3.0 * ends[0] - ends[2]) / (2.0 * step)
-    return slope
+def _one_sided(
+    features: nn.Module, synth: SynthesizerModule, u: Tensor, direction: Tensor
+) -> Callable[[float], Tensor]:
+    """Finite difference of features to second order, on one side, as a function of its step."""
+
+    # Steps that are halved meet at the same points.
+    @cache
+    def at(length: float) -> Tensor:
+        sound = synth(_physical(synth.space, u + length * direction))
+        value: Tensor = features(sound).reshape(1, -1).double()
+        return value
+
+    return lambda step: (4.0 * at(step) - 3.0 * at(0.0) - at(2.0 * step)) / (2.0 * step)
 
 
 def _in_double(
-    features: nn.Module, trial: Trial, derivatives: Derivatives
+    features: nn.Module, trial: Trial, direction: Tensor
 ) -> tuple[nn.Module, Tensor, Tensor] | None:
-    """Copy of a feature map in double precision, with u and J of a sound; None where it computes in single alone."""
+    """Copy of a feature map in double precision, u, and the derivative along a direction.
+
+    None where the map computes in single precision alone.
+    """
     if trial.resolved.features is not features:
         return None
-    u = trial.u.double()
+    synth, u = trial.resolved.synth, trial.u.double()
+    axes = direction[0].nonzero().flatten().tolist()
     try:
         wide = copy.deepcopy(features).double()
-        _, S, J = sound_and_jacobian(trial.resolved.synth, wide, u, derivatives)
+        with full_precision(u):
+            theta, moved = jvp(synth.space.from_unit, u, direction)
+            x, tangents, _ = sound_tangents(synth, rounded(synth.space, theta), axes)
+            # One tangent, where J would take as many as there are parameters.
+            along = (tangents * moved[:, axes, None]).sum(1, keepdim=True)
+            S, pushed = derivative_along(wide, x, along)
     except Exception as error:  # noqa: BLE001  (engines, constants in single precision: any module of a user)
         _log.debug("derivatives of the features are not compared in double precision: %s", error)
         return None
-    return (wide, u, J) if S.dtype == torch.float64 else None
+    return (wide, u, pushed.reshape(1, -1)) if S.dtype == torch.float64 else None
 
 
 def _physical(space: ParameterSpace, u: Tensor) -> Tensor:
