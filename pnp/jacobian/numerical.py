@@ -6,6 +6,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -29,7 +30,7 @@ from pnp.jacobian.finite_differences import (
 from pnp.parameters import ParameterSpace
 from pnp.parameters.values import described_values
 
-__all__ = ["DifferencedSounds", "NumericalTangents", "Progress", "measured_steps", "numerical_of"]
+__all__ = ["DifferencedSounds", "NumericalTangents", "Progress", "Wrapper", "measured_steps", "numerical_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -401,6 +402,23 @@ class DifferencedSounds:
     ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B A N"], Bool[Tensor, "B A"]]:
         """Return sounds, their tangents along some axes, and where there are none; see `NumericalTangents.tangents`."""
         return self.numerical.tangents(theta, axes)
+
+
+class Wrapper:
+    """Base of synthesizers around another, which hand on its finite differences.
+
+    Attributes:
+        synth: The synthesizer inside.
+    """
+
+    synth: Any
+
+    @property
+    def numerical(self) -> NumericalTangents | None:
+        """Finite differences of the synthesizer inside; None where it has other derivatives."""
+        # Asked for here, not by `numerical_of`, which asks this.
+        found = getattr(self.synth, "numerical", None)
+        return found if isinstance(found, NumericalTangents) else None
 
 
 def numerical_of(synth: object) -> NumericalTangents | None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pnp._protocols import check_synthesizer
 from pnp._torch.pushforward import along_axes
-from pnp.jacobian.numerical import NumericalTangents, numerical_of
+from pnp.jacobian.numerical import Wrapper
 from pnp.jacobian.resolve import tangents_and_gaps
 from pnp.parameters import ParameterSpace
 
@@ -20,7 +20,7 @@ __all__ = ["Unknowns"]
 _STEP = 1e-4
 
 
-class Unknowns(nn.Module):
+class Unknowns(Wrapper, nn.Module):
     """Synthesizer whose parameters and choices are all that has to be found; it has no conditions.
 
     Args:
@@ -96,11 +96,6 @@ class Unknowns(nn.Module):
                 dx[name] = self._difference(inner, column)
         return x, torch.stack([dx.get(p.name, torch.zeros_like(x)) for p in self.space], dim=1)
 
-    @property
-    def numerical(self) -> NumericalTangents | None:
-        """Finite differences of the synthesizer, where it has no other derivatives."""
-        return numerical_of(self.synth)
-
     def tangents_where_they_exist(
         self, theta: Float[Tensor, "B D"], axes: Sequence[int]
     ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B A N"], Bool[Tensor, "B A"]]:
@@ -138,4 +133,5 @@ class Unknowns(nn.Module):
             moved[:, column] = (moved[:, column] + sign * step).clamp(parameter.low, parameter.high)
             ends.append(moved)
         low, high = ends
-        return (self.synth(high) - self.synth(low)) / (high - low)[:, column, None]
+        difference: Tensor = (self.synth(high) - self.synth(low)) / (high - low)[:, column, None]
+        return difference

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pnp._arguments import finite_numbers, shown, whole_number
 from pnp.parameters import ParameterSpace
+from pnp.parameters.designs import MOST_POINTS
 
 __all__ = ["design_points", "draw_folds", "shard_rows"]
 
@@ -40,7 +41,7 @@ def design_points(
         if size is None:
             raise ValueError("precompute needs `size`, the number of sounds, or `u`, the design itself")
         if np.ndim(size) == 0:
-            size = whole_number("size", size, least=1, most=2**30)
+            size = whole_number("size", size, least=1, most=MOST_POINTS)
         return space.sample(size, method=method, seed=seed).contiguous()
     if not isinstance(u, (Tensor, np.ndarray)):
         raise TypeError(f"u must be a tensor or an array of scaled parameters, got {shown(u)}")

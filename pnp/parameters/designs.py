@@ -16,6 +16,8 @@ from pnp.parameters.scales import Scales, snapped
 __all__ = ["METHODS", "draw"]
 
 METHODS = ("sobol", "uniform", "lhs", "grid")
+# Powers of two up to this are all that the generators count to.
+MOST_POINTS = 2**30
 
 
 def draw(
@@ -47,8 +49,7 @@ def draw(
     seed = whole_number("seed", seed, least=0, most=2**63 - 1)
     if method == "grid":
         return snapped(_grid([p.name for p in parameters], n), parameters, Scales(parameters))
-    # Powers of two up to this are all that the generators count to.
-    n = whole_number("n", n, least=1, most=2**30)
+    n = whole_number("n", n, least=1, most=MOST_POINTS)
     import numpy as np
 
     rng = np.random.default_rng(seed)
@@ -79,7 +80,7 @@ def _equal_shares(u: Tensor, parameter: Parameter) -> Tensor:
 def _grid(names: Sequence[str], n: int | Sequence[int]) -> Tensor:
     d = len(names)
     if not isinstance(n, Sequence):
-        n = whole_number("n", n, least=1, most=2**30)
+        n = whole_number("n", n, least=1, most=MOST_POINTS)
         side = round(n ** (1.0 / d))
         if side**d != n:
             near = " or ".join(str(max(side + step, 1) ** d) for step in (0, 1))

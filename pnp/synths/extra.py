@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from pnp._naming import free_name
 from pnp._protocols import check_synthesizer
 from pnp._torch.pushforward import along_axes
-from pnp.jacobian.numerical import NumericalTangents
+from pnp.jacobian.numerical import Wrapper
 from pnp.jacobian.resolve import tangents_and_gaps
 from pnp.parameters import Parameter, ParameterSpace
 
 __all__ = ["ExtraParameter"]
 
 
-class ExtraParameter(nn.Module):
+class ExtraParameter(Wrapper, nn.Module):
     """Synthesizer with one more parameter, on a log scale: the last one, before choices and conditions.
 
     Args:
@@ -53,12 +53,6 @@ class ExtraParameter(nn.Module):
         """
         place = len(self.synth.space)
         return torch.cat([theta[..., :place], theta[..., place + 1 :]], dim=-1), theta[..., place : place + 1]
-
-    @property
-    def numerical(self) -> NumericalTangents | None:
-        """Finite differences of the synthesizer, where it has no other derivatives."""
-        found: NumericalTangents | None = getattr(self.synth, "numerical", None)
-        return found
 
     def outside(self, x: Tensor, dx: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Sounds with the extra parameter, and their tangents.

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from pnp._arguments import finite_number
 from pnp._protocols import check_synthesizer
 from pnp._torch.pushforward import along_axes
-from pnp.jacobian.numerical import NumericalTangents
+from pnp.jacobian.numerical import Wrapper
 from pnp.jacobian.resolve import tangents_and_gaps
 from pnp.parameters import ParameterSpace
 
 __all__ = ["Restriction"]
 
 
-class Restriction(nn.Module):
+class Restriction(Wrapper, nn.Module):
     """Synthesizer of fewer parameters: the others keep a value.
 
     Args:
@@ -64,12 +64,6 @@ class Restriction(nn.Module):
         self.sample_rate = synth.sample_rate
         self.n_samples = synth.n_samples
         self._free = [space.column(name) for name in self.space.names]
-
-    @property
-    def numerical(self) -> NumericalTangents | None:
-        """Finite differences of the synthesizer, where it has no other derivatives."""
-        found: NumericalTangents | None = getattr(self.synth, "numerical", None)
-        return found
 
     def config(self) -> dict[str, Any]:
         """Settings, as JSON can hold them."""

@@ -119,8 +119,8 @@ class TimeFrequencyScattering(nn.Module):
             normalization "mean", whose means are still taken over the power of two.
         precision: "exact"; or "fast", which is twice as fast: second-order sub-bands have half as many samples, of
             which the average over time is taken, and padding is short. The metric of sounds of 30,000 samples and more
-            changes by 0.2 % in the median, and by up to 2 %, which training does not notice; that of sounds of 4096
-            samples by several percent and more. It needs zeros, normalization "mean", and an average over time.
+            changes by 0.2 % in the median, and by up to 2 %, which training does not notice; that of short
+            sounds changes more. It needs zeros, normalization "mean", and an average over time.
 
     Raises:
         ValueError: If a setting is out of range, or J, T or F too long for the signal.
