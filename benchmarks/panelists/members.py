@@ -9,10 +9,10 @@ from typing import Any
 from torch import nn
 
 import pnp
+from pnp.bench.voice import HarmonicsAndNoise
 
 from .amsynth import amsynth
 from .fm import Bell
-from .harmonics import HarmonicsAndNoise
 from .subtractive import subtractive
 
 __all__ = ["PANEL", "Member"]
@@ -44,6 +44,12 @@ def _built_in(name: str, **options: Any) -> Callable[[], nn.Module]:
 
 _SHORT = {"sample_rate": 8192.0, "n_samples": 4096}
 
+
+def harmonics() -> nn.Module:
+    """Sixteen harmonics beside noise: thirty parameters."""
+    return HarmonicsAndNoise(harmonics=16, **_SHORT)
+
+
 PANEL: Mapping[str, Member] = {
     # Half a second is an eighth of the published length: modulations and slopes are twice as fast at least.
     "chirp": Member(
@@ -53,7 +59,7 @@ PANEL: Mapping[str, Member] = {
     "drum": Member(_built_in("drum", **_SHORT), "drum", ears=True),
     "string": Member(_built_in("string", **_SHORT), "string"),
     "fm": Member(Bell, "two-operator FM"),
-    "harmonics": Member(HarmonicsAndNoise, "harmonics and noise", size=256),
+    "harmonics": Member(harmonics, "harmonics and noise", size=256),
     "subtractive": Member(subtractive, "subtractive voice (Faust)", differentiable=False, size=256),
     "amsynth": Member(amsynth, "amsynth (plug-in)", differentiable=False, size=256),
 }

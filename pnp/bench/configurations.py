@@ -23,7 +23,7 @@ class Configuration(JsonRecord):
 
     Attributes:
         name: Name in tables.
-        synth: Registered name of the synthesizer.
+        synth: Name of the synthesizer, as `pnp.synths.make` takes it.
         settings: Options of `TimeFrequencyScattering` but `shape` and `normalization`.
         synth_options: Options of the synthesizer.
     """
@@ -32,6 +32,11 @@ class Configuration(JsonRecord):
     synth: str
     settings: Mapping[str, Any]
     synth_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def has_peer(self) -> bool:
+        """True where Kymatio has the same transform: it reflects sounds at their ends."""
+        return bool(self.settings.get("pad_mode", "reflect") == "reflect")
 
     def synthesizer(self) -> Synthesizer:
         """The synthesizer.
@@ -54,10 +59,7 @@ class Configuration(JsonRecord):
     def sounds(self, count: int = 1, seed: int = 0) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
         """Synthesized sounds and their tangents with respect to scaled parameters, in float64."""
         synth = self.synthesizer()
-        u = synth.space.sample(count, "uniform", seed)
-        theta, slope = jvp(synth.space.from_unit, u, torch.ones_like(u))
-        x, tangents = synth.value_and_tangents(theta)
-        return x, tangents * slope.unsqueeze(-1)
+        return scaled_tangents(synth, synth.space.sample(count, "uniform", seed))
 
     def noise(self, n_tangents: int, seed: int = 0) -> tuple[Float[Tensor, "1 N"], Float[Tensor, "1 P N"]]:
         """White noise and tangents of white noise, in float64."""
@@ -67,11 +69,25 @@ class Configuration(JsonRecord):
         return both[:, 0], both[:, 1:]
 
 
-# The drum as in Han, Lostanlen and Lagrange (2024), the chirp as in Vahidi et al. (2023), and its local variant.
+def scaled_tangents(
+    synth: Synthesizer, u: Float[Tensor, "B P"]
+) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
+    """Sounds at scaled parameters, and their tangents with respect to these."""
+    theta, slope = jvp(synth.space.from_unit, u, torch.ones_like(u))
+    x, tangents = synth.value_and_tangents(theta)
+    return x, tangents * slope.unsqueeze(-1)
+
+
+_VOICE = {"J": 12, "Q": (12, 1), "J_fr": 4, "T": "global", "F": 2, "pad_mode": "zero"}
+
+# The drum as in Han, Lostanlen and Lagrange (2024), the chirp as in Vahidi et al. (2023), and its local variant. What
+# users bring has more parameters and a length that is no power of two, and may be a black box.
 STANDARD = {
     "A": Configuration("A", "drum", {"J": 13, "Q": (12, 1), "J_fr": 5, "Q_fr": 1, "T": "global", "F": 2}),
     "B": Configuration(
         "B", "chirp", {"J": 12, "Q": (8, 2), "J_fr": 5, "Q_fr": 2, "T": "global", "F": "global"}
     ),
     "C": Configuration("C", "chirp", {"J": 12, "Q": (8, 2), "J_fr": 3, "Q_fr": 2, "T": 4096, "F": 8}),
+    "D": Configuration("D", "pnp.bench.voice:HarmonicsAndNoise", _VOICE),
+    "E": Configuration("E", "pnp.bench.voice:rendered", _VOICE),
 }

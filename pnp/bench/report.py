@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from pnp._text import markdown_table, percent
 from pnp.bench.peer import INSTALL, VARIABLE
-from pnp.bench.results import BenchmarkResults, Ceilings, ConfigurationTable, Spread
+from pnp.bench.results import BenchmarkResults, Ceilings, ConfigurationTable, Spread, WholeJacobian
 
 _NOT_MEASURED = "–"
 
@@ -24,6 +24,7 @@ def as_markdown(results: BenchmarkResults, heading: str = "##") -> str:
     sections = {
         "One sound": _speed(results),
         "Fast and exact": _precision(results),
+        "A Jacobian, synthesis included": _whole(results),
         "Operations, and the ceiling of the machine": _operations(results),
         "Throughput": _throughput(results),
         "Memory of a gradient": _memory(results),
@@ -60,10 +61,7 @@ def _speed(results: BenchmarkResults) -> Iterable[str]:
     yield markdown_table(["", "ours, ms", "Kymatio, ms", "ratio", "error, sound", "error, noise"], rows)
     yield ""
     for name, table in tables.items():
-        yield (
-            f"- **{name}**: {table.configuration.synth}, {_settings(table)}, P={table.n_tangents}, "
-            f"{table.n_coefficients} coefficients"
-        )
+        yield _described(name, table)
     yield ""
     yield (
         f"Float32, one sound, {results.environment.threads} threads on either side. Median (least to most) of "
@@ -79,13 +77,14 @@ def _speed(results: BenchmarkResults) -> Iterable[str]:
         yield "Kymatio has no S and J: `torch.func` does not pass through it, and central differences cost it 2P"
         yield "forwards. Its time there is that of one forward in the same round, times 2P. All 2P were run once, too:"
         yield ""
+        beside = {name: table for name, table in tables.items() if table.configuration.has_peer}
         rows = [
             [
                 name,
                 _seconds(table.rows["S and J"].peer_seconds_at_once),
                 *(_error(table.rows["S and J"].errors.get(key)) for key in ("peer", "sound", "float64")),
             ]
-            for name, table in tables.items()
+            for name, table in beside.items()
         ]
         columns = ["2P forwards", "Kymatio, s", "error of these", "error of ours", "of the reference"]
         yield markdown_table(columns, rows)
@@ -102,10 +101,12 @@ def _speed(results: BenchmarkResults) -> Iterable[str]:
         keys = ("sound", "peer", "samples", "samples_peer")
         rows = [
             [name, *(_error(table.rows["forward and backward"].errors.get(key)) for key in keys)]
-            for name, table in tables.items()
+            for name, table in beside.items()
         ]
         columns = ["gradient", "parameters, ours", "Kymatio", "samples, ours", "Kymatio"]
         yield markdown_table(columns, rows)
+    if alone := [name for name, table in tables.items() if not table.configuration.has_peer]:
+        yield f"Kymatio reflects sounds at their ends, and was not run where zeros are padded: {', '.join(alone)}."
     yield ""
     defaults = ", ".join(
         f"{name} {_milliseconds(table.default_normalization)} ms" for name, table in tables.items()
@@ -138,6 +139,47 @@ def _precision(results: BenchmarkResults) -> Iterable[str]:
     yield 'Times as fast as the exact transform, in turn. `precision="fast"` has second-order sub-bands at half of'
     yield "their rate and short padding; each is measured alone, too. Errors are relative, of compressed features"
     yield f"(log1p, scale {first.scale:g}) and of M in Frobenius norm, over {first.sounds} sounds, in float32."
+
+
+def _whole(results: BenchmarkResults) -> Iterable[str]:
+    rows = [
+        [
+            name,
+            *map(_milliseconds, (measured.forward, measured.sounds, measured.transform, measured.whole)),
+            _ratio(measured.over_forward),
+            _ratio(measured.over_parts),
+            f"{measured.peak_bytes / 2**30:.2f}",
+        ]
+        for name, measured in results.jacobian.items()
+    ]
+    if not rows:
+        return
+    columns = [
+        "",
+        "forward, ms",
+        "sounds, ms",
+        "transform, ms",
+        "S and J, ms",
+        "over forward",
+        "over sounds and transform",
+        "peak memory, GiB",
+    ]
+    yield markdown_table(columns, rows)
+    yield ""
+    for name, measured in results.jacobian.items():
+        yield _described(name, measured)
+    yield ""
+    yield "One sound in one thread, as a worker of the offline stage computes it. *Forward* is the sound and its"
+    yield "features, *sounds* the sound with its tangents, *transform* the features of sound and tangents at once, and"
+    yield "*S and J* is `value_and_jacobian`, with everything around these two. Peak memory is that of a process of its"
+    yield "own."
+    for name, measured in results.jacobian.items():
+        if measured.renders is not None:
+            yield ""
+            yield (
+                f"**{name}** is a black box, and its *sounds* are the {measured.renders} calls of its program alone. "
+                f"Its steps are measured once a run, in {_seconds(measured.steps_seconds)} s."
+            )
 
 
 def _operations(results: BenchmarkResults) -> Iterable[str]:
@@ -279,9 +321,12 @@ def _environment(results: BenchmarkResults) -> Iterable[str]:
         )
 
 
-def _settings(table: ConfigurationTable) -> str:
-    settings = {"N": table.n_samples, **table.configuration.settings}
-    return ", ".join(f"{name}={tuple(v) if isinstance(v, list) else v}" for name, v in settings.items())
+def _described(name: str, table: ConfigurationTable | WholeJacobian) -> str:
+    settings = {"N": table.n_samples, **table.configuration.settings, "P": table.n_tangents}
+    listed = ", ".join(f"{key}={tuple(v) if isinstance(v, list) else v}" for key, v in settings.items())
+    # Without the module of a synthesizer that is not registered.
+    synth = table.configuration.synth.rpartition(":")[2]
+    return f"- **{name}**: {synth}, {listed}, {table.n_coefficients} coefficients"
 
 
 def _rounds(tables: Mapping[str, ConfigurationTable]) -> str:

@@ -29,6 +29,7 @@ __all__ = [
     "Throughput",
     "Usage",
     "Variant",
+    "WholeJacobian",
 ]
 
 
@@ -199,6 +200,41 @@ class PrecisionTable(JsonRecord):
 
 
 @dataclass(frozen=True)
+class WholeJacobian(JsonRecord):
+    """Jacobian of one sound, synthesis included, in one thread, beside its parts.
+
+    Attributes:
+        configuration: The configuration.
+        n_samples: Samples of a sound, N.
+        n_tangents: Parameters of the synthesizer, P.
+        n_coefficients: Coefficients of a sound.
+        forward: Seconds of a sound and its features.
+        sounds: Seconds of a sound and its tangents; of a black box, those of its renders alone.
+        transform: Seconds of the features and their tangents, from sound and tangents that are there.
+        whole: Seconds of features and Jacobian.
+        over_forward: The whole over one forward, within a round.
+        over_parts: The whole over sounds and transform, within a round.
+        renders: Renders of a black box; None where derivatives are exact.
+        steps_seconds: Seconds in which a black box measures its steps, once a run.
+        peak_bytes: Peak memory of a process that computes Jacobians.
+    """
+
+    configuration: Configuration
+    n_samples: int
+    n_tangents: int
+    n_coefficients: int
+    forward: Spread
+    sounds: Spread
+    transform: Spread
+    whole: Spread
+    over_forward: Spread
+    over_parts: Spread
+    renders: int | None
+    steps_seconds: float | None
+    peak_bytes: int
+
+
+@dataclass(frozen=True)
 class Usage(JsonRecord):
     """Time and memory of a job in processes of its own.
 
@@ -331,6 +367,7 @@ class BenchmarkResults(JsonRecord):
         peer: Versions in the peer's environment; None if there is no peer.
         configurations: Times and errors by the name of the configuration.
         precision: Fast transforms beside exact ones, by the name of the configuration.
+        jacobian: Jacobians with synthesis beside their parts, by the name of the configuration.
         throughput: Rates of some numbers of workers and batches, by the name of the configuration.
         gradient_memory: Time and memory of a gradient; None if not measured.
         cost: Cost against N, P and Q.
@@ -341,8 +378,9 @@ class BenchmarkResults(JsonRecord):
     environment: Environment
     peer: Mapping[str, str] | None
     configurations: Mapping[str, ConfigurationTable]
-    # Results of version 0.1 have no such section.
+    # Results of version 0.1 have no such sections.
     precision: Mapping[str, PrecisionTable] = field(default_factory=dict, kw_only=True)
+    jacobian: Mapping[str, WholeJacobian] = field(default_factory=dict, kw_only=True)
     throughput: Mapping[str, tuple[Throughput, ...]]
     gradient_memory: GradientMemory | None
     cost: tuple[SweepCost, ...]

@@ -18,6 +18,7 @@ from pnp.bench.ceilings import measure_ceilings
 from pnp.bench.configurations import STANDARD, Configuration
 from pnp.bench.environment import commit, environment
 from pnp.bench.gpu import measure_cuda
+from pnp.bench.jacobian import measure_jacobian
 from pnp.bench.peer import Peer
 from pnp.bench.precision import measure_precision
 from pnp.bench.processes import gradient_memory, throughput
@@ -28,7 +29,7 @@ from pnp.bench.table import measure_configuration
 _log = logging.getLogger(__name__)
 
 GRADIENT_SOUNDS = 8
-SECTIONS = ("table", "precision", "throughput", "memory", "cost")
+SECTIONS = ("table", "precision", "jacobian", "throughput", "memory", "cost")
 
 
 def run_benchmark(
@@ -49,7 +50,7 @@ def run_benchmark(
         configurations: Transforms to measure.
         rounds: Times that ours and the peer's are timed in turn.
         peer: Python interpreter of an environment with Kymatio's development version; None to measure ours alone.
-        sections: Some of "table", "precision", "throughput", "memory" and "cost".
+        sections: Some of "table", "precision", "jacobian", "throughput", "memory" and "cost".
         json_file: File for the result; written after each part, so that an interruption loses one.
         command: Command that the result names as its own.
         sweeps: Parameters whose cost is measured.
@@ -90,19 +91,28 @@ def run_benchmark(
 
     _log.info("ceilings of this machine")
     ceilings = measure_ceilings(seconds=ceiling_seconds, size=ceiling_size)
+    transforms = different(configurations)
     if "table" in sections:
         with Peer(peer) if peer else nullcontext() as other:
-            for configuration in configurations:
+            for configuration in transforms:
                 _log.info("%s: times and errors", configuration.name)
                 table, versions = measure_configuration(configuration, other, rounds, ceilings)
-                add(peer=versions, configurations={**results.configurations, configuration.name: table})
+                add(
+                    peer=versions or results.peer,
+                    configurations={**results.configurations, configuration.name: table},
+                )
         if torch.cuda.is_available():
-            add(cuda=measure_cuda(configurations, rounds, ceiling_size))
+            add(cuda=measure_cuda(transforms, rounds, ceiling_size))
     if "precision" in sections:
-        for configuration in configurations:
+        for configuration in transforms:
             _log.info("%s: fast and exact", configuration.name)
             precision = measure_precision(configuration, rounds)
             add(precision={**results.precision, configuration.name: precision})
+    if "jacobian" in sections:
+        for configuration in configurations:
+            _log.info("%s: Jacobian with synthesis", configuration.name)
+            whole = measure_jacobian(configuration, rounds)
+            add(jacobian={**results.jacobian, configuration.name: whole})
     if "throughput" in sections:
         for configuration in configurations:
             _log.info("%s: throughput", configuration.name)
@@ -121,6 +131,23 @@ def run_benchmark(
             _log.info("cost against %s", sweep.name)
             add(cost=(*results.cost, measure_sweep(sweep, rounds, ceilings)))
     return results
+
+
+def different(configurations: Sequence[Configuration]) -> list[Configuration]:
+    """Return the first configuration with each transform: a black box shares that of the voice inside.
+
+    Args:
+        configurations: Configurations.
+    """
+    found = list[Configuration]()
+    for configuration in configurations:
+        length = configuration.synthesizer().n_samples
+        if not any(
+            other.settings == configuration.settings and other.synthesizer().n_samples == length
+            for other in found
+        ):
+            found.append(configuration)
+    return found
 
 
 def load_results(files: Sequence[Path]) -> BenchmarkResults:
@@ -178,6 +205,7 @@ def merge_results(parts: Sequence[BenchmarkResults]) -> BenchmarkResults:
             environment=merged.environment,
             peer=part.peer or merged.peer,
             configurations={**merged.configurations, **part.configurations},
+            jacobian={**merged.jacobian, **part.jacobian},
             precision={**merged.precision, **part.precision},
             throughput={**merged.throughput, **part.throughput},
             gradient_memory=part.gradient_memory or merged.gradient_memory,

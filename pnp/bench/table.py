@@ -30,13 +30,14 @@ def measure_configuration(
 
     Args:
         configuration: The transform, and the synthesizer of its sounds.
-        peer: Kymatio; None to measure ours alone.
+        peer: Kymatio; None to measure ours alone, as where it has no such transform.
         rounds: Times that each is run in turn.
         ceilings: Rates of the machine.
 
     Returns:
         The table, and the versions in the peer's environment.
     """
+    peer = peer if configuration.has_peer else None
     jtfs = configuration.transform("kymatio")
     default = configuration.transform()
     exact, exact_tangents = configuration.sounds()

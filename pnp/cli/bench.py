@@ -18,13 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--configuration",
         action="append",
-        choices=("A", "B", "C"),
-        help="A: drum; B: chirp; C: chirp, local averages; may be given several times (all if not given)",
+        choices=("A", "B", "C", "D", "E"),
+        help="A: drum; B: chirp; C: chirp, local averages; D: voice of 32 parameters; E: the same as a black box; may "
+        "be given several times (all if not given)",
     )
     parser.add_argument(
         "--section",
         action="append",
-        choices=("table", "precision", "throughput", "memory", "cost"),
+        choices=("table", "precision", "jacobian", "throughput", "memory", "cost"),
         help="part to measure; may be given several times (all if not given)",
     )
     parser.add_argument(

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_benchmark import SETTINGS, TINY
+from tiny_benchmark import BOX, SETTINGS, TINY
 
 from pnp.bench import Configuration
 from pnp.bench.operations import count
@@ -18,7 +18,8 @@ def test_operations_grow_with_signals_and_length() -> None:
     assert count(longer).gemm / one.gemm == pytest.approx(longer.n_padded / plan.n_padded)
 
 
-def test_operations_of_matrix_products_are_those_executed(monkeypatch) -> None:
+@pytest.mark.parametrize("configuration", [TINY, BOX], ids=["2¹⁰ samples", "1000 samples"])
+def test_operations_of_matrix_products_are_those_executed(configuration, monkeypatch) -> None:
     counted = 0
     mm = torch.mm
 
@@ -27,9 +28,9 @@ def test_operations_of_matrix_products_are_those_executed(monkeypatch) -> None:
         counted += 2 * a.shape[0] * a.shape[1] * b.shape[1]
         return mm(a, b, **options)
 
-    jtfs = TINY.transform()
+    jtfs = configuration.transform()
     monkeypatch.setattr(torch, "mm", counting)
-    x, _ = TINY.sounds()
+    x, _ = configuration.noise(0)
     jtfs(x.float())
     # Beside the second-order paths there is the first-order one, at the slowest rate.
     assert counted == pytest.approx(count(jtfs.plan).gemm, rel=0.2)
