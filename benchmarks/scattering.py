@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The page docs/evidence/scattering-speed.md, from what `pnp bench --json FILE` measured in one run or several.
+"""The page docs/evidence/scattering-speed.md, from what `pnp bench --json FILE` measured, machine by machine.
 
 python benchmarks/scattering.py benchmarks/results/A.json benchmarks/results/B.json ... [--docs docs]
 """
@@ -7,11 +7,12 @@ python benchmarks/scattering.py benchmarks/results/A.json benchmarks/results/B.j
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from pnp import plots
 from pnp._files import write_atomically
-from pnp.bench import BenchmarkResults, as_markdown, load_results
+from pnp.bench import BenchmarkResults, as_markdown, load_results, merge_results
 
 _FIGURE = Path("images") / "benchmark-cost.png"
 
@@ -24,23 +25,52 @@ def main() -> None:
     parser.add_argument("results", nargs="+", type=Path, metavar="FILE", help="JSON that `pnp bench` wrote")
     parser.add_argument("--docs", type=Path, default=Path("docs/evidence"), help="folder of the page")
     options = parser.parse_args()
-    write_page(load_results(options.results), options.docs)
+    write_page(by_machine(options.results), options.docs)
 
 
-def write_page(results: BenchmarkResults, docs: Path) -> None:
+def by_machine(files: Sequence[Path]) -> list[BenchmarkResults]:
+    """Results that share machine, threads and versions are joined; others cannot be compared.
+
+    Args:
+        files: JSON files that `pnp bench` wrote.
+    """
+    joined: list[BenchmarkResults] = []
+    for results in (load_results([file]) for file in files):
+        for place, others in enumerate(joined):
+            if others.environment == results.environment:
+                joined[place] = merge_results([others, results])
+                break
+        else:
+            joined.append(results)
+    return joined
+
+
+def write_page(machines: Sequence[BenchmarkResults], docs: Path) -> None:
     """Write the page of the documentation and its figure.
 
     Args:
-        results: Results of `run_benchmark`.
+        machines: Results of `run_benchmark`, one for each machine and its versions.
         docs: Folder of the page.
     """
     lines = ["# Speed of scattering", "", "Made by these commands; do not edit, run them again.", ""]
-    lines += [f"- `{run.command}` at commit {run.commit or 'unknown'}" for run in results.runs]
-    lines += ["", as_markdown(results)]
-    if results.cost:
-        (docs / _FIGURE).parent.mkdir(parents=True, exist_ok=True)
-        plots.costs([cost.to_dict() for cost in results.cost]).savefig(docs / _FIGURE, dpi=120)
-        lines += ["", f"![Time of S and J against N, P and Q]({_FIGURE.as_posix()})"]
+    lines += [
+        f"- `{run.command}` at commit {run.commit or 'unknown'}"
+        for results in machines
+        for run in results.runs
+    ]
+    several = len(machines) > 1
+    if several:
+        lines += ["", f"On {len(machines)} machines: compare ratios, not times, from one to the other."]
+    for results in machines:
+        place = results.environment
+        names = ", ".join(sorted({*results.configurations, *results.jacobian, *results.throughput}))
+        if several:
+            lines += ["", f"## {names}: {place.cpu}, pnp {place.versions['pnp']}"]
+        lines += ["", as_markdown(results, "###" if several else "##")]
+        if results.cost:
+            (docs / _FIGURE).parent.mkdir(parents=True, exist_ok=True)
+            plots.costs([cost.to_dict() for cost in results.cost]).savefig(docs / _FIGURE, dpi=120)
+            lines += ["", f"![Time of S and J against N, P and Q]({_FIGURE.as_posix()})"]
     write_atomically(docs / "scattering-speed.md", "\n".join(lines) + "\n")
 
 
