@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pnp._arguments import whole_number
-from pnp.metric.riemannian import RiemannianMetric
+from pnp.metric.sequence import MetricSequence
 
 # Entries of the matrices that are held at once: 8 MiB each.
 _ENTRIES = 2**20
@@ -33,7 +33,7 @@ class FieldSmoothness(NamedTuple):
 
 
 def smoothness(
-    metric: RiemannianMetric, u: Tensor, neighbours: int | None = None, most: int | None = None, seed: int = 0
+    metric: MetricSequence, u: Tensor, neighbours: int | None = None, most: int | None = None, seed: int = 0
 ) -> FieldSmoothness:
     """Change ‖M − M'‖ / max(‖M‖, ‖M'‖) of the metric from each sound to its nearest neighbours.
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pnp._arguments import finite_number, finite_numbers
 from pnp.metric.riemannian import RiemannianMetric
+from pnp.metric.sequence import MetricSequence
 
 
 def spectrum(
@@ -91,7 +92,7 @@ def odd_traces(trace: Float[Tensor, " B"], threshold: float = 6.0) -> Bool[Tenso
     return valid & (deviation > threshold * spread + 1e-9)
 
 
-def require_sounds(metric: RiemannianMetric) -> RiemannianMetric:
+def require_sounds(metric: MetricSequence) -> RiemannianMetric:
     """Return the metrics of those sounds that have one.
 
     Args:

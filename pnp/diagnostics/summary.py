@@ -13,6 +13,7 @@ from torch import Tensor
 from pnp.diagnostics.confusion import correlation, identifiability
 from pnp.diagnostics.spectral import rank, require_sounds
 from pnp.metric.riemannian import RiemannianMetric
+from pnp.metric.sequence import MetricSequence
 
 # Entries of the matrices that are decomposed at once: 4 MiB.
 _ENTRIES = 2**19
@@ -53,11 +54,11 @@ class Survey:
         return self.singular_values.square()
 
 
-def survey(metric: RiemannianMetric) -> Survey:
+def survey(metric: MetricSequence) -> Survey:
     """Return the numbers of many metrics from one pass over them.
 
     Args:
-        metric: Metrics of B sounds; those without one are left out.
+        metric: Metrics of B sounds, taken some at a time; those without one are left out.
 
     Returns:
         Numbers about the n sounds that have a metric, in their order.
@@ -75,7 +76,8 @@ def survey(metric: RiemannianMetric) -> Survey:
         require_sounds(metric)
     count, n_parameters = len(metric), metric.n_parameters
     above = torch.triu_indices(n_parameters, n_parameters, 1)
-    means, composition = [], torch.zeros(n_parameters, n_parameters, dtype=torch.float64)
+    means: list[RiemannianMetric] = []
+    composition = torch.zeros(n_parameters, n_parameters, dtype=torch.float64)
     # Made before the loop: results that are kept between its temporaries would hold their memory.
     values, lengths, parts_of = torch.empty(3, count, n_parameters, dtype=torch.float64)
     condition, effective = torch.empty(2, count, dtype=torch.float64)
@@ -88,7 +90,7 @@ def survey(metric: RiemannianMetric) -> Survey:
         for first in range(0, count, size):
             part, rows = metric[first : first + size], slice(first, first + size)
             cosines[rows] = correlation(part).abs()[:, above[0], above[1]].to(cosines.dtype)
-            means.append(part.mean().scaled(len(part)).factor)
+            means.append(part.mean().scaled(len(part) / count))
             composition += part.eigenvectors.square().sum(dim=0).mT
             values[rows] = part.singular_values
             lengths[rows] = torch.linalg.vector_norm(part.factor, dim=-2)
@@ -104,13 +106,13 @@ def survey(metric: RiemannianMetric) -> Survey:
         effective_rank=effective,
         rank=ranks,
         cosines=torch.maximum(medians, medians.mT),
-        composition=composition / len(metric),
-        mean=metric.mean() if len(means) == 1 else _joined(means, len(metric)),
+        composition=composition / count,
+        mean=means[0] if len(means) == 1 else _sum(means),
     )
 
 
-def _joined(factors: list[Tensor], count: int) -> RiemannianMetric:
-    return RiemannianMetric.from_jacobian(torch.cat(factors)).scaled(1 / count)
+def _sum(metrics: list[RiemannianMetric]) -> RiemannianMetric:
+    return RiemannianMetric.from_jacobian(torch.cat([metric.factor for metric in metrics]))
 
 
 def _medians(values: Tensor) -> Tensor:

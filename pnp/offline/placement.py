@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
 from typing import TypeVar
 
 import torch
 from torch import nn
 
+from pnp._torch.tensors import tensors_of
 from pnp.errors import PnpError
 
 __all__ = ["placed"]
@@ -36,8 +36,7 @@ def placed(module: _Module, label: str, device: str) -> Iterator[_Module]:
         PnpError: If it must be moved and cannot be copied.
     """
     wanted = torch.device(device)
-    tensors = chain(module.parameters(), module.buffers())
-    if any(not _is_on(tensor, wanted) for tensor in tensors):
+    if any(not _is_on(tensor, wanted) for tensor in tensors_of(module)):
         try:
             moved = copy.deepcopy(module)
         except (TypeError, RuntimeError) as error:

@@ -19,6 +19,7 @@ from pnp._arguments import file_path, shown, truth, whole_number, whole_numbers
 from pnp._progress import Bar
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.device import usable_device
+from pnp._torch.tensors import tensors_of
 from pnp.jacobian import Derivatives
 from pnp.jacobian.numerical import numerical_of
 from pnp.offline.comparison import check_same_numbers
@@ -342,7 +343,7 @@ def _working_dtype(features: nn.Module, precision: str | None) -> torch.dtype:
         if precision not in _PRECISIONS:
             raise ValueError(f"precision must be 'float32' or 'float64', got {precision!r}")
         return _PRECISIONS[precision]
-    for tensor in (*features.parameters(), *features.buffers()):
+    for tensor in tensors_of(features):
         if tensor.is_floating_point() or tensor.is_complex():
             return tensor.dtype.to_real()
     return torch.get_default_dtype()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pnp import diagnostics
 from pnp.metric.riemannian import RiemannianMetric
+from pnp.metric.sequence import MetricSequence
 from pnp.report.format import label
 from pnp.report.numbers import metrics_of
 from pnp.report.records import plain
@@ -21,6 +22,8 @@ from pnp.store import MetricCache
 NOT_HEARD, NOT_IDENTIFIABLE, DIFFERENT_LEVEL, DIFFERENT_PART = -60.0, 0.1, 10.0, 0.2
 # Eigenvectors at most whose span is compared.
 _MOST_DIRECTIONS = 8
+# Sounds whose eigenvectors are held at once.
+_AT_A_TIME = 256
 # Settings count as the same where they differ by no more than rounding.
 _SAME = 1e-9
 
@@ -114,14 +117,14 @@ def compare(first: MetricCache, second: MetricCache) -> Comparison:
     rows = _common_rows(first, second)
     same = rows is not None
     pair = (first, second)
-    metrics = []
-    for cache in pair:
-        found = metrics_of(cache, cache.ok.nonzero().flatten() if rows is None else rows)
-        columns = [cache.space.names.index(name) for name in shared]
-        if columns != list(range(len(cache.space))):
-            # The block of M for some parameters is that of their columns.
-            found = RiemannianMetric.from_jacobian(found.factor[..., columns])
-        metrics.append(found)
+    metrics = [
+        metrics_of(
+            cache,
+            cache.ok.nonzero().flatten() if rows is None else rows,
+            [cache.space.names.index(name) for name in shared],
+        )
+        for cache in pair
+    ]
     surveys = [diagnostics.survey(metric) for metric in metrics]
     levels = [_levels(survey.lengths) for survey in surveys]
     parts = [survey.identifiability.median(dim=0).values for survey in surveys]
@@ -219,18 +222,28 @@ def _differences(parameters: list[Compared]) -> list[str]:
 
 
 def _angles(
-    metrics: list[RiemannianMetric], surveys: list[diagnostics.Survey], directions: int, same: bool
+    metrics: list[MetricSequence], surveys: list[diagnostics.Survey], directions: int, same: bool
 ) -> list[float]:
     """Return the principal angles between the leading eigenvectors, in degrees."""
     if same:
         with diagnostics.one_thread():
-            bases = [metric.eigenvectors[..., :directions] for metric in metrics]
-            cosines = torch.linalg.svdvals(bases[0].mT @ bases[1]).median(dim=0).values
+            parts = [
+                _cosines([metric[first : first + _AT_A_TIME] for metric in metrics], directions)
+                for first in range(0, len(metrics[0]), _AT_A_TIME)
+            ]
+        cosines = torch.cat(parts).median(dim=0).values
         return [math.degrees(math.acos(min(1.0, float(cosine)))) for cosine in cosines]
     from scipy.linalg import subspace_angles
 
     first, second = (survey.mean.eigenvectors[:, :directions].numpy(force=True) for survey in surveys)
     return sorted(math.degrees(float(angle)) for angle in subspace_angles(first, second))
+
+
+def _cosines(metrics: list[RiemannianMetric], directions: int) -> Tensor:
+    """Return the cosines of the principal angles between the leading eigenvectors of each sound."""
+    first, second = (metric.eigenvectors[..., :directions] for metric in metrics)
+    cosines: Tensor = torch.linalg.svdvals(first.mT @ second)
+    return cosines
 
 
 def _side(

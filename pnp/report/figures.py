@@ -11,9 +11,10 @@ import torch
 from pnp import plots
 from pnp._text import did_you_mean, labels
 from pnp.report.findings import by_step
-from pnp.report.numbers import check_row, metrics_of
+from pnp.report.numbers import check_row
 from pnp.report.records import CacheReport
 from pnp.store import MetricCache
+from pnp.store.metrics import StoredMetrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,7 +57,9 @@ def figures_of(cache: MetricCache, report: CacheReport) -> dict[str, Draw]:
     names, rows = cache.space.names, cache.ok.nonzero().flatten()
     short = labels(names)
     drawn: dict[str, Draw] = {
-        "overview": lambda: plots.overview(metrics_of(cache, rows), cache.space, _positions(cache, rows)),
+        "overview": lambda: plots.overview(
+            StoredMetrics(cache, rows)[:], cache.space, _positions(cache, rows)
+        ),
         "eigenvalues": lambda: plots.eigenvalue_distributions(found),
         "eigenvectors": lambda: plots.eigenvector_composition(found, short),
         "mean-metric": lambda: plots.metric_heatmap(found.mean.matrix, short, title="Mean of M"),
@@ -75,7 +78,9 @@ def pair_figure(cache: MetricCache, report: CacheReport, kind: str, pair: tuple[
     if kind == "condition" and found is not None:
         return lambda: plots.condition_map(found, cache.space, _positions(cache, rows), pair)
     few = rows[:_ELLIPSES]
-    return lambda: plots.metric_ellipses(metrics_of(cache, few), cache.space, _positions(cache, few), pair)
+    return lambda: plots.metric_ellipses(
+        StoredMetrics(cache, few)[:], cache.space, _positions(cache, few), pair
+    )
 
 
 def figures_of_sound(cache: MetricCache, row: int) -> dict[str, Draw]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -14,6 +13,7 @@ from pnp import diagnostics
 from pnp._arguments import finite_number
 from pnp.diagnostics import Survey
 from pnp.metric.riemannian import RiemannianMetric
+from pnp.metric.sequence import MetricSequence
 from pnp.parameters import Parameter, ParameterSpace
 from pnp.parameters.values import named_values
 from pnp.report.findings import findings, warnings
@@ -32,14 +32,15 @@ from pnp.report.records import (
     SoundReport,
 )
 from pnp.store import FOLDS, MetricCache, Status
+from pnp.store.metrics import StoredMetrics
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 # Sounds at most whose neighbours are looked up, and entries of their neighbours' matrices: all pairs of a large cache
 # would take minutes.
 _MOST_NEIGHBOURHOODS, _LEAST_NEIGHBOURHOODS, _NEIGHBOUR_ENTRIES = 2048, 128, 2**26
-# Rows read at once.
-_ROWS = 256
+# Entries of metrics that are held at once, 32 MB; more are read where they are asked for, some of them twice.
+_ENTRIES = 2**22
 
 
 def cache_report(cache: MetricCache, distance: float = 1.0) -> CacheReport:
@@ -149,18 +150,16 @@ def check_row(cache: MetricCache, row: int) -> None:
         raise IndexError(f"sound {row} is out of range, {cache.path} has sounds 0 to {len(cache) - 1}")
 
 
-def metrics_of(cache: MetricCache, rows: Tensor) -> RiemannianMetric:
-    """Return the metrics of some rows, gathered part by part to bound memory."""
-    n_parameters = len(cache.space)
-    factor = torch.empty(len(rows), n_parameters, n_parameters, dtype=torch.float64)
-    for place, part in _parts(rows):
-        factor[place] = cache.factors(part)
-    return RiemannianMetric(factor)
+def metrics_of(cache: MetricCache, rows: Tensor, columns: list[int] | None = None) -> MetricSequence:
+    """Return the metrics of some rows: in memory if they are few, otherwise read where they are asked for.
 
-
-def _parts(rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
-    for first in range(0, len(rows), _ROWS):
-        yield slice(first, first + _ROWS), rows[first : first + _ROWS]
+    Args:
+        cache: Open cache.
+        rows: Rows that have a metric, shape (n,).
+        columns: Numbers of the parameters that the metrics are about, in their order; None for all.
+    """
+    stored = StoredMetrics(cache, rows, columns)
+    return stored[:] if len(rows) * len(cache.space) ** 2 <= _ENTRIES else stored
 
 
 def _range(parameter: Parameter) -> dict[str, Any]:
@@ -186,7 +185,7 @@ def _metric(metric: RiemannianMetric, space: ParameterSpace, distance: float) ->
 
 
 def _metrics(
-    found: Survey, metric: RiemannianMetric, u: Tensor, rows: Tensor, space: ParameterSpace, distance: float
+    found: Survey, metric: MetricSequence, u: Tensor, rows: Tensor, space: ParameterSpace, distance: float
 ) -> MetricsReport:
     entries = (len(space) + 1) * len(space) ** 2
     looked_at = min(_MOST_NEIGHBOURHOODS, max(_LEAST_NEIGHBOURHOODS, _NEIGHBOUR_ENTRIES // entries))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 
 from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp._torch.modes import full_precision
+from pnp._torch.tensors import tensors_of
 from pnp.errors import CacheError
 from pnp.store.provenance import describe, differences
 
@@ -100,8 +100,7 @@ def _measured(cache: CacheLike, synth: SynthesizerLike, features: FeatureMap) ->
 @torch.no_grad()
 def _analyse(synth: SynthesizerLike, features: FeatureMap, theta: Tensor) -> Tensor:
     modules = (module for module in (synth, features) if isinstance(module, nn.Module))
-    tensors = itertools.chain.from_iterable((*m.parameters(), *m.buffers()) for m in modules)
-    theta = theta.float().to(next((tensor.device for tensor in tensors), theta.device))
+    theta = theta.float().to(next((tensor.device for tensor in tensors_of(*modules)), theta.device))
     with full_precision(theta):
         return features(synth(theta)).flatten(1).double().cpu()
 

@@ -62,7 +62,8 @@ def describe(module: nn.Module) -> dict[str, Any]:
     registered = getattr(module, "registered_as", None)
     if registered is not None:
         description["registered_as"] = _as_json(registered, f"options of {registered['name']!r} must be")
-    if not _speaks_for_itself(module) or any(True for _ in module.parameters()):
+    # Not `module.parameters()`, which a synthesizer may have replaced by a list of its own.
+    if not _speaks_for_itself(module) or any(True for _ in nn.Module.parameters(module)):
         description["state_sha256"] = _state_hash(module)
     attributes = module_attributes(module)
     if attributes:

@@ -2,13 +2,19 @@
 
 import json
 import math
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from random_caches import metric_cache
 from toy import ToyFeatures, ToySynth
 
 import pnp
 from pnp import diagnostics
+from pnp.report import numbers as module
+from pnp.report.comparison import compare
 from pnp.report.numbers import cache_report, sound_report
 from pnp.report.terminal import as_text
 
@@ -103,3 +109,32 @@ def test_a_dominant_parameter_is_named(tmp_path: Path) -> None:
 def test_a_distance_that_is_not_positive_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="distance must be a finite number above 0"):
         cache_report(make_cache(tmp_path / "toy.h5"), distance=-math.inf)
+
+
+def test_a_report_is_the_same_whether_metrics_are_in_memory_or_read(tmp_path: Path, monkeypatch) -> None:
+    # A failed sound is skipped, and blocks of a few rows are read one after the other.
+    cache = metric_cache(tmp_path / "a.h5", 5, size=24, failed=2, block=7)
+    other = metric_cache(tmp_path / "b.h5", 4, size=24, names=[f"p{p:02}_level" for p in (1, 0, 3, 2)])
+    report, compared = cache_report(cache), compare(cache, cache)
+    monkeypatch.setattr(module, "_ENTRIES", 0)
+    assert cache_report(cache).to_dict() == report.to_dict()
+    assert compare(cache, cache) == compared
+    with pytest.raises(ValueError, match="another range"):
+        compare(cache, other)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_report_on_many_parameters_takes_little_memory_beside_the_imports(tmp_path: Path) -> None:
+    metric_cache(tmp_path / "big.h5", 80, size=4096, block=64)
+    code = f"""
+import sys
+import pnp.cli.main, pnp.cli.inspect, pnp.report.numbers, pnp.store.reader, scipy.cluster.hierarchy, torch
+peak = lambda: int([line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")][0])
+before = peak()
+pnp.cli.main.main(["inspect", {str(tmp_path / "big.h5")!r}])
+print("MB", (peak() - before) / 1000)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    # The metrics alone would take 210 MB.
+    assert float(re.search(r"MB (\S+)", ran.stdout)[1]) < 200

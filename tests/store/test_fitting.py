@@ -116,3 +116,19 @@ def test_a_class_is_known_by_its_name_wherever_its_file_is():
     other.space = cache.space
     with pytest.raises(ValueError, match=r'class: the file has "Tones", asked "ToySynth"'):
         check_fits(cache, other)
+
+
+def test_a_synthesizer_may_have_an_attribute_named_parameters(tmp_path: Path) -> None:
+    class Listed(ToySynth):
+        """Its list of parameters hides the method of `torch.nn.Module`."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.parameters = list(self.space)
+            self.gain = nn.Parameter(torch.ones(()))
+
+    synth = Listed()
+    precompute(synth, ToyFeatures(), tmp_path / "a.h5", size=6, progress=False)
+    cache = MetricCache(tmp_path / "a.h5")
+    check_fits(cache, synth, ToyFeatures())
+    assert "state_sha256" in cache.config["synthesizer"]

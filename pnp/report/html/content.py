@@ -16,7 +16,6 @@ from pnp.report.findings import by_step, median_identifiability
 from pnp.report.format import physical, range_of, share_of_range, step_of
 from pnp.report.html.parts import Cell, Drawing, Page, PageTable, Section, cell, drawing, page_table, setting
 from pnp.report.html.steps import listen, spread_out
-from pnp.report.numbers import metrics_of
 from pnp.report.records import CacheReport, MetricsReport
 from pnp.store import FOLDS, MetricCache, Status
 from pnp.synths.restriction import Restriction
@@ -92,8 +91,7 @@ def page_of(
     if numbers is not None:
         valid = cache.ok.nonzero().flatten()
         if rows is None:
-            metric = metrics_of(cache, valid)
-            rows = [int(valid[i]) for i in spread_out(metric, _positions(cache, valid), count)]
+            rows = [int(valid[i]) for i in spread_out(_positions(cache, valid), count)]
         spectrum = tables.spectrum(report, quantiles=5)
         sections.append(
             Section(

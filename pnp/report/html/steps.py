@@ -64,29 +64,26 @@ class Listening:
     steps: tuple[Step, ...]
 
 
-def spread_out(metric: RiemannianMetric, u: Tensor, count: int) -> list[int]:
+def spread_out(points: Tensor, count: int) -> list[int]:
     """Return the rows of a few sounds that lie far from one another.
 
     The first is the one nearest the centre of the cube, each other one that farthest from those before it.
 
     Args:
-        metric: Metrics of B sounds; those without one are left out.
-        u: Their positions in the unit cube, shape (B, P).
+        points: Positions of the sounds in the unit cube, shape (n, P).
         count: Sounds at most.
 
     Returns:
         Row numbers.
     """
-    rows = metric.valid.nonzero().flatten()
-    if not len(rows) or count < 1:
+    if not len(points) or count < 1:
         return []
-    points = u[rows]
     chosen = [int(torch.linalg.vector_norm(points, dim=-1).argmin())]
     nearest = torch.linalg.vector_norm(points - points[chosen[0]], dim=-1)
-    while len(chosen) < min(count, len(rows)):
+    while len(chosen) < min(count, len(points)):
         chosen.append(int(nearest.argmax()))
         nearest = torch.minimum(nearest, torch.linalg.vector_norm(points - points[chosen[-1]], dim=-1))
-    return [int(rows[i]) for i in chosen]
+    return chosen
 
 
 def audible_distance(metric: RiemannianMetric) -> float:
