@@ -54,7 +54,9 @@ def match(
 
     So is its noise floor. Where the recording has one, x = a g(θ) + η n is fitted, with one fixed draw n of white noise
     and its level η as one more unknown; averages over time hardly depend on the draw. A floor that is not needed falls
-    to silence.
+    to silence. A match with a floor is then refined under many draws, by the mean and covariance that they give the
+    features, see `pnp.matching.likelihood`. That is done where noise explains what is left of the recording, and it is
+    kept where `misfit` is lower.
 
     The uncertainty is that of least squares to first order: with residual r of C features at the match and
     metric M = JᵀJ there, the covariance is ‖r‖²/(C − P) M⁻¹. It tells how well the sound determines a parameter

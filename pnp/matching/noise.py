@@ -8,7 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["NOISE_HIGHEST", "NOISE_LOWEST", "noise_draw", "noise_share", "without_noise"]
+__all__ = [
+    "NOISE_HIGHEST",
+    "NOISE_LOWEST",
+    "four_phases",
+    "noise_draw",
+    "noise_draws",
+    "noise_share",
+    "without_noise",
+]
 
 # Range of the norm of the noise relative to that of the recording. The lowest is silence: −80 dB.
 NOISE_LOWEST, NOISE_HIGHEST = 1e-4, 1.0
@@ -27,12 +35,40 @@ def noise_draw(x: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
     Args:
         x: Recording, shape (N,). Where it is padded with zeros, there is no noise either.
     """
-    generator = torch.Generator().manual_seed(_SEED)
-    draw = torch.zeros(len(x), dtype=torch.float64)
+    return noise_draws(x, 1, seed=_SEED)[0]
+
+
+def noise_draws(x: Float[Tensor, " N"], count: int, seed: int) -> Float[Tensor, "K N"]:
+    """Return draws of white noise of norm 1, float64.
+
+    Args:
+        x: Recording, shape (N,). Where it is padded with zeros, there is no noise either.
+        count: Number of draws K.
+        seed: Seed of all.
+    """
     first, end = _extent(x)
-    draw[first:end] = torch.randn(len(x), generator=generator, dtype=torch.float64)[first:end]
-    unit: Tensor = draw / torch.linalg.vector_norm(draw)
+    draws = torch.zeros(count, len(x), dtype=torch.float64)
+    generator = torch.Generator().manual_seed(seed)
+    for draw in draws:
+        draw[first:end] = torch.randn(len(x), generator=generator, dtype=torch.float64)[first:end]
+    unit: Tensor = draws / torch.linalg.vector_norm(draws, dim=-1, keepdim=True)
     return unit
+
+
+def four_phases(draws: Float[Tensor, "K N"]) -> Float[Tensor, "K4 N"]:
+    """Return each draw with all its partials turned by 0, 90, 180 and 270 degrees, one after another.
+
+    Args:
+        draws: Draws of noise of norm 1, shape (K, N).
+    """
+    n = draws.shape[-1]
+    spectrum = torch.fft.rfft(draws)
+    # Partials at zero and at the Nyquist frequency have no quarter turn.
+    spectrum[..., 0] = 0.0
+    spectrum[..., n // 2 :] *= n % 2
+    turned = torch.fft.irfft(-1j * spectrum, n=n) * (draws != 0)
+    turned = turned / torch.linalg.vector_norm(turned, dim=-1, keepdim=True)
+    return torch.stack([draws, turned, -draws, -turned], dim=1).flatten(0, 1)
 
 
 def noise_share(x: Float[Tensor, " N"]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from typing import cast
@@ -92,8 +93,7 @@ class Problem:
         self.noise = noise_share(self.recorded)
         self.engine: SynthesizerLike = self.voice
         if fit_noise:
-            draw = self.norm * noise_draw(self.recorded)
-            self.engine = WithNoise(cast("nn.Module", self.voice), draw.float(), NOISE_LOWEST, NOISE_HIGHEST)
+            self.engine = self._under(noise_draw(self.recorded))
         self.space: ParameterSpace = self.engine.space
         self.free = [p for p, parameter in enumerate(self.space.columns) if not parameter.is_whole]
         self.target = (self.recorded * self.scale).float()
@@ -113,6 +113,26 @@ class Problem:
     def with_noise(self) -> Problem:
         """Return the same problem with the level of a noise floor as one more unknown."""
         return Problem(self.catalogue, self.recording, self.onset, self.fit_gain, self.known, True)
+
+    def with_draw(self, draw: Float[Tensor, " N"]) -> Problem:
+        """Return the same problem with another draw of noise, of norm 1."""
+        other = copy.copy(self)
+        other.engine = self._under(draw)
+        return other
+
+    def under(self, u: np.ndarray, draws: Float[Tensor, "K N"]) -> Float[np.ndarray, "K C"]:
+        """Return the features of a point's sound under other draws of noise; NaN where the synthesizer fails.
+
+        Args:
+            u: Point of a problem with a noise floor, which gives the level of the noise.
+            draws: Draws of norm 1, shape (K, N).
+        """
+        factor = self.norm * float(self.theta(u)[len(self.voice.space)])
+        try:
+            return self._analyse((self.sound(u) + factor * draws).float())
+        except Exception as error:  # noqa: BLE001  (whatever a user's synthesizer raises is a property of the point)
+            self.failure = self.failure or error
+            return np.full((len(draws), len(self.phi)), np.nan)
 
     def moves(self, u: np.ndarray) -> list[np.ndarray]:
         """Return points at which one choice has another option, or one integer another value near or far."""
@@ -302,6 +322,10 @@ class Problem:
         """Return a point without its columns after the synthesizer's parameters, as many as are counted."""
         place = len(self.synth.space)
         return torch.cat([point[:place], point[place + count :]])
+
+    def _under(self, draw: Tensor) -> WithNoise:
+        noise = (self.norm * draw).float()
+        return WithNoise(cast("nn.Module", self.voice), noise, NOISE_LOWEST, NOISE_HIGHEST)
 
     def _analyse(self, x: Tensor) -> np.ndarray:
         # One sound at a time: a batch is no faster on a CPU, and longer sounds would not fit into its caches.

@@ -118,6 +118,9 @@ class MatchResult:
         given: Conditions that were given, as the synthesizer receives them.
         predicted: The sound of the encoder's prediction at the level of the recording, shape (N,); None where there is
             none.
+        misfit: Where the match was refined under its noise, see `pnp.matching.likelihood`: squared norm of the whitened
+            residual relative to that of noise alone, before and after; None where it was not. The refinement lowers
+            this number. The distance may rise a little, since it is measured with one draw of noise.
     """
 
     warnings: tuple[str, ...]
@@ -142,6 +145,7 @@ class MatchResult:
     conditions: tuple[ParameterEstimate, ...] = ()
     given: dict[str, float | int | str] = field(default_factory=dict)
     predicted: Tensor | None = field(default=None, repr=False, compare=False)
+    misfit: tuple[float, float] | None = None
 
     @property
     def noise_level(self) -> float | None:

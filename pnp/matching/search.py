@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from pnp._text import did_you_mean
 from pnp.errors import SynthesisError
 from pnp.matching.catalogue import Catalogue
 from pnp.matching.doubts import doubts
+from pnp.matching.likelihood import Likelier, likelier
 from pnp.matching.multistart import Refinement, refine
 from pnp.matching.onset import count_onsets
 from pnp.matching.problem import Problem
@@ -114,7 +115,21 @@ class Search:
         if len(ends) > len(rows):
             rows, origins = [*rows, None], [*origins, "alignment"]
         starts = [_start(problem, *start) for start in zip(origins, rows, ends, strict=True)]
-        return _result(problem, points, starts, ends, evaluations, time.perf_counter() - began)
+        better = self._likelier(problem, ends)
+        evaluations += better.evaluations if better else 0
+        return _result(problem, points, starts, ends, better, evaluations, time.perf_counter() - began)
+
+    def _likelier(self, problem: Problem, ends: Sequence[Refinement]) -> Likelier | None:
+        """Refine the best end where it has a noise floor; never to a point further away than the nearest start."""
+        best = _best(ends)
+        if not problem.noise_to_sound(best.u) or self.max_evaluations == 1:
+            return None
+        found = likelier(problem, best.u, self.max_evaluations)
+        if found is None or float(np.linalg.norm(problem.residual(found.u))) > min(
+            end.distances[0] for end in ends
+        ):
+            return None
+        return found
 
 
 def check_options(starts: int, max_evaluations: int) -> None:
@@ -209,18 +224,27 @@ def _result(
     points: np.ndarray,
     starts: list[Start],
     ends: list[Refinement],
+    better: Likelier | None,
     evaluations: int,
     seconds: float,
 ) -> MatchResult:
-    """Gather what is known of the best end."""
+    """Gather what is known of the best end, or of the likelier point that was found from there."""
     best, space = _best(ends), problem.catalogue.synth.space
     n_parameters, n_found = len(space), len(problem.synth.space)
+    # Explanations that differ are told apart before the refinement, which only one of them had.
+    nearest_end = best
+    if better is not None:
+        distance = float(np.linalg.norm(problem.residual(better.u)))
+        best = replace(best, u=better.u, distance=distance)
     J = problem.jacobian(best.u)
     has_derivative = bool(np.isfinite(J).all())
     metric = RiemannianMetric.from_jacobian(torch.from_numpy(J if has_derivative else np.zeros_like(J)))
-    others = rivals(ends, best, metric, range(n_found, len(problem.space)))
+    others = rivals(ends, nearest_end, metric, range(n_found, len(problem.space)))
     elsewhere = np.array([end.u for end in others]).reshape(len(others), len(best.u))
-    deviation = deviations(metric, best.distance, len(problem.phi), elsewhere, best.u)
+    # Whitened residuals are as independent as least squares take them for.
+    seen = metric if better is None else RiemannianMetric.from_jacobian(torch.from_numpy(better.jacobian))
+    norm = best.distance if better is None else better.norm
+    deviation = deviations(seen, norm, len(problem.phi), elsewhere, nearest_end.u)
     estimates = _estimates(problem, best, deviation)
     choices = tuple(
         _choice(problem, best, column)
@@ -262,6 +286,7 @@ def _result(
         evaluations=evaluations + tried,
         seconds=seconds,
         notes=problem.notes,
+        misfit=None if better is None else (better.before, better.after),
         sample_rate=float(problem.engine.sample_rate),
         metric=metric,
         theta=problem.complete(best.u),
