@@ -11,7 +11,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pnp import synths
-from pnp._torch.pushforward import jvp
 from pnp.bench.record import JsonRecord
 from pnp.features.scattering import TimeFrequencyScattering
 from pnp.synths.base import Synthesizer
@@ -73,7 +72,7 @@ def scaled_tangents(
     synth: Synthesizer, u: Float[Tensor, "B P"]
 ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
     """Sounds at scaled parameters, and their tangents with respect to these."""
-    theta, slope = jvp(synth.space.from_unit, u, torch.ones_like(u))
+    theta, slope = synth.space.from_unit(u), synth.space.slope(u)
     x, tangents = synth.value_and_tangents(theta)
     return x, tangents * slope.unsqueeze(-1)
 

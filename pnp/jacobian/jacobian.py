@@ -14,7 +14,7 @@ from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.environment import environment_fault
 from pnp._torch.memory import FEATURE_TANGENTS, NUMBERS_AT_ONCE
 from pnp._torch.modes import full_precision
-from pnp._torch.pushforward import derivative_along, jvp
+from pnp._torch.pushforward import derivative_along
 from pnp.jacobian.derivatives import DEFAULT_STEP, Derivatives
 from pnp.jacobian.differences import difference_columns, next_whole
 from pnp.jacobian.numerical import measured_steps
@@ -123,9 +123,7 @@ def _few_rows(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sounds, features and Jacobian of as many rows as fit into memory."""
     space, n_samples = synth.space, synth.n_samples
-    # θ_p depends on u_p alone, so one tangent along (1, ..., 1) holds every slope.
-    theta, slope = jvp(space.from_unit, u, torch.ones_like(u))
-    theta = rounded(space, theta)
+    theta, slope = rounded(space, space.from_unit(u)), space.slope(u)
     missing = None
     if smooth:
         x, tangents, missing = sound_tangents(synth, theta, smooth)

@@ -15,7 +15,6 @@ from torch import Tensor
 from pnp._protocols import SynthesizerModule
 from pnp._text import percent
 from pnp._torch.memory import NUMBERS_AT_ONCE
-from pnp._torch.pushforward import jvp
 from pnp.errors import SynthesisError
 from pnp.jacobian.derivatives import DEFAULT_STEP, by_name
 from pnp.jacobian.finite_differences import (
@@ -323,7 +322,7 @@ class NumericalTangents:
         # Where along its axis each difference is taken: (B, D, 4).
         along = centre[..., None] + step[:, None] * torch.tensor(NODES, dtype=torch.float64)
         weights = derivative_weights(along - u[..., None])
-        slope = jvp(self._space.from_unit, u, torch.ones_like(u))[1]
+        slope = self._space.slope(u)
         x = self._render(exact)
         tangents = torch.zeros(len(u), len(axes), self._n_samples, dtype=theta.dtype, device=theta.device)
         missing = torch.zeros(len(u), len(axes), dtype=torch.bool)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.environment import environment_fault
 from pnp._torch.memory import SOUND_TANGENTS
-from pnp._torch.pushforward import along_axes, jvp, one_by_one, pushforward
+from pnp._torch.pushforward import along_axes, one_by_one, pushforward
 from pnp.jacobian.adapters import DirectionByDirection, FeatureDifferences, RenderedDifferences
 from pnp.jacobian.derivatives import Derivatives
 from pnp.jacobian.numerical import Progress, measured_steps, numerical_of
@@ -125,8 +125,7 @@ def resolve(
             # It looks for a memory of earlier sounds, too.
             numerical.pilots()
         return Resolved(synth, features, _NOT_NEEDED, _NOT_NEEDED)
-    theta, slope = jvp(space.from_unit, u, torch.ones_like(u))
-    theta = rounded(space, theta)
+    theta, slope = rounded(space, space.from_unit(u)), space.slope(u)
     exact = derivatives.kind == "forward"
     synth, way, tangents = resolve_synthesizer(synth, theta, axes, exact=exact, progress=progress)
     never = [name for name, step in measured_steps(synth).items() if step.always]

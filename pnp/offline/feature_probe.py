@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pnp._protocols import SynthesizerModule
 from pnp._text import percent
 from pnp._torch.modes import full_precision
-from pnp._torch.pushforward import derivative_along, jvp
+from pnp._torch.pushforward import derivative_along
 from pnp.jacobian import Derivatives
 from pnp.jacobian.agreement import REPEATABLE, contradiction_of_differences, relative
 from pnp.jacobian.numerical import measured_steps, numerical_of
@@ -170,8 +170,8 @@ def _in_double(
     try:
         wide = copy.deepcopy(features).double()
         with full_precision(u):
-            theta, moved = jvp(synth.space.from_unit, u, direction)
-            x, tangents, _ = sound_tangents(synth, rounded(synth.space, theta), axes)
+            theta, moved = _physical(synth.space, u), synth.space.slope(u) * direction
+            x, tangents, _ = sound_tangents(synth, theta, axes)
             # One tangent, where J would take as many as there are parameters.
             along = (tangents * moved[:, axes, None]).sum(1, keepdim=True)
             S, pushed = derivative_along(wide, x, along)

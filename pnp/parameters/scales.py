@@ -62,6 +62,24 @@ class Scales:
         exponent = fraction.where(is_log, 0.0) * torch.log((highs + offsets) / base.where(is_log, highs))
         return torch.where(is_log, base * torch.exp(exponent) - offsets, lows + (highs - lows) * fraction)
 
+    def slope(self, u: Tensor) -> Tensor:
+        """Return the derivative of each physical value with respect to its scaled coordinate, shape (..., D).
+
+        A value depends on its own coordinate alone, so that these are all derivatives. A formula, for PyTorch's
+        forward mode imports its compiler, 0.1 GB in every process.
+        """
+        lows, highs, offsets = self.lows.to(u), self.highs.to(u), self.offsets.to(u)
+        is_log = self.is_log.to(u.device)
+        fraction = 0.5 * (u + 1.0)
+        slope = torch.full_like(u, 0.5)
+        if self._bends:
+            exponents, is_power = self.exponents.to(u), self.is_power.to(u.device)
+            slope = torch.where(is_power, 0.5 * _slope_of_power(fraction, exponents), slope)
+        base = lows + offsets
+        nepers = torch.log((highs + offsets) / base.where(is_log, highs))
+        growth = base * torch.exp(fraction.where(is_log, 0.0) * nepers) * nepers
+        return slope * torch.where(is_log, growth, highs - lows)
+
     def slack(self, dtype: torch.dtype) -> Tensor:
         """Return the distance beyond the cube's faces that rounding to `dtype` alone can cause, shape (D,)."""
         magnitude = torch.maximum(self.lows.abs(), self.highs.abs()) / (self.highs - self.lows)
@@ -98,3 +116,9 @@ def _signed_power(fraction: Tensor, exponent: Tensor, where: Tensor) -> Tensor:
     inner = torch.where(where & (size > 0), size, 1.0)
     bent = torch.where(size > 0, torch.sign(fraction) * inner**exponent, 0.0 * fraction)
     return torch.where(where, bent, fraction)
+
+
+def _slope_of_power(fraction: Tensor, exponent: Tensor) -> Tensor:
+    """Return the derivative of a signed power; 0 at zero, where it may be infinite."""
+    size = fraction.abs()
+    return torch.where(size > 0, exponent * size.where(size > 0, 1.0) ** (exponent - 1.0), 0.0)

@@ -259,6 +259,27 @@ class ParameterSpace(Sequence[Parameter]):
         self._check_layout(u)
         return self._scales[u.shape[-1]].from_unit(u)
 
+    def slope(self, u: Shaped[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
+        """Derivatives of `from_unit`: how fast each physical value changes with its scaled coordinate.
+
+        Args:
+            u: Scaled coordinates, shape (..., D), or (..., P).
+
+        Returns:
+            dθ/du, same shape, dtype and device; each in its parameter's unit.
+
+        Raises:
+            ValueError: If the trailing axis is neither P nor D long.
+            TypeError: If `u` is not a floating-point tensor.
+
+        Examples:
+            >>> import torch
+            >>> ParameterSpace([Parameter("level", 0.0, 10.0)]).slope(torch.zeros(1, 1))
+            tensor([[5.]])
+        """
+        self._check_layout(u)
+        return self._scales[u.shape[-1]].slope(u)
+
     def snap(self, u: Shaped[Tensor, "*batch D"]) -> Float[Tensor, "*batch D"]:
         """Move scaled coordinates to the nearest point where integers and choices are whole.
 

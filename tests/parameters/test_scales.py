@@ -60,6 +60,8 @@ def test_derivatives_agree_with_central_differences_in_both_modes():
     expected = (EVERY.from_unit(u + h) - EVERY.from_unit(u - h)) / (2 * h)
     slope = torch.func.jvp(EVERY.from_unit, (u,), (torch.ones_like(u),))[1]
     torch.testing.assert_close(slope, expected, rtol=1e-7, atol=1e-8)
+    torch.testing.assert_close(EVERY.slope(u), slope, rtol=1e-13, atol=0)
+    torch.testing.assert_close(EVERY.slope(u.float()), slope.float(), rtol=1e-5, atol=0)
     theta = EVERY.from_unit(u).requires_grad_()
     EVERY.to_unit(theta).sum().backward()
     torch.testing.assert_close(theta.grad, 1 / slope, rtol=1e-9, atol=0)
@@ -70,3 +72,5 @@ def test_derivatives_are_finite_at_the_lower_end():
     EVERY.from_unit(u).sum().backward()
     assert torch.isfinite(u.grad[:5]).all()
     assert u.grad[4] == 0  # a cube is flat there
+    torch.testing.assert_close(EVERY.slope(u.detach())[:5], u.grad[:5], rtol=1e-13, atol=0)
+    assert EVERY.slope(u.detach())[5] == 0  # infinite, and nothing finite would be right
