@@ -52,14 +52,17 @@ def _cache_lines(report: CacheReport, width: int, most: int | None) -> Iterator[
     yield ""
     if found is None or numbers is None:
         yield from _section(tables.parameters(report, most), width, "parameters")
-        yield from _more(len(report.names), most, "parameters")
+        yield from _more(len(report.names), most, "parameters", width)
     else:
         shown = len(report.names) if most is None else min(most, len(found.heard))
         if shown:
             title = f"heard, most sensitive first; step: a distance of {numbers.distance:g}, median sound"
             yield from _section(tables.parameters(report, shown), width, title)
             yield from _more(
-                len(report.names) if everything else len(found.heard), shown, "parameters that are heard"
+                len(report.names) if everything else len(found.heard),
+                shown,
+                "parameters that are heard",
+                width,
             )
         else:
             yield f"nothing is heard: no parameter makes a distance of {numbers.distance:g}"
@@ -83,7 +86,7 @@ def _cache_lines(report: CacheReport, width: int, most: int | None) -> Iterator[
         return
     yield ""
     yield from _section(table, width, "spectrum of M, quantiles over the sounds; median step in the cube")
-    yield from _more(len(report.names), len(table.rows) - 2, "eigenvalues")
+    yield from _more(len(report.names), len(table.rows) - 2, "eigenvalues", width)
     if not everything and brief(report.names) != report.names:
         yield "  … stands for the middle of a long name: --all"
     if everything:
@@ -115,7 +118,7 @@ def _identity(report: CacheReport, width: int, everything: bool) -> Iterator[str
         rows = [str(failed.sound) for failed in report.failed_sounds if failed.reason == reason]
         yield from wrapped(f"{count:,} × {reason} (sound {listed(rows, 8)})", width, "  ")
     if not everything:
-        yield from _more(len(reasons), min(3, len(reasons)), "reasons of failure")
+        yield from _more(len(reasons), min(3, len(reasons)), "reasons of failure", width)
 
 
 def _alike(report: CacheReport, width: int, everything: bool) -> Iterator[str]:
@@ -132,7 +135,7 @@ def _alike(report: CacheReport, width: int, everything: bool) -> Iterator[str]:
             words = listed(group, None if everything else _GROUP)
             yield from wrapped(f"{rows[place][1]}  {words}", width, "  ", "        ")
         if not everything:
-            yield from _more(len(found.alike), min(_GROUPS, len(found.alike)), "groups")
+            yield from _more(len(found.alike), min(_GROUPS, len(found.alike)), "groups", width)
     elif pair is not None:
         i, j = pair
         yield from wrapped(
@@ -158,13 +161,13 @@ def _sound_lines(report: SoundReport, width: int, most: int | None) -> Iterator[
     title = "parameters" if numbers is None else f"parameters; step: a distance of {numbers.distance:g}"
     yield ""
     yield from _section(rows, width, title)
-    yield from _more(len(report.names), len(rows.rows), "parameters")
+    yield from _more(len(report.names), len(rows.rows), "parameters", width)
     table = tables.spectrum_of_sound(report, everything, room=None if everything else max(18, width - 48))
     if table is None or numbers is None:
         return
     yield ""
     yield from _section(table, width, "spectrum of M; step in the cube")
-    yield from _more(len(report.names), len(table.rows) - 2, "eigenvalues")
+    yield from _more(len(report.names), len(table.rows) - 2, "eigenvalues", width)
     if everything:
         for values, title, digits in ((numbers.matrix, "M", ""), (numbers.correlation, "cosine", ".2f")):
             yield ""
@@ -222,7 +225,7 @@ def _comparison_lines(comparison: Comparison, width: int, most: int | None) -> I
     yield from _section(
         table, width, "shared parameters, the largest differences first; dB: beside the loudest, medians"
     )
-    yield from _more(len(comparison.parameters), most, "shared parameters")
+    yield from _more(len(comparison.parameters), most, "shared parameters", width)
 
 
 def _section(table: Table, width: int, title: str) -> Iterator[str]:
@@ -230,10 +233,10 @@ def _section(table: Table, width: int, title: str) -> Iterator[str]:
     yield from fitted(table, width)
 
 
-def _more(total: int, shown: int | None, noun: str) -> Iterator[str]:
+def _more(total: int, shown: int | None, noun: str, width: int) -> Iterator[str]:
     left = 0 if shown is None else total - shown
     if left > 0:
-        yield f"  … and {left:,} more of {total:,} {noun}: --all"
+        yield from wrapped(f"… and {left:,} more of {total:,} {noun}: --all", width, "  ")
 
 
 def _fields(fields: Mapping[str, str], width: int) -> Iterator[str]:

@@ -12,7 +12,7 @@ LONG = [f"a_very_long_parameter_name_of_a_commercial_synthesizer_{p:05}" for p i
 
 
 @pytest.mark.parametrize("n_parameters", [1, 3, 31, 80, 100])
-@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
 def test_a_report_fits_the_terminal_and_two_screens(n_parameters: int, width: int, tmp_path: Path) -> None:
     cache = metric_cache(tmp_path / "cache.h5", n_parameters, silent=n_parameters // 10)
     for report in (cache_report(cache), sound_report(cache, 3)):
