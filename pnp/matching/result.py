@@ -118,8 +118,8 @@ class MatchResult:
         given: Conditions that were given, as the synthesizer receives them.
         predicted: The sound of the encoder's prediction at the level of the recording, shape (N,); None where there is
             none.
-        misfit: Where the match was refined under its noise, see `pnp.matching.likelihood`: squared norm of the whitened
-            residual relative to that of noise alone, before and after; None where it was not. The refinement lowers
+        misfit: Squared norm of the whitened residual relative to that of noise alone, before and after the match was
+            refined under its noise, see `pnp.matching.likelihood`; None where it was not refined. The refinement lowers
             this number. The distance may rise a little, since it is measured with one draw of noise.
     """
 
