@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """The page docs/evidence/scale.md: a million sounds, from the times of one that `pnp bench` measured.
 
-python benchmarks/scale.py benchmarks/results/jacobian.json benchmarks/results/D.json ... [--docs docs]
+python benchmarks/scale.py benchmarks/results/jacobian.json benchmarks/results/E.json [--docs docs]
 """
 
 from __future__ import annotations
@@ -48,12 +48,18 @@ def as_markdown(files: Sequence[Path]) -> str:
     if not results.jacobian:
         raise ValueError("no file holds a section 'jacobian'; measure it by `pnp bench --section jacobian`")
     place = results.environment
-    loads = ", ".join(f"{run.load}" for run in results.runs)
+    loads = " and ".join(f"{run.load}" for run in results.runs)
+    steps = [
+        f" The black box {name} measures its steps once for each part, in {each.steps_seconds:.0f} s."
+        for name, each in results.jacobian.items()
+        if each.steps_seconds is not None
+    ]
     parts = {
         "command": f"python benchmarks/scale.py {' '.join(f'benchmarks/results/{file.name}' for file in files)}",
         "time": _time(results.jacobian),
-        "measured": f"One sound on {place.cpu}, as in [speed of scattering](scattering-speed.md), where the settings "
-        f"are. The load average before each run was {loads}: a machine that does nothing else is faster.",
+        "measured": f"Seconds are processor time of one thread on {place.cpu}, as in\n[speed of scattering]"
+        f"(scattering-speed.md), where the settings are. The load average before the runs was\n{loads}: a machine "
+        f"that does nothing else is faster.{''.join(steps)}",
         "disk": _disk(results.jacobian),
     }
     page = Path(__file__).with_suffix(".md").read_text("utf-8")
