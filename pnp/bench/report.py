@@ -177,8 +177,8 @@ def _whole(results: BenchmarkResults) -> Iterable[str]:
         yield _described(name, measured)
     yield ""
     yield "One sound in one thread, as a worker of the offline stage computes it: processor time, which other programs"
-    yield "lengthen little. *Forward* is the sound and its features, *sounds* the sound with its tangents, *transform*"
-    yield "the features of sound and tangents at once, and *S and J* is `value_and_jacobian`, with everything around"
+    yield "lengthen little. *Forward* is the sound and its features, *sounds* the sound with its tangents. *Transform*"
+    yield "is the features of sound and tangents at once, and *S and J* is `value_and_jacobian`, with everything around"
     yield "these two. Peak memory is that of a process of its own."
     for name, measured in results.jacobian.items():
         if measured.renders is not None:
