@@ -89,5 +89,5 @@ STANDARD = {
     ),
     "C": Configuration("C", "chirp", {"J": 12, "Q": (8, 2), "J_fr": 3, "Q_fr": 2, "T": 4096, "F": 8}),
     "D": Configuration("D", "pnp.bench.voice:HarmonicsAndNoise", _VOICE),
-    "E": Configuration("E", "pnp.bench.voice:rendered", _VOICE),
+    "E": Configuration("E", "pnp.bench.voice:black_box", _VOICE),
 }

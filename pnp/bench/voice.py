@@ -14,7 +14,7 @@ from pnp._arguments import whole_number
 from pnp.parameters import Parameter, ParameterSpace
 from pnp.synths import BlackBox, Synthesizer
 
-__all__ = ["HarmonicsAndNoise", "rendered"]
+__all__ = ["HarmonicsAndNoise", "black_box"]
 
 _BANDS = 8
 _LOWEST_BAND = 80.0
@@ -73,7 +73,7 @@ class HarmonicsAndNoise(Synthesizer):
         return (rise * (torch.exp(-t / decay) * tone + torch.exp(-t / noise_decay) * breath)).to(theta.dtype)
 
 
-def rendered(**options: Any) -> BlackBox:
+def black_box(**options: Any) -> BlackBox:
     """Make the same voice as a function from numbers to samples, of which nothing else is known.
 
     Args:

@@ -17,7 +17,7 @@ from pnp._torch.modes import full_precision
 from pnp._torch.pushforward import derivative_along, jvp
 from pnp.jacobian.derivatives import DEFAULT_STEP, Derivatives
 from pnp.jacobian.differences import difference_columns, next_whole
-from pnp.jacobian.numerical import measured_steps
+from pnp.jacobian.numerical import Progress, measured_steps
 from pnp.jacobian.resolve import resolve, sound_tangents
 from pnp.jacobian.sounds import heard
 from pnp.parameters.values import rounded
@@ -85,7 +85,11 @@ def value_and_jacobian(
 
 @torch.no_grad()
 def sound_and_jacobian(
-    synth: nn.Module, features: nn.Module, u: Tensor, derivatives: Derivatives | None = None
+    synth: nn.Module,
+    features: nn.Module,
+    u: Tensor,
+    derivatives: Derivatives | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B C"], Float[Tensor, "B C P"]]:
     """Sounds, with what `value_and_jacobian` returns, for synthesizer and features that have derivatives.
 
@@ -94,6 +98,7 @@ def sound_and_jacobian(
         features: Feature map.
         u: Scaled parameters, shape (B, P), or (B, D).
         derivatives: Kind of derivative of each parameter; exact ones if not given.
+        progress: Shows the progress through the tangents, as `tqdm` does.
 
     Returns:
         Sounds x, shape (B, N); features S, shape (B, C); Jacobian J, shape (B, C, P).
@@ -111,7 +116,7 @@ def sound_and_jacobian(
     smooth = [p for p, q in enumerate(synth.space) if not q.is_whole and q.name not in steps]
     several = max(1, NUMBERS_AT_ONCE // (max(1, len(smooth)) * synth.n_samples))
     with full_precision(u):
-        parts = [_few_rows(synth, features, rows, smooth, steps) for rows in u.split(several)]
+        parts = [_few_rows(synth, features, rows, smooth, steps, progress) for rows in u.split(several)]
     if len(parts) == 1:
         return parts[0]
     x, S, J = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -119,7 +124,12 @@ def sound_and_jacobian(
 
 
 def _few_rows(
-    synth: SynthesizerModule, features: nn.Module, u: Tensor, smooth: list[int], steps: Mapping[str, float]
+    synth: SynthesizerModule,
+    features: nn.Module,
+    u: Tensor,
+    smooth: list[int],
+    steps: Mapping[str, float],
+    progress: Progress | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Sounds, features and Jacobian of as many rows as fit into memory."""
     space, n_samples = synth.space, synth.n_samples
@@ -141,7 +151,7 @@ def _few_rows(
         )
     if missing is None:
         _check_gradients(synth, u, x, dx, smooth)
-    S, J = _features_and_tangents(features, x, dx)
+    S, J = _features_and_tangents(features, x, dx, progress)
     columns = dict(zip(smooth, J.unbind(-1), strict=True))
     if missing is not None:
         _fill_in(synth, features, u, S, columns, missing, smooth)
@@ -154,21 +164,27 @@ def _few_rows(
     return x, S, torch.stack([columns[p] for p in range(len(space))], -1)
 
 
-def _features_and_tangents(features: nn.Module, x: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:
+def _features_and_tangents(
+    features: nn.Module, x: Tensor, dx: Tensor, progress: Progress | None
+) -> tuple[Tensor, Tensor]:
     """Features, shape (B, C), and their tangents, shape (B, C, A); a few tangents at a time."""
     n = dx.shape[1]
-    S, dS = heard(partial(_few_tangents, features) if n else lambda x, dx: (features(x), dx), x, dx)
+    few = partial(_few_tangents, features, progress=progress)
+    S, dS = heard(few if n else lambda x, dx: (features(x), dx), x, dx)
     n_features = math.prod(S.shape[1:])
     S = S.reshape(len(x), n_features)
     return (S, dS.reshape(len(x), n, n_features).mT) if n else (S, S.new_empty(*S.shape, 0))
 
 
-def _few_tangents(features: nn.Module, x: Tensor, dx: Tensor) -> tuple[Tensor, Tensor]:
+def _few_tangents(
+    features: nn.Module, x: Tensor, dx: Tensor, *, progress: Progress | None
+) -> tuple[Tensor, Tensor]:
     """Features and their tangents, those of a feature map that has a way of its own in groups that fit into memory."""
     n, size = dx.shape[1:]
     own = hasattr(features, "value_and_tangents")
     S, pushed = None, []
-    for part in dx.split(FEATURE_TANGENTS.tangents_at_a_time(n, size) if own else n, dim=1):
+    parts = dx.split(FEATURE_TANGENTS.tangents_at_a_time(n, size) if own else n, dim=1)
+    for part in parts if progress is None or len(parts) == 1 else progress(parts):
         value, some = derivative_along(features, x, part)
         S = value if S is None else S
         pushed.append(some)

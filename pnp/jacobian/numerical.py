@@ -35,7 +35,7 @@ __all__ = ["DifferencedSounds", "NumericalTangents", "Progress", "Wrapper", "mea
 _log = logging.getLogger(__name__)
 
 Render = Callable[[Tensor], Tensor]
-Progress = Callable[[Sequence[tuple[int, str]]], Iterable[tuple[int, str]]]
+Progress = Callable[[Sequence[Any]], Iterable[Any]]
 
 # Points at which steps are measured, and how far from the middle of the range: the largest step must stay inside.
 _N_PILOTS = 3

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pnp._arguments import file_path, shown, truth, whole_number, whole_numbers
-from pnp._progress import Bar
+from pnp._progress import Bar, ticking
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.device import usable_device
 from pnp._torch.tensors import tensors_of
@@ -313,7 +313,7 @@ def _compute(
     """Compute and write the pending blocks, under a progress bar."""
     n_rows = writer.header.n_rows
     initial = sum(_length(writer.header, done) for done in writer.done)
-    with Bar(total=n_rows, initial=initial, unit="sound", disable=not progress) as bar:
+    with Bar(total=n_rows, initial=initial, unit="sound", disable=not progress) as bar, ticking(bar):
         failed = 0
         for number, columns in computed_blocks(task, synth, features, writer.pending, jobs, backend):
             writer.write_block(number, columns)
@@ -375,4 +375,11 @@ def _announce(writer: CacheWriter, n_resumed: int, trial: Trial, jobs: int) -> N
         )
     state = f"going on after {n_resumed}" if n_resumed else "new"
     size = writer.bytes_needed / 1e6
-    _log.info("%s: %d sounds, at most %.4g MB of disk, %s", writer.path, header.n_rows, size, state)
+    _log.info(
+        "%s: %d sounds, at most %.4g MB of disk, %s; a sound takes about %.2g s with its derivatives",
+        writer.path,
+        header.n_rows,
+        size,
+        state,
+        trial.seconds,
+    )

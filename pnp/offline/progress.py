@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from pnp._progress import Bar
+from pnp._progress import Bar, ticking
 
 __all__ = ["Preparation"]
 
@@ -37,7 +37,8 @@ class Preparation:
         """
         line = cls(shown)
         try:
-            yield line
+            with ticking(line._bar):
+                yield line
         finally:
             line._bar.close()
 
@@ -49,8 +50,8 @@ class Preparation:
         """
         self._bar.set_description_str(what)
 
-    def steps(self, items: Iterable[_Item]) -> Iterable[_Item]:
-        """Show the progress of one thing for each parameter.
+    def steps(self, items: Sequence[_Item]) -> Iterable[_Item]:
+        """Show the progress of one thing for each parameter, or for some tangents.
 
         Args:
             items: Something with a length.
@@ -58,4 +59,4 @@ class Preparation:
         Returns:
             The same items.
         """
-        return Bar(items, desc="parameters", unit="parameter", disable=not self._shown, leave=False)
+        return Bar(items, desc="parameters", unit="step", disable=not self._shown, leave=False)

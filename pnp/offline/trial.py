@@ -75,7 +75,7 @@ def first_sound(
         dtype: Type of u that the synthesizer is given.
         device: Device of the modules.
         derivatives: Kind of derivative of each parameter.
-        progress: Shows the progress where steps are measured, as `tqdm` does.
+        progress: Shows the progress where steps are measured, and through the tangents, as `tqdm` does.
 
     Returns:
         The sound, its features and their Jacobian.
@@ -116,7 +116,7 @@ def _compute(
 
     def timed(synth: SynthesizerModule, features: nn.Module) -> tuple[tuple[Tensor, Tensor, Tensor], float]:
         started = time.monotonic()
-        return sound_and_jacobian(synth, features, u, derivatives), time.monotonic() - started
+        return sound_and_jacobian(synth, features, u, derivatives, progress), time.monotonic() - started
 
     numerical = numerical_of(synth)
     if numerical is None or derivatives.kind == "auto":

@@ -3,7 +3,7 @@
 import torch
 
 import pnp
-from pnp.bench.voice import HarmonicsAndNoise, rendered
+from pnp.bench.voice import HarmonicsAndNoise, black_box
 
 
 def test_the_voice_passes_the_probe() -> None:
@@ -19,7 +19,7 @@ def test_by_default_it_has_32_parameters_and_each_is_heard() -> None:
 
 def test_the_black_box_makes_the_same_sounds_and_nearly_the_same_tangents() -> None:
     options = {"harmonics": 2, "n_samples": 512}
-    voice, box = HarmonicsAndNoise(**options), rendered(**options)
+    voice, box = HarmonicsAndNoise(**options), black_box(**options)
     theta = voice.space.from_unit(0.5 * voice.space.sample(1))
     x, exact = voice.value_and_tangents(theta)
     again, differences = box.value_and_tangents(theta)
