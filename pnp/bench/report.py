@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pnp._text import markdown_table, percent
+from pnp._text import counted, markdown_table, percent
 from pnp.bench.peer import INSTALL, VARIABLE
 from pnp.bench.results import BenchmarkResults, Ceilings, ConfigurationTable, Spread, WholeJacobian
 
@@ -63,11 +63,15 @@ def _speed(results: BenchmarkResults) -> Iterable[str]:
     for name, table in tables.items():
         yield _described(name, table)
     yield ""
+    threads = results.environment.threads
     yield (
-        f"Float32, one sound, {results.environment.threads} threads on either side. Median (least to most) of "
-        f"{_rounds(tables)} rounds; in each, ours and Kymatio's run one after the other, ours as the median of three "
+        f"Float32, one sound, {counted(threads, 'thread')} on either side. Median (least to most) of "
+        f"{_rounds(tables)}; in each, ours and Kymatio's run one after the other, ours as the median of three "
         "calls. Ratios are of times within a round."
     )
+    unmatched = [name for name, table in tables.items() if table.rows["forward"].peer is None]
+    if threads == 1 and unmatched:
+        yield f"Ours alone, in one thread, is processor time: {', '.join(unmatched)}."
     yield ""
     alone = [name for name, table in tables.items() if not table.configuration.has_peer]
     if len(alone) == len(tables):
@@ -172,10 +176,10 @@ def _whole(results: BenchmarkResults) -> Iterable[str]:
     for name, measured in results.jacobian.items():
         yield _described(name, measured)
     yield ""
-    yield "One sound in one thread, as a worker of the offline stage computes it. *Forward* is the sound and its"
-    yield "features, *sounds* the sound with its tangents, *transform* the features of sound and tangents at once, and"
-    yield "*S and J* is `value_and_jacobian`, with everything around these two. Peak memory is that of a process of its"
-    yield "own."
+    yield "One sound in one thread, as a worker of the offline stage computes it: processor time, which other programs"
+    yield "lengthen little. *Forward* is the sound and its features, *sounds* the sound with its tangents, *transform*"
+    yield "the features of sound and tangents at once, and *S and J* is `value_and_jacobian`, with everything around"
+    yield "these two. Peak memory is that of a process of its own."
     for name, measured in results.jacobian.items():
         if measured.renders is not None:
             yield ""
@@ -334,7 +338,7 @@ def _described(name: str, table: ConfigurationTable | WholeJacobian) -> str:
 
 def _rounds(tables: Mapping[str, ConfigurationTable]) -> str:
     counts = sorted({table.rows["forward"].ours.rounds for table in tables.values()})
-    return " or ".join(map(str, counts))
+    return " or ".join(counted(count, "round") for count in counts)
 
 
 def _ceilings(ceilings: Ceilings) -> str:

@@ -201,7 +201,7 @@ class PrecisionTable(JsonRecord):
 
 @dataclass(frozen=True)
 class WholeJacobian(JsonRecord):
-    """Jacobian of one sound, synthesis included, in one thread, beside its parts.
+    """Jacobian of one sound, synthesis included, in one thread, beside its parts; seconds of processor time.
 
     Attributes:
         configuration: The configuration.

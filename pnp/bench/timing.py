@@ -13,15 +13,20 @@ from torch import Tensor
 Result = TypeVar("Result")
 
 
-def timed(run: Callable[[], Result], device: str = "cpu", repeats: int = 1) -> tuple[float, Result]:
+def timed(
+    run: Callable[[], Result],
+    device: str = "cpu",
+    repeats: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[float, Result]:
     """Return the median time of a few calls in a row, in seconds, and the result of the last one."""
     times = []
     for _ in range(max(repeats, 1)):
-        started = time.perf_counter()
+        started = clock()
         result = run()
         if device == "cuda":
             torch.cuda.synchronize()
-        times.append(time.perf_counter() - started)
+        times.append(clock() - started)
     return statistics.median(times), result
 
 

@@ -10,6 +10,7 @@ from pnp.landscapes.text import HEADINGS
 
 ROOT = Path(__file__).parents[2]
 RESULTS = [ROOT / "benchmarks" / "results" / f"{part}.json" for part in ("A", "B", "C", "cost")]
+VOICES = [ROOT / "benchmarks" / "results" / f"{part}.json" for part in ("jacobian", "D", "E")]
 
 
 def script(name: str) -> dict:
@@ -18,11 +19,17 @@ def script(name: str) -> dict:
 
 def test_the_page_of_benchmarks_is_what_its_results_make(tmp_path: Path) -> None:
     page = script("scattering.py")
-    page["write_page"](page["by_machine"](RESULTS), tmp_path)
+    page["write_page"](page["by_machine"]([*RESULTS, *VOICES]), tmp_path)
     assert (tmp_path / "scattering-speed.md").read_text() == (
         ROOT / "docs/evidence/scattering-speed.md"
     ).read_text()
     assert (tmp_path / "images" / "benchmark-cost.png").stat().st_size > 0
+
+
+def test_the_page_of_a_million_sounds_is_what_its_results_make() -> None:
+    page = script("scale.py")["as_markdown"](VOICES)
+    assert page == (ROOT / "docs/evidence/scale.md").read_text()
+    assert "{{" not in page
 
 
 @pytest.mark.slow
