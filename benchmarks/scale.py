@@ -96,7 +96,7 @@ def _bytes(each: WholeJacobian, store: str, dtype: str) -> int:
         block=_BLOCK,
         store=STORE_LEVELS[store],
         dtype=dtype,
-        config={},
+        config={"size": _SOUNDS},
         versions={},
         date="",
     )

@@ -316,7 +316,7 @@ def _cost(results: BenchmarkResults) -> Iterable[str]:
 def _environment(results: BenchmarkResults) -> Iterable[str]:
     place = results.environment
     versions = ", ".join(f"{name} {version}" for name, version in place.versions.items())
-    yield f"- {place.cpu}, {place.cores} cores, {place.threads} threads, {place.system}"
+    yield f"- {place.cpu}, {counted(place.cores or 0, 'core')}, {counted(place.threads, 'thread')}, {place.system}"
     yield f"- {versions}"
     if results.peer:
         peer = ", ".join(f"{name} {version}" for name, version in results.peer.items())

@@ -65,6 +65,7 @@ def measure_configuration(
         files = {"x": peer.store(x), "dx": peer.store(dx), "weights": peer.store(weights)}
         peer.request("forward", x=files["x"])
 
+    # One thread alone is timed by the processor's clock.
     clock = time.process_time if peer is None and torch.get_num_threads() == 1 else time.perf_counter
     own_times: dict[str, list[float]] = {name: [] for name in [*ours, "default"]}
     peer_times: dict[str, list[float]] = {name: [] for name in ours}
