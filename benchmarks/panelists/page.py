@@ -17,6 +17,8 @@ __all__ = ["Ratios", "as_markdown", "draw", "ears_table"]
 
 _BASE = "P"
 _DEFAULT = "PNP"
+# The rule that comes nearest to the default.
+_SHORTER = "PNP, reach 3"
 # Aims: mean over the panel, and the worst member.
 _MEAN_AIM, _WORST_AIM = 0.85, 1.05
 
@@ -79,6 +81,7 @@ def as_markdown(content: dict[str, Any]) -> str:
         "main": _main(ratios),
         "why": _why(ratios),
         "rules": _rules(ratios),
+        "reaches": _reaches(ratios),
         "multiscale": _multiscale(ratios),
         "members": _members(ratios),
         "raw": _raw(ratios),
@@ -198,6 +201,22 @@ def _rules(ratios: Ratios) -> str:
         rows.append([label, *(f"**{statistics.fmean(values):.2f}**" for values in means)])
         rows.append([f"worst of {len(complete)}", *(f"{max(values):.2f}" for values in means)])
     return markdown_table(["synthesizer", *conditions], rows)
+
+
+def _reaches(ratios: Ratios) -> str:
+    """Mean and worst member for two reaches by every judge, over the members and seeds that have both."""
+    rows = []
+    for judge, title in JUDGES.items():
+        means: list[list[float]] = [[], []]
+        for name in ratios.members:
+            pair = [ratios.of(name, condition, judge) for condition in (_DEFAULT, _SHORTER)]
+            seeds = min(map(len, pair))
+            if seeds:
+                for values, mean in zip(pair, means, strict=True):
+                    mean.append(statistics.fmean(values[:seeds]))
+        if means[0]:
+            rows.append([title, *(f"{statistics.fmean(mean):.3f} ({max(mean):.2f})" for mean in means)])
+    return markdown_table(["mean (worst member)", "PNP, reach 10", _SHORTER], rows)
 
 
 def _multiscale(ratios: Ratios) -> str:
