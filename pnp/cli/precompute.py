@@ -130,8 +130,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     scattering.add_argument(
         "--preset",
-        choices=("standard", "mesostructures", "pnp"),
-        help="settings to start from: the package's own, or those of a paper (standard if not given)",
+        choices=("standard", "listeners", "mesostructures", "pnp"),
+        help="settings to start from: the package's own, those nearest to listeners, or those of a paper (standard if "
+        "not given)",
     )
     scattering.add_argument(
         "--scale",

@@ -63,6 +63,17 @@ def test_published_settings_are_what_was_published() -> None:
     assert standard_features(synth, "mesostructures").scale == 1e3
 
 
+def test_the_preset_of_listeners_is_what_agreed_best_with_them() -> None:
+    heard = {"J": 12, "Q": (8, 1), "J_fr": 5, "Q_fr": 1, "T": 8192, "F": 8, "first_order": "average"}
+    assert scattering_settings(65536, 44100, "listeners") == heard | {"pad_mode": "zero"}
+    # The same times at another rate, and no more than there is of a short sound.
+    assert scattering_settings(65536, 22050, "listeners") == heard | {"J": 11, "T": 4096, "pad_mode": "zero"}
+    assert scattering_settings(1000, 44100, "listeners")["T"] == 512
+    features = standard_features(pnp.synths.make("drum", n_samples=4096), "listeners")
+    assert features.scale == 1e5
+    assert features.representation.config()["T"] == 4096
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("n_samples", [256, 1000, 4096, 22050, 44100])
 @pytest.mark.parametrize("sample_rate", [8000.0, 44100.0])
@@ -84,5 +95,7 @@ def test_the_transform_pads_by_zeros_unless_it_reproduces_kymatio() -> None:
 
 
 def test_an_unknown_preset_is_named() -> None:
-    with pytest.raises(ValueError, match="'mesostructures', 'pnp', got 'mesostructure'; did you mean"):
+    with pytest.raises(
+        ValueError, match="'listeners', 'mesostructures', 'pnp', got 'mesostructure'; did you mean"
+    ):
         standard_features(pnp.synths.make("chirp", n_samples=1024), "mesostructure")
