@@ -59,7 +59,7 @@ CONDITIONS: dict[str, Condition] = {
     "multiscale": Condition("multiscale", listens=True),
     "PNP, no reach": Condition("pnp", {"reach": None}),
     "PNP, reach 1": Condition("pnp", {"reach": 1.0}),
-    "PNP, reach 3": Condition("pnp", {"reach": 3.0}),
+    "PNP, reach 10": Condition("pnp", {"reach": 10.0}),
     "PNP, reach 30": Condition("pnp", {"reach": 30.0}),
     "PNP, step 0.1": Condition("pnp", step=0.1),
     "PNP, step 0.1, no reach": Condition("pnp", {"reach": None}, step=0.1),

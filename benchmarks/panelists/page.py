@@ -18,7 +18,7 @@ __all__ = ["Ratios", "as_markdown", "draw", "ears_table"]
 _BASE = "P"
 _DEFAULT = "PNP"
 # The rule that comes nearest to the default.
-_SHORTER = "PNP, reach 3"
+_RIVAL = "PNP, reach 10"
 # Aims: mean over the panel, and the worst member.
 _MEAN_AIM, _WORST_AIM = 0.85, 1.05
 
@@ -209,14 +209,14 @@ def _reaches(ratios: Ratios) -> str:
     for judge, title in JUDGES.items():
         means: list[list[float]] = [[], []]
         for name in ratios.members:
-            pair = [ratios.of(name, condition, judge) for condition in (_DEFAULT, _SHORTER)]
+            pair = [ratios.of(name, condition, judge) for condition in (_DEFAULT, _RIVAL)]
             seeds = min(map(len, pair))
             if seeds:
                 for values, mean in zip(pair, means, strict=True):
                     mean.append(statistics.fmean(values[:seeds]))
         if means[0]:
             rows.append([title, *(f"{statistics.fmean(mean):.3f} ({max(mean):.2f})" for mean in means)])
-    return markdown_table(["mean (worst member)", "PNP, reach 10", _SHORTER], rows)
+    return markdown_table(["mean (worst member)", "PNP, reach 3", _RIVAL], rows)
 
 
 def _multiscale(ratios: Ratios) -> str:

@@ -142,6 +142,6 @@ def test_the_path_of_a_cache_is_answered_by_what_to_pass(path):
 
 def test_a_loss_says_what_its_metrics_have_been_through():
     cache = MemoryCache()
-    assert "normalize=True, reach=10, ceiling=" in repr(PNPLoss.from_cache(cache))
+    assert "normalize=True, reach=3, ceiling=" in repr(PNPLoss.from_cache(cache))
     assert "normalize=False, reach=None, ceiling=None" in repr(PNPLoss.from_cache(cache, reach=None))
-    assert "normalize=True, reach=10" in repr(PNPLoss.from_cache(cache).undamped())
+    assert "normalize=True, reach=3" in repr(PNPLoss.from_cache(cache).undamped())

@@ -92,7 +92,7 @@ def test_by_default_the_loss_is_normalized_and_has_a_reach_and_none_is_the_plain
     rows = cache.rows()[:10]
     u = cache.u[rows].float()
     default = PNPLoss.from_cache(cache)
-    spelled_out = PNPLoss.from_cache(cache, reach=10.0, normalize=True)
+    spelled_out = PNPLoss.from_cache(cache, reach=3.0, normalize=True)
     assert torch.equal(default.factor, spelled_out.factor)
     plain = PNPLoss.from_cache(cache, reach=None, dtype=torch.float64)
     expected = 0.5 * form(cache.metrics().matrix[rows], (0.9 * u - u).double()).mean()

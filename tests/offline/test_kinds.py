@@ -210,7 +210,7 @@ def test_the_two_losses_have_one_unit(cache):
         torch.testing.assert_close(choice / normalized_choice, plain / normalized)
     defaults = [kind.from_cache(cache).scale for kind in (PNPLoss, ChoiceLoss)]
     assert defaults[0] == 1
-    assert defaults[1] == ChoiceLoss.from_cache(cache, normalize=True, reach=10.0).scale
+    assert defaults[1] == ChoiceLoss.from_cache(cache, normalize=True, reach=3.0).scale
     assert ChoiceLoss.from_cache(cache, reach=None).scale == 1
     distance = cache.choice_distances["wave"][row, (cache.choices[row, 0] + 1) % 3]
     torch.testing.assert_close(choice, 0.5 * distance[0].float())
