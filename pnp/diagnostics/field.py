@@ -51,6 +51,7 @@ def smoothness(
         ValueError: If the shape of `u` does not fit or no neighbour is asked for.
 
     Examples:
+        >>> from pnp import RiemannianMetric
         >>> metric = RiemannianMetric.from_factor(torch.tensor([1.0, 2.0]).sqrt().reshape(2, 1, 1))
         >>> smoothness(metric, torch.tensor([[0.0], [0.5]])).change
         tensor([0.5000, 0.5000], dtype=torch.float64)
