@@ -6,9 +6,10 @@ python benchmarks/scale.py benchmarks/results/jacobian.json benchmarks/results/E
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from scattering import page_arguments
 
 from pnp._files import write_atomically
 from pnp._text import markdown_table
@@ -26,12 +27,7 @@ _STORES = (("metric", "float32"), ("features", "float32"), ("jacobian", "float32
 
 def main() -> None:
     """Write the page."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("results", nargs="+", type=Path, metavar="FILE", help="JSON that `pnp bench` wrote")
-    parser.add_argument("--docs", type=Path, default=Path("docs/evidence"), help="folder of the page")
-    options = parser.parse_args()
+    options = page_arguments(__doc__)
     write_atomically(options.docs / "scale.md", as_markdown(options.results))
 
 

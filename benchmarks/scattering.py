@@ -19,13 +19,22 @@ _FIGURE = Path("images") / "benchmark-cost.png"
 
 def main() -> None:
     """Write the page."""
+    options = page_arguments(__doc__)
+    write_page(by_machine(options.results), options.docs)
+
+
+def page_arguments(description: str | None) -> argparse.Namespace:
+    """Read the command line of a script that makes a page of benchmark results.
+
+    Args:
+        description: Text above the help.
+    """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("results", nargs="+", type=Path, metavar="FILE", help="JSON that `pnp bench` wrote")
     parser.add_argument("--docs", type=Path, default=Path("docs/evidence"), help="folder of the page")
-    options = parser.parse_args()
-    write_page(by_machine(options.results), options.docs)
+    return parser.parse_args()
 
 
 def by_machine(files: Sequence[Path]) -> list[BenchmarkResults]:

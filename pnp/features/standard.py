@@ -116,8 +116,8 @@ def standard_features(synth: nn.Module, preset: str = "standard", **changes: Any
 
     Args:
         synth: Synthesizer.
-        preset: "standard"; "listeners", which agrees best with their ratings, has eight times the features and more for
-            a sound of a second, and is moved more by noise; or published settings by name: "mesostructures" (Vahidi et
+        preset: "standard"; "listeners", which agrees best with their ratings, has more features, and is moved more by
+            noise; or published settings by name: "mesostructures" (Vahidi et
             al. 2023) or "pnp" (Han et al. 2023).
         **changes: Options of `TimeFrequencyScattering` to change; and `scale`, that of the compression.
 
@@ -137,7 +137,6 @@ def standard_features(synth: nn.Module, preset: str = "standard", **changes: Any
     check_keywords(
         "standard_features", changes, TimeFrequencyScattering, Features, without=("shape", *_REPRESENTATION)
     )
-    scale = changes.pop("scale", None)
+    scale = changes.pop("scale", _SCALES.get(preset))
     settings = scattering_settings(n_samples, sample_rate, preset)
-    scale = _SCALES[preset] if scale is None else scale
     return Features(TimeFrequencyScattering(shape=n_samples, **(settings | changes)), scale=scale)

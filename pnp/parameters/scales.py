@@ -66,7 +66,7 @@ class Scales:
         """Return the derivative of each physical value with respect to its scaled coordinate, shape (..., D).
 
         A value depends on its own coordinate alone, so that these are all derivatives. A formula, for PyTorch's
-        forward mode imports its compiler, 0.1 GB in every process.
+        forward mode imports its compiler, which takes memory in every process.
         """
         lows, highs, offsets = self.lows.to(u), self.highs.to(u), self.offsets.to(u)
         is_log = self.is_log.to(u.device)
