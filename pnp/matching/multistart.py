@@ -16,8 +16,8 @@ __all__ = ["Refinement", "refine"]
 
 # A start has to show within so many evaluations that it is among the better half; each round has twice as many.
 _FIRST_ROUND = 6
-# SciPy moves a start inwards if it is 1e-10 from a bound, or less.
-_BOUNDARY = 1e-9
+# SciPy moves a start inwards if it is nearer to a bound than this.
+_BOUNDARY = 1e-10
 _REASONS = {
     0: "stopped at its share of evaluations",
     1: "gradient vanished",
@@ -231,7 +231,7 @@ class _Run:
             return J
 
         # SciPy moves a start at the boundary inwards, where the residual is not known yet.
-        inside = bool((np.abs(first[free]) < 1.0 - _BOUNDARY).all())
+        inside = bool((np.abs(first[free]) <= 1.0 - _BOUNDARY).all())
         try:
             done = least_squares(
                 residual,
@@ -250,7 +250,8 @@ class _Run:
             return False
         self.evaluations += counted
         self.reason = _REASONS[done.status]
-        return bool(done.status != 0)
+        # A round without an evaluation would be repeated for ever.
+        return bool(done.status != 0) or not counted
 
     def result(self) -> Refinement:
         return Refinement(self.u, self.distance, tuple(self.distances), self.evaluations, self.reason)

@@ -131,3 +131,16 @@ def test_a_point_without_a_derivative_ends_its_start_alone_and_keeps_the_best_po
     ended, other = refine(rosenbrock, jacobian, np.array([[0.2, 0.5], [-0.5, 0.5]]), max_evaluations=200)
     assert ended.reason == "came to a point without a derivative"
     assert other.evaluations > ended.evaluations == 1
+
+
+def test_a_search_along_a_bound_ends_with_its_evaluations() -> None:
+    # SciPy leaves a point 5e-10 inside of a bound where it is. Taken for one that is moved, the last evaluation was
+    # asked for again and again, without end.
+    (found,) = refine(
+        lambda u: rosenbrock(u[:2]),
+        lambda u: np.hstack([rosenbrock_jacobian(u[:2]), np.zeros((2, 1))]),
+        np.array([[-0.5, 0.5, -1.0 + 5e-10]]),
+        max_evaluations=8,
+    )
+    assert found.evaluations == 8
+    assert found.distance < found.distances[0]
