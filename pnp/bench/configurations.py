@@ -55,6 +55,15 @@ class Configuration(JsonRecord):
         n_samples = self.synthesizer().n_samples
         return TimeFrequencyScattering(shape=n_samples, normalization=normalization, **self.settings)
 
+    def zero_padded(self, **changes: Any) -> TimeFrequencyScattering:
+        """The transform of this package alone: with zeros beyond the ends of a sound, and other changes.
+
+        Args:
+            **changes: Options of the transform that differ, such as `precision`.
+        """
+        n_samples = self.synthesizer().n_samples
+        return TimeFrequencyScattering(shape=n_samples, **{**self.settings, "pad_mode": "zero", **changes})
+
     def sounds(self, count: int = 1, seed: int = 0) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
         """Synthesized sounds and their tangents with respect to scaled parameters, in float64."""
         synth = self.synthesizer()

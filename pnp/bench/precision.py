@@ -35,12 +35,11 @@ def measure_precision(configuration: Configuration, rounds: int, sounds: int = 8
         For each variant the ratios of times, and the errors of coefficients and of the metric in Frobenius norm.
     """
     x, dx = (signal.float() for signal in configuration.sounds(sounds, seed=1))
-    settings = {**configuration.settings, "pad_mode": "zero"}
-    exact = TimeFrequencyScattering(x.shape[-1], **settings)
+    exact = configuration.zero_padded()
     S, M = _values_and_metrics(exact, x, dx)
     variants: dict[str, Variant] = {}
     for name, changes in _VARIANTS.items():
-        other = TimeFrequencyScattering(x.shape[-1], **settings, **changes)
+        other = configuration.zero_padded(**changes)
         other_S, other_M = _values_and_metrics(other, x, dx)
         errors_S = [relative_error(a, b) for a, b in zip(other_S, S, strict=True)]
         errors_M = [relative_error(a, b) for a, b in zip(other_M, M, strict=True)]

@@ -58,6 +58,16 @@ def _speed(results: BenchmarkResults) -> Iterable[str]:
                     _error(errors.get("noise")),
                 ]
             )
+        rows += [
+            [
+                f"{name} fast, {row_name}",
+                _milliseconds(row.ours),
+                _milliseconds(row.peer),
+                _ratio(row.ratio),
+                *2 * [_NOT_MEASURED],
+            ]
+            for row_name, row in (table.fast or {}).items()
+        ]
     yield markdown_table(["", "ours, ms", "Kymatio, ms", "ratio", "error, sound", "error, noise"], rows)
     yield ""
     for name, table in tables.items():
@@ -69,6 +79,9 @@ def _speed(results: BenchmarkResults) -> Iterable[str]:
         f"{_rounds(tables)}; in each, ours and Kymatio's run one after the other, ours as the median of three "
         "calls. Ratios are of times within a round."
     )
+    if any(table.fast for table in tables.values()):
+        yield 'Fast is `precision="fast"`, with zeros beyond the ends of a sound, beside the same calls of Kymatio.'
+        yield "It is another transform: *Fast and exact* has its errors."
     unmatched = [name for name, table in tables.items() if table.rows["forward"].peer is None]
     if threads == 1 and unmatched:
         yield f"Ours alone, in one thread, is processor time: {', '.join(unmatched)}."

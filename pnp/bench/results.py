@@ -157,6 +157,8 @@ class ConfigurationTable(JsonRecord):
         default_normalization: Seconds of "S and J" with the default normalization.
         operations: Operations of "forward" and of "S and J".
         ceilings: Rates of the machine, measured in the same run.
+        fast: The same rows with `precision="fast"`, beside the same calls of the peer; None in results of earlier
+            versions.
     """
 
     configuration: Configuration
@@ -167,6 +169,7 @@ class ConfigurationTable(JsonRecord):
     default_normalization: Spread
     operations: Mapping[str, OperationsAtCeiling]
     ceilings: Ceilings
+    fast: Mapping[str, Row] | None = None
 
 
 @dataclass(frozen=True)

@@ -43,17 +43,16 @@ def measure_configuration(
     peer = peer if configuration.has_peer else None
     jtfs = configuration.transform("kymatio")
     default = configuration.transform()
+    fast = configuration.zero_padded(precision="fast")
     exact, exact_tangents = configuration.sounds()
     x, dx = exact.float(), exact_tangents.float()
     n_tangents = dx.shape[1]
     S = jtfs(x)
     weights = torch.randn(S.shape, generator=torch.Generator().manual_seed(0))
-    ours: dict[str, Callable[[], Tensor]] = {
-        "forward": lambda: jtfs(x),
-        "forward and backward": lambda: _gradient(jtfs, x, weights),
-        "S and J": lambda: jtfs.value_and_tangents(x, dx)[1],
-    }
-    for run in ours.values():
+    ours = _operations(jtfs, x, dx, weights)
+    # Short padding and zeros change neither the number of coefficients nor their order.
+    quick = _operations(fast, x, dx, weights)
+    for run in (*ours.values(), *quick.values()):
         run()
     default.value_and_tangents(x, dx)
 
@@ -68,11 +67,13 @@ def measure_configuration(
     # One thread alone is timed by the processor's clock.
     clock = time.process_time if peer is None and torch.get_num_threads() == 1 else time.perf_counter
     own_times: dict[str, list[float]] = {name: [] for name in [*ours, "default"]}
+    quick_times: dict[str, list[float]] = {name: [] for name in quick}
     peer_times: dict[str, list[float]] = {name: [] for name in ours}
     theirs: dict[str, Tensor] = {}
     for _ in range(rounds):
         for name, run in ours.items():
             own_times[name].append(timed(run, repeats=REPEATS, clock=clock)[0])
+            quick_times[name].append(timed(quick[name], repeats=REPEATS, clock=clock)[0])
             if peer is None:
                 continue
             if name == "forward and backward":
@@ -107,8 +108,20 @@ def measure_configuration(
             for name, operations in counts.items()
         },
         ceilings=ceilings,
+        fast={name: _row(quick_times[name], peer_times[name], {}) for name in quick},
     )
     return table, described
+
+
+def _operations(
+    jtfs: TimeFrequencyScattering, x: Tensor, dx: Tensor, weights: Tensor
+) -> dict[str, Callable[[], Tensor]]:
+    """Return what is timed of a transform, by name."""
+    return {
+        "forward": lambda: jtfs(x),
+        "forward and backward": lambda: _gradient(jtfs, x, weights),
+        "S and J": lambda: jtfs.value_and_tangents(x, dx)[1],
+    }
 
 
 def _row(own: list[float], peer: list[float], errors: Mapping[str, float]) -> Row:

@@ -14,6 +14,13 @@ def test_every_row_has_times_ratios_and_errors(results) -> None:
             assert 0 < spread.low <= spread.median <= spread.high
             assert spread.rounds == 2
         assert row.errors
+    fast = results.configurations["tiny"].fast
+    assert list(fast) == list(rows)
+    for name, row in fast.items():
+        # Beside the same calls of the peer.
+        assert row.peer == rows[name].peer
+        assert row.ours != rows[name].ours
+        assert 0 < row.ratio.low <= row.ratio.median <= row.ratio.high
     assert rows["S and J"].peer_seconds_at_once > 0
 
 
