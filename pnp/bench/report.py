@@ -82,9 +82,8 @@ def _speed(results: BenchmarkResults) -> Iterable[str]:
     if any(table.fast for table in tables.values()):
         yield 'Fast is `precision="fast"`, with zeros beyond the ends of a sound, beside the same calls of Kymatio.'
         yield "It is another transform: *Fast and exact* has its errors."
-    unmatched = [name for name, table in tables.items() if table.rows["forward"].peer is None]
-    if threads == 1 and unmatched:
-        yield f"Ours alone, in one thread, is processor time: {', '.join(unmatched)}."
+    if threads == 1:
+        yield "Times are of the processor."
     yield ""
     alone = [name for name, table in tables.items() if not table.configuration.has_peer]
     if len(alone) == len(tables):

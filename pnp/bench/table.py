@@ -29,7 +29,7 @@ def measure_configuration(
 ) -> tuple[ConfigurationTable, Mapping[str, str] | None]:
     """Time ours and the peer in turn, and compare their results.
 
-    One thread alone is timed by the processor's clock, so that other programs of the machine count little.
+    One thread is timed by the processor's clock, so that other programs of the machine count little.
 
     Args:
         configuration: The transform, and the synthesizer of its sounds.
@@ -56,16 +56,18 @@ def measure_configuration(
         run()
     default.value_and_tangents(x, dx)
 
+    # The processor's time is blind to other programs; of several threads it would be the sum.
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     files: dict[str, str] = {}
     described = None
     if peer is not None:
         settings = {**configuration.settings, "shape": jtfs.n_samples}
-        described = peer.request("build", settings=settings, threads=torch.get_num_threads())
+        described = peer.request(
+            "build", settings=settings, threads=torch.get_num_threads(), clock=clock.__name__
+        )
         files = {"x": peer.store(x), "dx": peer.store(dx), "weights": peer.store(weights)}
         peer.request("forward", x=files["x"])
 
-    # One thread alone is timed by the processor's clock.
-    clock = time.process_time if peer is None and torch.get_num_threads() == 1 else time.perf_counter
     own_times: dict[str, list[float]] = {name: [] for name in [*ours, "default"]}
     quick_times: dict[str, list[float]] = {name: [] for name in quick}
     peer_times: dict[str, list[float]] = {name: [] for name in ours}
