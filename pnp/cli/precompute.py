@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SUMMARY = "compute features, Jacobian and metric of many sounds into a cache; run again to resume"
 
 how_to_continue = rerun
-_SCATTERING = ("J", "Q", "J_fr", "Q_fr", "T", "F", "pad_mode", "scale")
+_SCATTERING = ("J", "Q", "J_fr", "Q_fr", "T", "F", "pad_mode", "sampling", "scale")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -153,6 +153,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pad-mode",
         choices=("reflect", "zero"),
         help="what lies beyond the ends of a sound: silence (zero) or its mirror image (reflect)",
+    )
+    scattering.add_argument(
+        "--sampling",
+        choices=("critical", "fine"),
+        help="samples of envelopes: fine, so that a delay changes nothing, or critical, as in caches of earlier "
+        "versions (if not given: fine where sounds are padded by zeros and averaged as a whole)",
     )
     scattering.add_argument(
         "--fast",

@@ -44,7 +44,16 @@ _PUBLISHED: dict[str, dict[str, Any]] = {
     },
     # Han, Lostanlen, Lagrange, "Perceptual-neural-physical sound matching", ICASSP 2023: drums of 3 s at 22 050 Hz;
     # padded with zeros here, so that an attack is not reflected into the past.
-    "pnp": {"J": 13, "Q": (12, 1), "J_fr": 5, "Q_fr": 1, "T": "global", "F": 2, "pad_mode": "zero"},
+    "pnp": {
+        "J": 13,
+        "Q": (12, 1),
+        "J_fr": 5,
+        "Q_fr": 1,
+        "T": "global",
+        "F": 2,
+        "pad_mode": "zero",
+        "sampling": "critical",
+    },
 }
 _PUBLISHED_SCALE = 1e3
 

@@ -107,7 +107,7 @@ def features_of(cache: MetricCache, synth: nn.Module | None = None) -> nn.Module
             f"{cache.path} was made with features {described.get('class')}, which are not this package's; name them on "
             "the command line, --features path/to/file.py:NAME, or pass features= in Python"
         )
-    return Features(TimeFrequencyScattering(**representation), **options)
+    return Features(TimeFrequencyScattering.from_config(representation), **options)
 
 
 def _again(cache: MetricCache, what: str, name: str, build_it: Callable[[], _T]) -> _T:

@@ -52,6 +52,23 @@ def test_precompute_refuses_a_step_twice(tmp_path, capsys) -> None:
     assert "expected a finite number, got 'x'" in refused([*argv, "gamma=x"], capsys)
 
 
+def test_a_cache_of_an_earlier_version_keeps_its_sampling(tmp_path, capsys) -> None:
+    from pnp.offline.rebuild import features_of
+
+    path = tmp_path / "earlier.h5"
+    assert pnp_precompute(path, "--size", "4", "--sampling", "critical") == EXIT_OK
+    with pnp.MetricCache(path) as cache:
+        recorded = cache.config["features"]["config"]["representation"]
+        assert "sampling" not in recorded  # as earlier versions wrote it
+        assert features_of(cache).representation.config() == recorded
+    assert main(["verify", str(path)]) == EXIT_OK
+    capsys.readouterr()
+    argv = ["precompute", *SMALL, "--size", "4", "--out", str(path)]
+    assert "sampling" in refused(argv, capsys)
+    assert pnp_precompute(path, "--size", "4", "--sampling", "critical") == EXIT_OK
+    assert "4 of 4 sounds, 4 of them earlier" in capsys.readouterr().out
+
+
 def test_precompute_is_fast_on_request(tmp_path, capsys) -> None:
     path = tmp_path / "fast.h5"
     assert pnp_precompute(path, "--size", "4", "--fast") == EXIT_OK

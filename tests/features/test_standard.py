@@ -29,15 +29,37 @@ def test_every_parameter_of_every_built_in_synthesizer_is_heard_at_mid_range(nam
     assert (moved > 1e-4 * S.norm()).all(), dict(zip(synth.space.names, moved.tolist(), strict=True))
 
 
-@pytest.mark.parametrize("shift", [1, 64, 3001])
-def test_neither_features_nor_metric_change_when_a_chirp_is_delayed(shift: int) -> None:
-    # A ripple has neither beginning nor end: a delay cuts another excerpt out of it.
-    synth, delayed = (pnp.synths.make("chirp", shift=s) for s in (0, shift))
-    u = torch.tensor([[0.2, -0.1, 0.6]], dtype=torch.float64)
-    (S, M), (S_delayed, M_delayed) = metric_of(synth, u), metric_of(delayed, u)
-    assert (S - S_delayed).norm() <= 1e-4 * S.norm()
-    # What is left is that averages are taken over samples of the envelopes.
-    assert (M - M_delayed).norm() <= 2e-3 * M.norm()
+def assert_same(delayed: tuple[torch.Tensor, torch.Tensor], own: tuple[torch.Tensor, torch.Tensor]) -> None:
+    (S_delayed, M_delayed), (S, M) = delayed, own
+    assert ((S_delayed - S).norm(dim=1) <= 1e-4 * S.norm(dim=1)).all()
+    assert ((M_delayed - M).norm(dim=(1, 2)) <= 1e-3 * M.norm(dim=(1, 2))).all()
+
+
+# Of twelve chirps drawn at random, the two whose metric depended most on a delay at critical sampling, by 0.6 %.
+DEPENDENT = torch.tensor([[-0.29, 0.244, -0.036], [0.354, -0.78, 0.048]], dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def undelayed() -> tuple[torch.Tensor, torch.Tensor]:
+    return metric_of(pnp.synths.make("chirp"), DEPENDENT)
+
+
+# A ripple has neither beginning nor end: a delay cuts another excerpt out of it. Drums and strings begin at once.
+@pytest.mark.parametrize("shift", [1, 64, 999])
+def test_neither_features_nor_metric_change_when_a_chirp_is_delayed(
+    shift: int, undelayed: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    assert_same(metric_of(pnp.synths.make("chirp", shift=shift), DEPENDENT), undelayed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_delays_of_any_chirp_change_nothing(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    u = 2 * torch.rand(8, 3, dtype=torch.float64, generator=generator) - 1
+    own = metric_of(pnp.synths.make("chirp"), u)
+    for shift in torch.randint(1, 3002, (3,), generator=generator).tolist():
+        assert_same(metric_of(pnp.synths.make("chirp", shift=shift), u), own)
 
 
 def test_published_settings_are_what_was_published() -> None:
@@ -58,6 +80,7 @@ def test_published_settings_are_what_was_published() -> None:
         "T": "global",
         "F": 2,
         "pad_mode": "zero",
+        "sampling": "critical",
     }
     synth = pnp.synths.make("chirp", n_samples=4096)
     assert standard_features(synth, "mesostructures").scale == 1e3

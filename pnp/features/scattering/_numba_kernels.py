@@ -228,8 +228,10 @@ def first_order_spectrum(x_hat, psi, psi_negative, out):
             for t in range(n):
                 o[2 * t] = x[2 * t] * p[t]
                 o[2 * t + 1] = x[2 * t + 1] * p[t]
+            for t in range(2 * n, o.shape[0]):
+                o[t] = 0
             if half:
-                o = o[2 * (n - half) :]
+                o = o[o.shape[0] - 2 * half :]
                 p = psi_negative[i]
                 for t in range(half):
                     o[2 * t] += x_negative[2 * t] * p[t]
@@ -253,12 +255,12 @@ def second_order_spectrum(c, start, psi, psi_negative, out, out_start, rows):
 
 
 @compiled
-def to_planes(y, planes, start):
+def to_planes(y, first, planes, start):
     length = planes.shape[4]
     for s in range(y.shape[0]):
         for i in range(y.shape[1]):
             for k in range(planes.shape[0]):
-                z = y[s, i, 2 * k * length : 2 * (k + 1) * length]
+                z = y[s, i, 2 * (first + k * length) : 2 * (first + (k + 1) * length)]
                 real, imag = planes[k, start + i, s, 0], planes[k, start + i, s, 1]
                 for t in range(length):
                     real[t] = z[2 * t]

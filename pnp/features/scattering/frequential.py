@@ -175,14 +175,21 @@ def averaged_modulus(
     return averages
 
 
-def chunk_length(n_time: int, n_signals: int, tables: FrequentialTables) -> int:
+def chunk_length(n_time: int, n_signals: int, tables: FrequentialTables, average: AverageTables) -> int:
     """Samples to process at once, a divisor of all, so that the band buffers of all signals fit in cache."""
     weights = tables.weights
     samples = _BUFFER_BYTES.get(weights.device.type, 2**26) // (
         2 * n_signals * weights.nbytes // weights.shape[1]
     )
     longest = max(_MIN_CHUNK, 1 << (max(samples, 1).bit_length() - 1))
-    return n_time if n_time <= longest else math.gcd(n_time, longest)
+    if (
+        average.uniform is None
+    ):  # blocks of time are powers of two: a chunk has whole blocks, or a block whole chunks
+        return n_time if n_time <= longest else math.gcd(n_time, longest)
+    count = -(-n_time // longest)
+    while n_time % count:
+        count += 1
+    return n_time // count
 
 
 def averaged_modulus_and_tangents(

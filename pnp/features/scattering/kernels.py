@@ -134,9 +134,9 @@ def first_order_spectrum(x_hat: Tensor, psi: Tensor, psi_negative: Tensor, out: 
 
     Args:
         x_hat: Spectra, shape (signals, N).
-        psi: Wavelets on bins 0 to M - 1, shape (n1, M).
-        psi_negative: Wavelets on bins -M/2 to -1, shape (n1, M/2), or (n1, 0).
-        out: Written to, shape (signals, n1, M).
+        psi: Wavelets on bins 0 to B - 1, shape (n1, B).
+        psi_negative: Wavelets on bins -B/2 to -1, shape (n1, B/2), or (n1, 0).
+        out: Written to, shape (signals, n1, M), M >= B.
     """
     _compiled("first_order_spectrum")(_reals(x_hat), psi.numpy(), psi_negative.numpy(), _reals(out))
 
@@ -159,15 +159,16 @@ def second_order_spectrum(
     _compiled("second_order_spectrum")(*args)
 
 
-def to_planes(y: Tensor, planes: Tensor, start: int) -> None:
+def to_planes(y: Tensor, first: int, planes: Tensor, start: int) -> None:
     """Cut complex sub-bands into chunks of real and imaginary planes. Compiled only.
 
     Args:
         y: Sub-bands, shape (signals, n1, M).
+        first: First sample.
         planes: Written to, at rows `start` and after; shape (chunks, n1, signals, 2, length).
         start: First row.
     """
-    _compiled("to_planes")(_reals(y), planes.numpy(), start)
+    _compiled("to_planes")(_reals(y), first, planes.numpy(), start)
 
 
 def _reals(z: Tensor) -> Any:

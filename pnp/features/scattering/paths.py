@@ -21,19 +21,21 @@ class FirstOrderGroup:
     Attributes:
         start: Index n1 of the first wavelet.
         stop: One past the index n1 of the last wavelet.
-        log2_stride: Stride of the modulus of these wavelets.
-        psi: Values on Fourier bins 0 to M - 1, shape (stop - start, M).
-        psi_negative: Values on bins -M/2 to -1, which fold onto bins M/2 to M - 1; shape (stop - start, M / 2). Empty
-            at stride 1, where there is nothing to fold.
+        n_samples: Number M of samples of the modulus of these wavelets.
+        psi: Values on Fourier bins 0 to B - 1, shape (stop - start, B), where B <= M is that of the critical rate.
+        psi_negative: Values on bins -B/2 to -1, which fold onto bins M - B/2 to M - 1; shape (stop - start, B / 2).
+            Empty where B is the length of the signal, and there is nothing to fold.
         low_pass: Weights of the first Fourier coefficients of the modulus in its local averages, shape (bins,).
+        bins: Number of Fourier coefficients of the modulus, from 0 on, that paths and averages read.
     """
 
     start: int
     stop: int
-    log2_stride: int
-    psi: Float[np.ndarray, "n M"]
+    n_samples: int
+    psi: Float[np.ndarray, "n B"]
     psi_negative: Float[np.ndarray, "n half"]
     low_pass: Float[np.ndarray, " bins"]
+    bins: int
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ class SecondOrderPath:
         log2_stride: Stride of its output.
         psi: Values on bins 0 to M - 1, shape (M,).
         psi_negative: Values on bins -M/2 to -1, shape (M / 2,).
+        start: First sample that is not silent.
+        stop: One past the last sample that is not silent.
         time_average: Average of the modulus over time.
         filters: Frequential filters of spin >= 0, shape (1 + number of band-pass filters).
     """
@@ -109,5 +113,7 @@ class SecondOrderPath:
     log2_stride: int
     psi: Float[np.ndarray, " M"]
     psi_negative: Float[np.ndarray, " half"]
+    start: int
+    stop: int
     time_average: TimeAverage
     filters: tuple[FrequentialFilter, ...]

@@ -28,6 +28,7 @@ from pnp.features.scattering.filterbank import (
     without_subnormals,
 )
 from pnp.features.scattering.log_frequency import LogFrequencyAxis
+from pnp.features.scattering.options import Options
 from pnp.features.scattering.paths import FirstOrderGroup, FrequentialFilter, SecondOrderPath, TimeAverage
 from pnp.features.scattering.support import Support, parse_support
 
@@ -35,6 +36,16 @@ __all__ = ["ScatteringPlan"]
 
 # Entries of an operator below this fraction of its largest one are not computed. Rounding in float64 hides them.
 NEGLIGIBLE = 1e-12
+
+# Part of its largest value below which the tail of a wavelet leaves silence silent.
+SILENT = 1e-9
+
+# With sampling "fine", the first order has the rate of the signal up to this scale, and twice the critical one beyond.
+FULL_RATE = 2
+# The second order is this many octaves above the critical rate, by J - j2. Faster sub-bands cost most, and have many
+# samples to average. Where there are two octaves, rates of events lie if 2**J is half a second: envelopes that vanish
+# as often need most samples.
+FINER = (1, 1, 1, 1, 1, 2, 2, 1)
 
 
 class ScatteringPlan:
@@ -48,11 +59,7 @@ class ScatteringPlan:
         Q_fr: Frequential wavelets per octave.
         T: Temporal averaging.
         F: Frequential averaging.
-        format: "time" or "joint".
-        normalization: "mean" or "kymatio".
-        first_order: "joint" or "average".
-        padding: "power of two" or "short".
-        precision: "exact" or "fast".
+        options: Padding, sampling and normalization.
 
     Raises:
         ValueError: If the settings are not compatible.
@@ -70,17 +77,12 @@ class ScatteringPlan:
         Q_fr: int,
         T: Support,
         F: Support,
-        format: str,
-        normalization: str,
-        first_order: str = "joint",
-        padding: str = "power of two",
-        precision: str = "exact",
+        options: Options,
     ) -> None:
-        self.precision = precision
+        self.options = options
         self.n_samples = n_samples
         self.J, self.Q = J, Q
-        self.first_order_kind = first_order
-        self.format, self.normalization = format, normalization
+        self.format, self.normalization = options.format, options.normalization
         self.T, self.average = parse_support(T, J, n_samples, "T")
         self.log2_stride = math.floor(math.log2(self.T))
         if n_samples < 2**J:
@@ -93,9 +95,11 @@ class ScatteringPlan:
             raise ValueError(
                 f"J={J} and Q={Q} leave no second-order wavelet slower than a first-order one; raise J."
             )
-        self.log_frequency = LogFrequencyAxis(len(self.psi1), J, Q[0], J_fr, Q_fr, F, format, normalization)
+        self.log_frequency = LogFrequencyAxis(
+            len(self.psi1), J, Q[0], J_fr, Q_fr, F, self.format, self.normalization
+        )
         self.n_padded = self.n_averaged = padded_length(n_samples, self.T)
-        if padding == "short":
+        if options.padding == "short":
             self.n_padded = short_padded_length(n_samples, self.T, 2 ** (1 + max(J, self.log2_stride)))
         self.pad_left = (self.n_padded - n_samples) // 2
         self.pad_right = self.n_padded - n_samples - self.pad_left
@@ -139,7 +143,10 @@ class ScatteringPlan:
         Sub-bands are analytic: all they hold lies between zero and half of their sampling rate. At half of that rate
         nothing of them is lost, only the average of their modulus is taken over half of the samples.
         """
-        if self.precision == "exact":
+        if self.options.sampling == "fine":
+            below = self.J - j2
+            return max(1, j2 - (FINER[max(0, below)] if below < len(FINER) else 0))
+        if self.options.precision == "exact":
             return self._limit_stride(j2)
         coarsest = (self.n_padded & -self.n_padded).bit_length() - 2  # two samples and more remain
         return max(self._limit_stride(j2), min(self._limit_stride(j2 + 1), coarsest))
@@ -177,21 +184,52 @@ class ScatteringPlan:
         """First-order wavelets by stride."""
         strides = [self._limit_stride(j) for j in self.psi1.j]
         groups = []
-        for k in sorted(set(strides)):
-            start, stop = strides.index(k), len(strides) - strides[::-1].index(k)
-            n = self.n_padded >> k
+        for critical in sorted(set(strides)):
+            start, stop = strides.index(critical), len(strides) - strides[::-1].index(critical)
+            k = critical
+            if self.options.sampling == "fine":
+                k = 0 if critical <= FULL_RATE else critical - 1
+            n, m = self.n_padded >> critical, self.n_padded >> k
             wavelets = [
                 morlet(self.n_padded, self.psi1.xi[i], self.psi1.sigma[i]) for i in range(start, stop)
             ]
             filters = as_applied(np.stack(wavelets), self.normalization)
             # One fold is enough: the next one is more than ten bandwidths away from the centre of the filter.
             psi = filters[:, :n] / 2**k
-            negative = filters[:, self.n_padded - n // 2 :] / 2**k if k else np.zeros((stop - start, 0))
-            groups.append(FirstOrderGroup(start, stop, k, psi, negative, self._low_pass(k)))
+            negative = (
+                filters[:, self.n_padded - n // 2 :] / 2**k if critical else np.zeros((stop - start, 0))
+            )
+            low_pass = self._low_pass(k)
+            read = [len(path.psi) + 1 for path in self.second_order if path.n1_max > start]
+            bins = min(m // 2 + 1, max([*read, len(low_pass)]))
+            groups.append(FirstOrderGroup(start, stop, m, psi, negative, low_pass, bins))
         return tuple(groups)
 
-    def _time_average(self, log2_stride: int) -> TimeAverage:
+    def _sounding(self, n2: int, n1_max: int, log2_stride: int) -> tuple[int, int]:
+        """First sample, and one past the last, of a second-order sub-band that the signal reaches.
+
+        Zeros before and after the signal stay zeros, but for the length of the wavelets. An average over all time does
+        not need them. Local averages take blocks at fixed places.
+        """
         n = self.n_padded >> log2_stride
+        if self.options.pad_mode != "zero" or self.average != "global":
+            return 0, n
+        # In time, wavelets of both orders are Gaussians, and so is what one after the other makes of an edge.
+        deviation = math.hypot(1 / self.psi1.sigma[n1_max - 1], 1 / self.psi2.sigma[n2]) / (2 * math.pi)
+        reach = math.sqrt(-2 * math.log(SILENT)) * deviation
+        start = math.floor((self.pad_left - reach) / 2**log2_stride)
+        stop = math.ceil((self.pad_left + self.n_samples + reach) / 2**log2_stride)
+        # A multiple of something, so that it can be cut into chunks.
+        unit = max(n // 64, 128)
+        length = unit * -(-(stop - start) // unit)
+        if length >= n:
+            return 0, n
+        start = min(max(0, start), n - length)
+        return start, start + length
+
+    def _time_average(self, log2_stride: int, n: int | None = None) -> TimeAverage:
+        """Average over the first `n` samples at a stride, by default all; the others are silent."""
+        n = self.n_padded >> log2_stride if n is None else n
         if self.average == "global":
             weight = 1.0 if self.normalization == "kymatio" else 2**log2_stride / self.n_averaged
             return TimeAverage(np.full((n, 1), weight), np.zeros((1, 1), dtype=np.int64))
@@ -223,6 +261,7 @@ class ScatteringPlan:
                 continue
             k = self._second_order_stride(j2)
             n = self.n_padded >> k
+            start, stop = self._sounding(n2, n1_max, k)
             filter_hat = as_applied(morlet(self.n_padded, xi, sigma), self.normalization)
             paths.append(
                 SecondOrderPath(
@@ -231,7 +270,9 @@ class ScatteringPlan:
                     log2_stride=k,
                     psi=filter_hat[:n],
                     psi_negative=filter_hat[self.n_padded - n // 2 :],
-                    time_average=self._time_average(k),
+                    start=start,
+                    stop=stop,
+                    time_average=self._time_average(k, stop - start),
                     filters=self.log_frequency.filters(n1_max),
                 )
             )
@@ -243,7 +284,7 @@ class ScatteringPlan:
     def order1_filters(self) -> tuple[FrequentialFilter, ...]:
         """Frequential filters of the first-order path; with "average" one that leaves everything as it is."""
         n = len(self.psi1)
-        if self.first_order_kind == "average":
+        if self.options.first_order == "average":
             return (FrequentialFilter({0: -1}, np.eye(n) + 0j, np.eye(n), np.arange(n), np.arange(n)),)
         return self.log_frequency.filters(n)
 

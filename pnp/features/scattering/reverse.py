@@ -78,7 +78,9 @@ class Scalogram(torch.autograd.Function):
         (x_hat,) = ctx.saved_tensors
         if torch.is_grad_enabled():
             with torch.enable_grad():
-                outputs = [coefficients(modulus(first_order(x_hat, group))) for group in ctx.groups]
+                outputs = [
+                    coefficients(modulus(first_order(x_hat, group)), group.bins) for group in ctx.groups
+                ]
                 (g,) = torch.autograd.grad(outputs, x_hat, gradients, create_graph=True)
             return None, g
 
@@ -136,7 +138,9 @@ def _second_order_cotangents(
 
     def cotangent(pair: tuple[Path, Tensor]) -> Tensor:
         (temporal, frequential, average), gradient = pair
-        planes = second_order_planes(signal, temporal, chunk_length(temporal.psi.shape[-1], 1, frequential))
+        planes = second_order_planes(
+            signal, temporal, chunk_length(temporal.n_samples, 1, frequential, average)
+        )
         averaged_modulus_cotangent(planes, gradient[item], frequential, average)
         return second_order_cotangent(planes, temporal)
 
@@ -167,7 +171,7 @@ class AveragedModulus(torch.autograd.Function):
         """Block averages of the moduli of `y`, shape (batch, n1, M)."""
         ctx.save_for_backward(y)
         ctx.tables, ctx.average = tables, average
-        length = chunk_length(y.shape[-1], 1, tables)
+        length = chunk_length(y.shape[-1], 1, tables, average)
         planes = (to_planes(item[None], length) for item in y)
         return torch.cat([averaged_modulus_and_tangents(p, tables, average) for p in planes])
 
@@ -180,7 +184,7 @@ class AveragedModulus(torch.autograd.Function):
                 z = averaged_modulus(y, ctx.tables, ctx.average)
                 (g,) = torch.autograd.grad(z, y, gradients[0], create_graph=True)
             return g, None, None
-        length = chunk_length(y.shape[-1], 1, ctx.tables)
+        length = chunk_length(y.shape[-1], 1, ctx.tables, ctx.average)
         g = torch.empty_like(y)
         for item, gradient, target in zip(y, gradients[0], g, strict=True):
             planes = to_planes(item[None], length)
@@ -201,7 +205,7 @@ def second_order_averages(spectra: Sequence[Tensor], path: Path) -> Tensor:
         The averages. Not differentiable.
     """
     temporal, frequential, average = path
-    length = chunk_length(temporal.psi.shape[-1], len(spectra[0]), frequential)
+    length = chunk_length(temporal.n_samples, len(spectra[0]), frequential, average)
     planes = second_order_planes(spectra, temporal, length)
     return averaged_modulus_and_tangents(planes, frequential, average)
 

@@ -49,21 +49,25 @@ SUBBAND_SAMPLES = 2**20
 class GroupTables:
     """Tensors of a `FirstOrderGroup`."""
 
-    log2_stride: int
+    n_samples: int
     psi: Tensor
     psi_negative: Tensor
     low_pass: Tensor
+    bins: int
 
     @classmethod
     def from_plan(cls, group: FirstOrderGroup, dtype: torch.dtype, device: torch.device) -> GroupTables:
         """Copy the arrays of the plan to a dtype and a device."""
         arrays = (group.psi, group.psi_negative, group.low_pass)
-        return cls(group.log2_stride, *(torch.as_tensor(array).to(device, dtype) for array in arrays))
+        psi, negative, low = (torch.as_tensor(array).to(device, dtype) for array in arrays)
+        return cls(group.n_samples, psi, negative, low, group.bins)
 
     def parts(self, n_signals: int) -> list[GroupTables]:
         """The group, cut on a CPU into what a core computes together; n_signals go through each wavelet."""
-        n1, n = self.psi.shape
-        step = max(1, SUBBAND_SAMPLES // (n * n_signals)) if self.psi.device.type == "cpu" else n1
+        n1 = len(self.psi)
+        step = (
+            max(1, SUBBAND_SAMPLES // (self.n_samples * n_signals)) if self.psi.device.type == "cpu" else n1
+        )
         cuts = [slice(start, start + step) for start in range(0, n1, step)]
         return [replace(self, psi=self.psi[cut], psi_negative=self.psi_negative[cut]) for cut in cuts]
 
@@ -112,12 +116,19 @@ class PathTables:
     n1_max: int
     psi: Tensor
     psi_negative: Tensor
+    start: int
+    stop: int
 
     @classmethod
     def from_plan(cls, path: SecondOrderPath, dtype: torch.dtype, device: torch.device) -> PathTables:
         """Copy the arrays of the plan to a dtype and a device."""
         psi, negative = (torch.as_tensor(a).to(device, dtype) for a in (path.psi, path.psi_negative))
-        return cls(path.n1_max, psi, negative)
+        return cls(path.n1_max, psi, negative, path.start, path.stop)
+
+    @property
+    def n_samples(self) -> int:
+        """Samples of a sub-band that are not silent."""
+        return self.stop - self.start
 
 
 def pad(
@@ -146,11 +157,13 @@ def first_order(x_hat: Complex[Tensor, "*batch N"], group: GroupTables) -> Compl
 
 
 def _first_order_spectrum(x_hat: Tensor, group: GroupTables) -> Tensor:
-    n = group.psi.shape[-1]
+    n, half = group.psi.shape[-1], group.psi_negative.shape[-1]
     u_hat = x_hat[..., None, :n] * group.psi
-    if group.log2_stride:
-        folded = u_hat[..., n // 2 :] + x_hat[..., None, x_hat.shape[-1] - n // 2 :] * group.psi_negative
-        u_hat = torch.cat([u_hat[..., : n // 2], folded], dim=-1)
+    if group.n_samples > n:
+        u_hat = F.pad(u_hat, (0, group.n_samples - n))
+    if half:
+        folded = u_hat[..., -half:] + x_hat[..., None, -half:] * group.psi_negative
+        u_hat = torch.cat([u_hat[..., :-half], folded], dim=-1)
     return u_hat
 
 
@@ -198,14 +211,14 @@ def scalogram_spectrum(
         Non-negative Fourier coefficients of |x * psi|, then of its tangents.
     """
     if kernels.fused(x_hat):
-        u_hat = workspace("u_hat", (x_hat.shape[0], *group.psi.shape), x_hat.dtype)
+        u_hat = workspace("u_hat", (len(x_hat), len(group.psi), group.n_samples), x_hat.dtype)
         kernels.first_order_spectrum(x_hat, group.psi, group.psi_negative, u_hat)
     else:
         u_hat = _first_order_spectrum(x_hat, group)
     u = torch.fft.ifft(u_hat)
     u1 = workspace("u1", u.shape, u.dtype.to_real()) if kernels.fused(u) else torch.empty_like(u.real)
     kernels.modulus_tangents(u.flatten(1), u1.view(u1.shape[0], -1))
-    return coefficients(u1)
+    return coefficients(u1, group.bins)
 
 
 def scalogram_cotangent(
@@ -221,25 +234,31 @@ def scalogram_cotangent(
     Returns:
         Cotangent of the Fourier transform.
     """
-    n = group.psi.shape[-1]
+    n, half = group.psi.shape[-1], group.psi_negative.shape[-1]
     u = first_order(x_hat, group)[0]
     # The inverse real transform counts every bin but the first and the last twice, as a pair of conjugates.
     halves = gradient / 2
     halves[:, 0] *= 2
-    halves[:, -1] *= 2
-    kernels.modulus_cotangent(u, torch.fft.irfft(halves, n))
+    if group.bins == group.n_samples // 2 + 1:
+        halves[:, -1] *= 2
+    kernels.modulus_cotangent(u, torch.fft.irfft(halves, group.n_samples))
     u_hat = torch.fft.fft(u, norm="forward")
     out = torch.zeros_like(x_hat[0])
-    out[:n] = (u_hat * group.psi).sum(0)
-    if group.log2_stride:
-        out[len(out) - n // 2 :] += (u_hat[:, n // 2 :] * group.psi_negative).sum(0)
+    out[:n] = (u_hat[:, :n] * group.psi).sum(0)
+    if half:
+        out[-half:] += (u_hat[:, -half:] * group.psi_negative).sum(0)
     return out
 
 
-def coefficients(u: Float[Tensor, "*batch M"]) -> Complex[Tensor, "*batch bins"]:
-    """Fourier coefficients of a real signal, normalized so that they do not depend on its sampling rate."""
+def coefficients(u: Float[Tensor, "*batch M"], bins: int | None = None) -> Complex[Tensor, "*batch bins"]:
+    """Fourier coefficients of a real signal, normalized so that they do not depend on its sampling rate.
+
+    Args:
+        u: The signal.
+        bins: Number of coefficients, from 0 on; by default all.
+    """
     c: Tensor = torch.fft.rfft(u, norm="forward")
-    return c
+    return c if bins is None or bins == c.shape[-1] else c[..., :bins].contiguous()
 
 
 def low_pass(
@@ -260,7 +279,7 @@ def second_order(
         path: The wavelet. It takes the first `n1_max` rows of the groups.
 
     Returns:
-        The analytic sub-bands of the scalogram.
+        The analytic sub-bands of the scalogram, where they are not silent.
     """
     n = path.psi.shape[-1]
     left, parts = path.n1_max, []
@@ -274,7 +293,7 @@ def second_order(
     y_hat = c_low * path.psi
     mirrored = c_low[..., 1 : n // 2 + 1].flip(-1).conj() * path.psi_negative
     y_hat = torch.cat([y_hat[..., : n // 2], y_hat[..., n // 2 :] + mirrored], dim=-1)
-    y: Tensor = torch.fft.ifft(y_hat, norm="forward")
+    y: Tensor = torch.fft.ifft(y_hat, norm="forward")[..., path.start : path.stop]
     return y
 
 
@@ -300,7 +319,7 @@ def second_order_planes(
         The sub-bands. On a CPU, a workspace that the next call overwrites.
     """
     n_signals, n = c[0].shape[0], path.psi.shape[-1]
-    shape = (n // length, path.n1_max, n_signals, 2, length)
+    shape = (path.n_samples // length, path.n1_max, n_signals, 2, length)
     if not kernels.fused(c[0]):
         return to_planes(second_order(c, path), length)
     planes = workspace("planes", shape, path.psi.dtype)
@@ -316,7 +335,8 @@ def second_order_planes(
             kernels.second_order_spectrum(group, start, path.psi, path.psi_negative, y_hat, filled, rows)
             start, filled = start + rows, filled + rows
             if filled == step or done + filled == path.n1_max:
-                kernels.to_planes(torch.fft.ifft(y_hat[:, :filled], norm="forward"), planes, done)
+                y = torch.fft.ifft(y_hat[:, :filled], norm="forward")
+                kernels.to_planes(y, path.start, planes, done)
                 done, filled = done + filled, 0
     return planes
 
@@ -341,8 +361,8 @@ def second_order_cotangent(
     Returns:
         The cotangent, for `add_low_bins`.
     """
-    y_hat: Tensor = torch.fft.fft(from_planes(planes))
-    n = y_hat.shape[-1]
+    n = path.psi.shape[-1]
+    y_hat: Tensor = torch.fft.fft(F.pad(from_planes(planes), (path.start, n - path.stop)))
     mirrored = y_hat[:, n // 2 :] * path.psi_negative
     y_hat *= path.psi
     y_hat[:, 1 : n // 2 + 1] += mirrored.flip(-1).conj()

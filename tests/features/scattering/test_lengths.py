@@ -9,6 +9,7 @@ from torch.func import jvp, vmap
 
 from pnp import Features, TimeFrequencyScattering
 from pnp.features.scattering import log_frequency
+from pnp.features.scattering.plan import ScatteringPlan
 from pnp.synths import make
 
 
@@ -37,6 +38,8 @@ def any_settings(seed: int) -> dict:
     if (settings["normalization"], settings["pad_mode"]) == ("mean", "zero"):
         settings["padding"] = draw.choice(["power of two", "short"])
         settings["precision"] = draw.choice(["exact", "fast"]) if T != 0 else "exact"
+    if (settings["normalization"], settings.get("precision", "exact"), T) == ("mean", "exact", "global"):
+        settings["sampling"] = draw.choice(["critical", "fine"])
     return settings
 
 
@@ -143,7 +146,8 @@ def test_fast_paths_agree(shape, T, padding):
 
 def test_fast_has_half_of_the_samples_of_the_exact_one_and_short_padding():
     settings = {"shape": 8192, "J": 9, "Q": 8, "J_fr": 3, "T": "global", "F": 2}
-    exact, fast = (TimeFrequencyScattering(**settings, precision=name).plan for name in ("exact", "fast"))
+    exact = TimeFrequencyScattering(**settings, sampling="critical").plan
+    fast = TimeFrequencyScattering(**settings, precision="fast").plan
     assert [path.log2_stride for path in fast.second_order] == [
         path.log2_stride + 1 for path in exact.second_order
     ]
@@ -159,6 +163,78 @@ def test_fast_is_for_means_zeros_and_averages(change):
         ValueError, match="precision='fast' needs normalization='mean', pad_mode='zero' and an average"
     ):
         TimeFrequencyScattering(**(settings | change))
+
+
+@pytest.mark.parametrize("pad_mode", ["zero", "reflect"])
+@pytest.mark.parametrize("padding", ["power of two", "short"])
+@pytest.mark.parametrize("shape", [400, 700])
+def test_fine_paths_agree(shape, padding, pad_mode):
+    if (padding, pad_mode) == ("short", "reflect"):
+        pytest.skip("short padding needs zeros")
+    settings = {"shape": shape, "J": 8, "Q": (4, 1), "J_fr": 2, "T": "global", "sampling": "fine"}
+    assert_paths_agree(settings | {"pad_mode": pad_mode, "padding": padding})
+
+
+def test_fine_envelopes_have_more_samples_and_the_same_means():
+    settings = {"shape": 8192, "J": 10, "Q": 8, "J_fr": 3, "T": "global", "F": 2}
+    fine, critical = (TimeFrequencyScattering(**settings, sampling=name) for name in ("fine", "critical"))
+    strides = [[path.log2_stride for path in jtfs.plan.second_order] for jtfs in (fine, critical)]
+    assert [slow - quick for quick, slow in zip(*strides, strict=True)] == [0, 0, 1, 2, 2, 1, 1, 1]
+    synth = make("chirp", n_samples=8192)
+    x = synth(synth.space.from_unit(synth.space.sample(4, seed=0).double()))
+    assert ((fine(x) - critical(x)).norm(dim=1) < 1e-3 * critical(x).norm(dim=1)).all()
+    assert not torch.equal(fine(x), critical(x))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sampling"),
+    [
+        ({"T": "global"}, "fine"),
+        ({"T": "global", "pad_mode": "reflect"}, "critical"),
+        ({"T": "global", "normalization": "kymatio", "pad_mode": "zero"}, "critical"),
+        ({"T": "global", "precision": "fast"}, "critical"),
+        ({}, "critical"),
+    ],
+    ids=str,
+)
+def test_fine_is_the_default_where_nothing_else_depends_on_a_delay(settings, sampling):
+    settings = {"shape": 700, "J": 5, "Q": 4, "J_fr": 2, **settings}
+    jtfs = TimeFrequencyScattering(**settings)
+    assert jtfs.config().get("sampling", "critical") == sampling
+    assert TimeFrequencyScattering.from_config(jtfs.config()).config() == jtfs.config()
+
+
+def test_the_configuration_of_an_earlier_version_keeps_its_rates():
+    settings = {"shape": 700, "J": 8, "Q": 4, "J_fr": 2, "T": "global"}
+    earlier = TimeFrequencyScattering(**settings, sampling="critical")
+    assert "sampling" not in earlier.config()
+    again = TimeFrequencyScattering.from_config(earlier.config())
+    assert again.config() == earlier.config()
+    x = torch.randn(700)
+    assert torch.equal(again(x), earlier(x))
+    assert not torch.equal(again(x), TimeFrequencyScattering(**settings)(x))
+
+
+@pytest.mark.parametrize("change", [{"normalization": "kymatio"}, {"T": 60}, {"precision": "fast"}])
+def test_fine_is_for_exact_means_over_the_whole_sound(change):
+    settings = {"shape": 700, "J": 5, "Q": 4, "J_fr": 2, "T": "global", "sampling": "fine"}
+    with pytest.raises(
+        ValueError, match="sampling='fine' needs T='global', normalization='mean' and precision='exact'"
+    ):
+        TimeFrequencyScattering(**(settings | change))
+
+
+@pytest.mark.parametrize("shape", [4096, 5000])
+@pytest.mark.parametrize("sampling", ["critical", "fine"])
+def test_what_is_left_out_is_silent(shape, sampling, monkeypatch):
+    settings = {"shape": shape, "J": 8, "Q": (8, 1), "J_fr": 3, "T": "global", "F": 2, "sampling": sampling}
+    x, dx = torch.randn(1, shape, dtype=torch.float64), torch.randn(1, 2, shape, dtype=torch.float64)
+    brief = TimeFrequencyScattering(**settings)
+    assert any(path.stop - path.start < 0.7 * len(path.psi) for path in brief.plan.second_order)
+    monkeypatch.setattr(ScatteringPlan, "_sounding", lambda self, n2, n1, k: (0, self.n_padded >> k))
+    whole = TimeFrequencyScattering(**settings)
+    for ours, theirs in zip(brief.value_and_tangents(x, dx), whole.value_and_tangents(x, dx), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-12 * float(theirs.abs().max()))
 
 
 def test_every_frame_of_the_signal_is_there():
