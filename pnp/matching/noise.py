@@ -11,15 +11,19 @@ from torch import Tensor
 __all__ = [
     "NOISE_HIGHEST",
     "NOISE_LOWEST",
+    "NOISY",
     "four_phases",
     "noise_draw",
     "noise_draws",
+    "noise_floor",
     "noise_share",
     "without_noise",
 ]
 
 # Range of the norm of the noise relative to that of the recording. The lowest is silence: −80 dB.
 NOISE_LOWEST, NOISE_HIGHEST = 1e-4, 1.0
+# A noise floor is looked for where the recording seems to have one of this part of its norm: −50 dB.
+NOISY = 3e-3
 _SEED = 2024
 _WINDOW, _FEWEST_WINDOWS = 256, 4
 # A sound fills some cells of a spectrogram, noise all of them: of their magnitudes, this quantile is the noise's. The
@@ -36,6 +40,17 @@ def noise_draw(x: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
         x: Recording, shape (N,). Where it is padded with zeros, there is no noise either.
     """
     return noise_draws(x, 1, seed=_SEED)[0]
+
+
+def noise_floor(x: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
+    """Return white noise as loud as the floor of a recording, float64; silence where it seems to have none.
+
+    Args:
+        x: Recording, shape (N,).
+    """
+    share = noise_share(x)
+    level = share * float(torch.linalg.vector_norm(x.double())) if share > NOISY else 0.0
+    return level * noise_draw(x)
 
 
 def noise_draws(x: Float[Tensor, " N"], count: int, seed: int) -> Float[Tensor, "K N"]:

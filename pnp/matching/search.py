@@ -18,6 +18,7 @@ from pnp.matching.catalogue import Catalogue
 from pnp.matching.doubts import doubts
 from pnp.matching.likelihood import Likelier, likelier
 from pnp.matching.multistart import Refinement, refine
+from pnp.matching.noise import NOISY
 from pnp.matching.onset import count_onsets
 from pnp.matching.problem import Problem
 from pnp.matching.recording import Recording
@@ -37,8 +38,6 @@ _NEGLIGIBLE = 1e-5
 _WORTH_MOVING = 0.1
 # A parameter this close to an end of the cube is at its bound.
 _AT_BOUND = 1e-3
-# A noise floor is looked for where the recording seems to have one of this part of its norm: −50 dB.
-_NOISY = 3e-3
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ class Search:
         onset = self.catalogue.onset if self.align else None
         floor = bool(self.fit_noise)
         problem = Problem(self.catalogue, recording, onset, self.fit_gain, self.known, floor)
-        if self.fit_noise is None and problem.noise > _NOISY:
+        if self.fit_noise is None and problem.noise > NOISY:
             problem = problem.with_noise()
         rows: list[int | None]
         rows, points = problem.nearest(self.starts)  # type: ignore[assignment]

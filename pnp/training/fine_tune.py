@@ -13,10 +13,12 @@ from torch import Tensor, nn
 from pnp._progress import Bar
 from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp._torch.modes import full_precision
-from pnp.losses.spectral import SpectralLoss
 from pnp.training.encoder import Encoder
 
 __all__ = ["fine_tune"]
+
+# Of a recording's power, what is the synthesizer's at least.
+_LEAST_VOICED = 0.01
 
 
 def fine_tune(
@@ -25,19 +27,22 @@ def fine_tune(
     synth: SynthesizerLike,
     features: FeatureMap,
     *,
+    noise: Shaped[Tensor, "m M"] | None = None,
     steps: int = 200,
     batch_size: int = 8,
-    learning_rate: float = 1e-4,
+    learning_rate: float = 5e-4,
     seed: int = 0,
     note: Callable[[int, float], None] | None = None,
     progress: bool = False,
 ) -> Encoder:
     """Adapt a trained encoder to recordings: its predictions are to sound like what it hears.
 
-    The loss is `SpectralLoss` between features of a recording and those of the sound at the predicted parameters, with
-    the gradient through features and synthesizer. Nothing is known of the recordings but their sound. Each recording is
-    brought to the level of the sound that the encoder predicted for it at first. Statistics of batch normalization stay
-    those of training.
+    The loss is spectral: the distance between features of a recording and those of the sound at the predicted
+    parameters, relative to the recording's, with the gradient through features and synthesizer. Nothing is known of the
+    recordings but their sound. Their level says nothing, nor does their noise floor: all recordings are brought to the
+    level of the sounds that the encoder predicts at first, predicted sounds to what the recording has besides its
+    floor, and the floor is added to them. The learning rate falls to zero along a cosine. Statistics of batch
+    normalization stay those of training.
 
     Args:
         encoder: Trained encoder; it stays as it is.
@@ -45,9 +50,11 @@ def fine_tune(
             `pnp.matching.recording.fit_recording`, shape (n, N).
         synth: Synthesizer whose sounds can be differentiated.
         features: Features Φ.
+        noise: A noise floor for each recording, at the recording's level, such as
+            `pnp.matching.noise.noise_floor` makes, shape (n, N); None for none.
         steps: Steps of Adam.
         batch_size: Recordings a step.
-        learning_rate: Learning rate.
+        learning_rate: Learning rate of the first step.
         seed: Seed of the order of the recordings.
         note: Called with number and loss of each step.
         progress: Show a progress bar.
@@ -56,8 +63,8 @@ def fine_tune(
         Another encoder, in evaluation mode.
 
     Raises:
-        ValueError: If the recordings do not have the length of the synthesizer's sounds, one is silent, or there is no
-            gradient from the sounds to the parameters.
+        ValueError: If recordings or noise do not have the length of the synthesizer's sounds, a recording is silent, or
+            there is no gradient from the sounds to the parameters.
         FloatingPointError: If the loss is NaN or infinite.
 
     Source:
@@ -69,21 +76,33 @@ def fine_tune(
             f"Recordings must have shape (n, {synth.n_samples}), as the synthesizer's sounds; got "
             f"{tuple(sounds.shape)}."
         )
+    if noise is not None and noise.shape != sounds.shape:
+        raise ValueError(
+            f"Noise floors must have the shape of the recordings, {tuple(sounds.shape)}; got {tuple(noise.shape)}."
+        )
     tuned = copy.deepcopy(encoder).eval()
     x = sounds.float()
+    floor = torch.zeros_like(x) if noise is None else noise.to(x)
     with torch.no_grad(), full_precision(x):
-        own = torch.linalg.vector_norm(synth(synth.space.from_unit(tuned(x))), dim=-1, keepdim=True)
         norms = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         if not norms.all():
             raise ValueError(f"Recording {int((norms == 0).nonzero()[0, 0])} is silent.")
-        targets = features(x * (own / norms))
-    criterion = SpectralLoss(synth, features, targets=targets)
+        level = torch.linalg.vector_norm(synth(synth.space.from_unit(tuned(x))), dim=-1).median()
+        x, floor = x * (level / norms), floor * (level / norms)
+        targets = features(x)
+        size = torch.linalg.vector_norm(targets.flatten(1), dim=-1)
+        share = torch.linalg.vector_norm(floor, dim=-1, keepdim=True) / level
+        voiced = level * (1.0 - share.square()).clamp_min(_LEAST_VOICED).sqrt()
     optimizer = torch.optim.Adam(tuned.parameters(), lr=learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(steps, 1))
     order = torch.Generator().manual_seed(seed)
     for step in Bar(range(steps), desc="fine-tuning", unit="step", disable=not progress):
         index = torch.randperm(len(x), generator=order)[:batch_size]
-        u_hat = tuned(x[index])
-        loss = criterion(u_hat, u_hat.detach(), index)
+        own = synth(synth.space.from_unit(tuned(x[index])))
+        tiny = torch.finfo(own.dtype).tiny
+        heard = own * (voiced[index] / torch.linalg.vector_norm(own, dim=-1, keepdim=True).clamp_min(tiny))
+        apart = (features(heard + floor[index]) - targets[index]).flatten(1)
+        loss = (torch.linalg.vector_norm(apart, dim=-1) / size[index]).mean()
         if not loss.requires_grad:
             raise ValueError(
                 f"{type(synth).__name__} and its features pass no gradient on; fine-tuning needs a synthesizer that "
@@ -97,6 +116,7 @@ def fine_tune(
         loss.backward()
         nn.utils.clip_grad_norm_(tuned.parameters(), 1.0)
         optimizer.step()
+        schedule.step()
         if note is not None:
             note(step, float(loss.detach()))
     return tuned.eval()

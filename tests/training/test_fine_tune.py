@@ -33,12 +33,27 @@ def test_sounds_of_unknown_parameters_are_matched_better_afterwards(cache, encod
         note=lambda _, loss: losses.append(loss),
     )
     assert same(encoder.state_dict(), before)
-    assert losses[-1] < 0.5 * losses[0]
+    # Losses are distances: half of the squares.
+    assert losses[-1] ** 2 < 0.5 * losses[0] ** 2
     with torch.no_grad():
         errors = [(f(recordings) - cache.u[rows]).abs().mean() for f in (encoder, tuned)]
     assert errors[1] < errors[0]
     again = fine_tune(encoder, recordings, cache.synth, Energies(), steps=60, learning_rate=1e-3)
     assert same(again.state_dict(), tuned.state_dict())
+
+
+def test_neither_level_nor_noise_floor_of_a_recording_says_anything(cache, encoder) -> None:
+    sound = cache.synth(cache.theta[cache.rows("test")[:1]].float())
+    floor = torch.randn(sound.shape, generator=torch.Generator().manual_seed(0))
+    floor *= 0.3 * torch.linalg.vector_norm(sound) / torch.linalg.vector_norm(floor)
+    firsts: list[float] = []
+    for recording, noise in [(sound, None), (100 * sound, None), (sound + floor, floor), (sound + floor, None)]:
+        fine_tune(
+            encoder, recording, cache.synth, Energies(), noise=noise, steps=1, note=lambda _, loss: firsts.append(loss)
+        )
+    clean, loud, explained, noisy = firsts
+    assert loud == pytest.approx(clean, rel=0.05)
+    assert explained < noisy
 
 
 def test_what_cannot_be_tuned_on_is_named(cache, encoder) -> None:
@@ -47,6 +62,9 @@ def test_what_cannot_be_tuned_on_is_named(cache, encoder) -> None:
         fine_tune(encoder, sounds[:, :1000], cache.synth, Energies())
     with pytest.raises(ValueError, match="Recording 1 is silent"):
         fine_tune(encoder, sounds * torch.tensor([[1.0], [0.0]]), cache.synth, Energies())
+
+    with pytest.raises(ValueError, match=r"shape of the recordings, \(2, 1024\); got \(1, 1024\)"):
+        fine_tune(encoder, sounds, cache.synth, Energies(), noise=sounds[:1])
 
     class Deaf(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
