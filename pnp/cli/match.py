@@ -68,6 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="estimate a noise floor: always (yes), never (no), or where the recording seems to have one (auto)",
     )
     parser.add_argument(
+        "--equalizer",
+        action="store_true",
+        help="estimate a gentle equalizer behind the synthesizer, for recordings of sounds that it cannot make",
+    )
+    parser.add_argument(
         "--keep-level", action="store_true", help="compare samples as they are, without estimating the gain"
     )
     parser.add_argument(
@@ -153,4 +158,5 @@ def _search_options(options: argparse.Namespace) -> dict[str, Any]:
         "fit_gain": not options.keep_level,
         "fit_noise": {"auto": None, "yes": True, "no": False}[options.noise],
         "align": not options.keep_onset,
+        "equalize": options.equalizer,
     }

@@ -35,6 +35,8 @@ def match(
     fit_gain: bool = True,
     fit_noise: bool | None = None,
     align: bool = True,
+    long_steps: bool | None = None,
+    equalize: bool = False,
     allow_clipped: bool = False,
     progress: bool = False,
 ) -> MatchResult:
@@ -57,6 +59,10 @@ def match(
     to silence. A match with a floor is then refined under many draws, by the mean and covariance that they give the
     features, see `pnp.matching.likelihood`. That is done where noise explains what is left of the recording, and it is
     kept where `misfit` is lower.
+
+    Where the search ends far away from a sound that the synthesizer can make, it has missed it: partials that interfere
+    make derivatives that see nothing else. Then the nearest starts are tried again by differences over long steps, see
+    `pnp.matching.long_steps`.
 
     The uncertainty is that of least squares to first order: with residual r of C features at the match and
     metric M = JᵀJ there, the covariance is ‖r‖²/(C − P) M⁻¹. It tells how well the sound determines a parameter
@@ -81,6 +87,9 @@ def match(
         fit_gain: Estimate the gain; otherwise samples are compared at their own level.
         fit_noise: Estimate the level of a noise floor; None leaves that to the recording.
         align: Move the onset.
+        long_steps: Search again by differences over long steps; None does so where the search ended far away from a
+            sound that the synthesizer can make.
+        equalize: Estimate a gentle equalizer behind the synthesizer, for recordings of what it cannot make.
         allow_clipped: Accept a clipped recording.
         progress: Show a progress bar.
 
@@ -97,7 +106,9 @@ def match(
     """
     check_options(starts, max_evaluations)
     flags = {"fit_gain": fit_gain, "align": align, "allow_clipped": allow_clipped, "progress": progress}
-    for name, flag in (flags if fit_noise is None else flags | {"fit_noise": fit_noise}).items():
+    flags["equalize"] = equalize
+    optional = {"fit_noise": fit_noise, "long_steps": long_steps}
+    for name, flag in (flags | {name: flag for name, flag in optional.items() if flag is not None}).items():
         truth(name, flag)
     opened = cache if isinstance(cache, MetricCache) else MetricCache(cache)
     try:
@@ -112,7 +123,9 @@ def match(
         if opened is not cache:
             opened.close()
     known = known_conditions(engine.space, conditions or {})
-    search = Search(catalogue, encoder, known, starts, max_evaluations, fit_gain, fit_noise, align)
+    search = Search(
+        catalogue, encoder, known, starts, max_evaluations, fit_gain, fit_noise, align, long_steps, equalize
+    )
     return search.match(recording, progress=progress)
 
 

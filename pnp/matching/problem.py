@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from pnp.matching.recording import Recording, fit_recording
 from pnp.matching.unknowns import Unknowns
 from pnp.parameters import Parameter, ParameterSpace
 from pnp.parameters.values import rounded
+from pnp.synths.with_equalizer import with_equalizer
 from pnp.synths.with_gain import WithGain
 from pnp.synths.with_noise import WithNoise
 from pnp.training.answers import Answer, Network, ask
@@ -29,6 +30,8 @@ __all__ = ["Problem"]
 
 # How far, as a factor, the gain may leave the range of levels that the probes span.
 _GAIN_MARGIN = 4.0
+# Knots of the equalizer in Hz, those below a quarter of the sampling rate, and its largest gain, 12 dB.
+_KNOTS, _MOST = (150.0, 600.0, 2400.0), 4.0
 # A floor this many times the lowest, or less, is silence.
 _SILENT = 1.1
 # Of the recording's power, what is the synthesizer's at least.
@@ -49,10 +52,11 @@ class Problem:
         fit_gain: True where the gain is one more unknown, after the parameters of every point.
         fit_noise: True where the level of a noise floor is one more unknown, after that.
         known: From the name of each condition that is known to its number in physical units.
+        equalize: True where the gains of an equalizer are unknowns, between gain and noise.
 
     Attributes:
-        space: All that is to be found, as the columns of a point: parameters, unknown conditions, gain, noise,
-            choices.
+        space: All that is to be found, as the columns of a point: parameters, unknown conditions, gain, bands of an
+            equalizer, noise, choices.
         free: Columns that are continuous.
 
     Raises:
@@ -67,9 +71,10 @@ class Problem:
         fit_gain: bool,
         known: Mapping[str, float] | None = None,
         fit_noise: bool = False,
+        equalize: bool = False,
     ) -> None:
         self.catalogue, self.recording, self.onset = catalogue, recording, onset
-        self.fit_gain, self.fit_noise = fit_gain, fit_noise
+        self.fit_gain, self.fit_noise, self.equalize = fit_gain, fit_noise, equalize
         self.known = dict(known or {})
         rate, n_samples = catalogue.synth.sample_rate, catalogue.synth.n_samples
         self.recorded, self.notes = fit_recording(recording, rate, n_samples, onset=onset)
@@ -89,6 +94,17 @@ class Problem:
         if fit_gain:
             low, high = catalogue.level / catalogue.high, catalogue.level / catalogue.low
             self.voice = WithGain(cast("nn.Module", self.synth), low / _GAIN_MARGIN, high * _GAIN_MARGIN)
+        before = len(self.voice.space)
+        if equalize:
+            knots = [knot for knot in _KNOTS if knot < rate / 4]
+            if len(knots) < 2:
+                raise ValueError(
+                    f"an equalizer has bands at {', '.join(f'{knot:g}' for knot in _KNOTS)} Hz, and needs two of them "
+                    f"below a quarter of the synthesizer's sampling rate; got {rate:g} Hz"
+                )
+            self.voice = cast("SynthesizerLike", with_equalizer(cast("nn.Module", self.voice), knots, _MOST))
+        # Columns of the equalizer; none where there is none.
+        self.bands = slice(before, len(self.voice.space))
         # Share of the noise in the recording's norm, by its spectrogram.
         self.noise = noise_share(self.recorded)
         self.engine: SynthesizerLike = self.voice
@@ -107,12 +123,36 @@ class Problem:
         lag = find_lag(self.target.double().numpy(), self.sound(u).numpy(), rate)
         if self.onset is None or abs(lag) < _ALIGNED * rate or self.onset + lag < 0:
             return None
-        onset = self.onset + lag
-        return Problem(self.catalogue, self.recording, onset, self.fit_gain, self.known, self.fit_noise)
+        return self._but(onset=self.onset + lag)
 
     def with_noise(self) -> Problem:
         """Return the same problem with the level of a noise floor as one more unknown."""
-        return Problem(self.catalogue, self.recording, self.onset, self.fit_gain, self.known, True)
+        return self._but(fit_noise=True)
+
+    def equalized(self) -> Problem:
+        """Return the same problem with the gains of an equalizer as further unknowns."""
+        return self._but(equalize=True)
+
+    def flat(self, u: np.ndarray) -> np.ndarray:
+        """Return a point of the problem without an equalizer as one of this problem, at 0 dB in all bands.
+
+        Args:
+            u: Point, shape (D,), or points, shape (n, D).
+        """
+        n_bands = self.bands.stop - self.bands.start
+        parts = [u[..., : self.bands.start], np.zeros((*u.shape[:-1], n_bands)), u[..., self.bands.start :]]
+        return np.concatenate(parts, axis=-1)
+
+    def _but(self, **changes: Any) -> Problem:
+        """Return the same problem with other options."""
+        options = {
+            "onset": self.onset,
+            "fit_gain": self.fit_gain,
+            "known": self.known,
+            "fit_noise": self.fit_noise,
+            "equalize": self.equalize,
+        }
+        return Problem(self.catalogue, self.recording, **(options | changes))
 
     def with_draw(self, draw: Float[Tensor, " N"]) -> Problem:
         """Return the same problem with another draw of noise, of norm 1."""
@@ -156,7 +196,7 @@ class Problem:
 
     def complete(self, u: np.ndarray) -> Float[Tensor, " D"]:
         """Return all that the synthesizer receives at a point, in physical units and its order; no gain, no noise."""
-        inner = self._without(self.theta(u), self.fit_gain + self.fit_noise)
+        inner = self._without(self.theta(u), self._n_nuisances)
         return self.synth.complete(inner) if isinstance(self.synth, Unknowns) else inner
 
     def sound(self, u: np.ndarray) -> Float[Tensor, " N"]:
@@ -169,6 +209,14 @@ class Problem:
     def gain(self, u: np.ndarray) -> float:
         """Return the gain at a point, from the synthesizer's level to the recording's."""
         return (float(self.theta(u)[len(self.synth.space)]) if self.fit_gain else 1.0) / self.scale
+
+    def decibels(self, u: np.ndarray) -> dict[str, float]:
+        """Return the gains of the equalizer at a point in dB, by the name of the band; empty without an equalizer."""
+        theta = self.theta(u)[self.bands]
+        return {
+            parameter.name: 20 * math.log10(gain)
+            for parameter, gain in zip(list(self.space)[self.bands], theta.tolist(), strict=True)
+        }
 
     def noise_to_sound(self, u: np.ndarray) -> float | None:
         """Return the norm of the noise floor at a point relative to that of the sound.
@@ -281,7 +329,7 @@ class Problem:
         answer = _ask(encoder, self.target[None], told, synth.space)
         if not torch.isfinite(torch.cat([answer.u_hat, *answer.probabilities.values()], -1)).all():
             raise ValueError("the encoder must predict finite parameters; got NaN or infinite ones")
-        point = self._without(torch.from_numpy(np.array(nearest, np.float64)), self.fit_gain + self.fit_noise)
+        point = self._without(torch.from_numpy(np.array(nearest, np.float64)), self._n_nuisances)
         point[: len(synth.space)] = answer.u_hat[0].double().clamp(-1.0, 1.0)
         theta = self.synth.space.from_unit(point)
         if answer.probabilities:
@@ -311,12 +359,18 @@ class Problem:
     def _with_nuisances(self, points: np.ndarray, gains: np.ndarray) -> np.ndarray:
         """Return points of the synthesizer with the columns of gain and noise, where these are unknowns."""
         place = len(self.synth.space)
-        values = [gains] * self.fit_gain + [np.full(len(points), self.noise)] * self.fit_noise
+        bands = [np.ones(len(points))] * (self.bands.stop - self.bands.start)
+        values = [gains] * self.fit_gain + bands + [np.full(len(points), self.noise)] * self.fit_noise
         scaled = [
             self.space[p : p + 1].to_unit(torch.from_numpy(column)[:, None]).clamp(-1.0, 1.0).numpy()
             for p, column in enumerate(values, start=place)
         ]
         return np.concatenate([points[:, :place], *scaled, points[:, place:]], axis=1)
+
+    @property
+    def _n_nuisances(self) -> int:
+        """Number of unknowns that are no matter of the synthesizer."""
+        return self.fit_gain + self.bands.stop - self.bands.start + self.fit_noise
 
     def _without(self, point: Tensor, count: int) -> Tensor:
         """Return a point without its columns after the synthesizer's parameters, as many as are counted."""

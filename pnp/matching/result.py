@@ -118,6 +118,9 @@ class MatchResult:
         given: Conditions that were given, as the synthesizer receives them.
         predicted: The sound of the encoder's prediction at the level of the recording, shape (N,); None where there is
             none.
+        equalizer: Gains in dB by band, where an equalizer was estimated. The sound of the match has passed
+            through it; the nearest sound of the cache has not.
+        distance_flat: Distance of the match before the equalizer was estimated; None without one.
         misfit: Squared norm of the whitened residual relative to that of noise alone, before and after the match was
             refined under its noise, see `pnp.matching.likelihood`; None where it was not refined. The refinement lowers
             this number. The distance may rise a little, since it is measured with one draw of noise.
@@ -145,6 +148,8 @@ class MatchResult:
     conditions: tuple[ParameterEstimate, ...] = ()
     given: dict[str, float | int | str] = field(default_factory=dict)
     predicted: Tensor | None = field(default=None, repr=False, compare=False)
+    equalizer: dict[str, float] = field(default_factory=dict)
+    distance_flat: float | None = None
     misfit: tuple[float, float] | None = None
 
     @property

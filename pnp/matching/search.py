@@ -13,16 +13,16 @@ from torch import Tensor
 
 from pnp._arguments import whole_number
 from pnp._text import did_you_mean
-from pnp.errors import SynthesisError
 from pnp.matching.catalogue import Catalogue
 from pnp.matching.doubts import doubts
 from pnp.matching.likelihood import Likelier, likelier
-from pnp.matching.multistart import Refinement, refine
+from pnp.matching.multistart import Refinement
 from pnp.matching.noise import NOISY
 from pnp.matching.onset import count_onsets
 from pnp.matching.problem import Problem
 from pnp.matching.recording import Recording
 from pnp.matching.result import ChoiceEstimate, MatchResult, ParameterEstimate, Start
+from pnp.matching.searches import equalized, refined, searched_again
 from pnp.matching.uncertainty import NOT_MUCH_LARGER, deviations, rivals
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import ParameterSpace
@@ -32,8 +32,8 @@ __all__ = ["Search", "check_options", "known_conditions"]
 
 # With a match at hand, the recording is laid upon it and the search repeated, this often at most.
 _REALIGNMENTS = 2
-# Below this part of the target's norm, distances are rounding of float32.
-_NEGLIGIBLE = 1e-5
+# A sound of the synthesizer is missed if the match is further away than this part of its features.
+_MISSED = 0.01
 # Where the recording moves by less than this part of the distance, in features, there is less than that to gain.
 _WORTH_MOVING = 0.1
 # A parameter this close to an end of the cube is at its bound.
@@ -53,6 +53,9 @@ class Search:
         fit_gain: True to estimate the gain.
         fit_noise: True to estimate the noise floor; None leaves that to the recording.
         align: True to move the onset.
+        long_steps: True to search again by differences over long steps; None does so where the search ended far away
+            from a sound that the synthesizer can make.
+        equalize: True to estimate a gentle equalizer behind the synthesizer, once all else has been matched.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -66,6 +69,8 @@ class Search:
     fit_gain: bool = True
     fit_noise: bool | None = None
     align: bool = True
+    long_steps: bool | None = None
+    equalize: bool = False
 
     def __post_init__(self) -> None:
         check_options(self.starts, self.max_evaluations)
@@ -97,7 +102,7 @@ class Search:
         if self.encoder is not None:
             rows, origins = [*rows, None], [*origins, "encoder"]
             points = np.concatenate([points, problem.predicted(self.encoder, points[0])])
-        ends = _refined(problem, points, self.max_evaluations, progress)
+        ends = refined(problem, points, self.max_evaluations, progress)
         evaluations = sum(end.evaluations for end in ends)
         for _ in range(_REALIGNMENTS if self.align else 0):
             best = _best(ends)
@@ -105,7 +110,7 @@ class Search:
             if moved is None or _apart(moved, problem) < _WORTH_MOVING * best.distance:
                 break
             # From all starts again: where the match was led by a wrong alignment, it may not find out.
-            again = _refined(moved, np.concatenate([points, best.u[None]]), self.max_evaluations, progress)
+            again = refined(moved, np.concatenate([points, best.u[None]]), self.max_evaluations, progress)
             evaluations += sum(end.evaluations for end in again)
             if _best(again).distance * problem.target_norm >= best.distance * moved.target_norm:
                 break
@@ -113,10 +118,33 @@ class Search:
             problem, ends = moved, again
         if len(ends) > len(rows):
             rows, origins = [*rows, None], [*origins, "alignment"]
+        if self._searches_again(problem, ends):
+            ends, tried = searched_again(problem, points, ends, self.max_evaluations, progress)
+            evaluations += tried
+        flat = None
+        if self.equalize:
+            flat = _best(ends).distance
+            problem, ends, tried = equalized(problem, ends, self.max_evaluations, progress)
+            points = problem.flat(points)
+            evaluations += tried
         starts = [_start(problem, *start) for start in zip(origins, rows, ends, strict=True)]
         better = self._likelier(problem, ends)
         evaluations += better.evaluations if better else 0
-        return _result(problem, points, starts, ends, better, evaluations, time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        return _result(problem, points, starts, ends, better, evaluations, seconds, flat)
+
+    def _searches_again(self, problem: Problem, ends: Sequence[Refinement]) -> bool:
+        """Tell if there is a second search by long steps: where the first one seems to have missed the sound."""
+        if self.long_steps is not None:
+            return self.long_steps
+        usual, nearest = self.catalogue.neighbour_distance, min(end.distances[0] for end in ends)
+        missed = _best(ends).distance > _MISSED * problem.target_norm
+        return (
+            self.max_evaluations > 1
+            and missed
+            and usual is not None
+            and nearest <= usual * problem.target_norm
+        )
 
     def _likelier(self, problem: Problem, ends: Sequence[Refinement]) -> Likelier | None:
         """Refine the best end where it has a noise floor; never to a point further away than the nearest start."""
@@ -185,26 +213,6 @@ def known_conditions(space: ParameterSpace, conditions: Mapping[str, float | str
     return known
 
 
-def _refined(problem: Problem, points: np.ndarray, max_evaluations: int, progress: bool) -> list[Refinement]:
-    """Minimize the distance of a problem from some points; a failure at every point tells the first cause."""
-    try:
-        return refine(
-            problem.residual,
-            problem.slopes,
-            points,
-            free=problem.free,
-            moves=problem.moves,
-            max_evaluations=max_evaluations,
-            negligible=_NEGLIGIBLE * problem.target_norm,
-            progress=progress,
-        )
-    except SynthesisError as error:
-        if problem.failure is None:
-            raise
-        cause = f"{type(problem.failure).__name__}: {problem.failure}"
-        raise SynthesisError(f"{error}; the first failure was {cause}") from problem.failure
-
-
 def _apart(one: Problem, other: Problem) -> float:
     return float(np.linalg.norm(one.phi - other.phi))
 
@@ -226,6 +234,7 @@ def _result(
     better: Likelier | None,
     evaluations: int,
     seconds: float,
+    flat: float | None,
 ) -> MatchResult:
     """Gather what is known of the best end, or of the likelier point that was found from there."""
     best, space = _best(ends), problem.catalogue.synth.space
@@ -276,9 +285,11 @@ def _result(
         choices=choices,
         given={name: space[name].value(number) for name, number in problem.known.items()},
         gain=problem.gain(best.u),
+        equalizer=problem.decibels(best.u),
         noise=problem.noise_to_sound(best.u),
         distance_before=starts[first].before,
         distance_after=best.distance,
+        distance_flat=flat,
         distance_encoder=starts[predicted[0]].before if predicted else None,
         target_norm=problem.target_norm,
         starts=tuple(starts),

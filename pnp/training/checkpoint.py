@@ -108,6 +108,19 @@ def clear(out: Path) -> None:
         path.unlink()
 
 
+def save_encoder(path: str | os.PathLike[str], encoder: Encoder) -> None:
+    """Write an encoder so that `load_encoder` and the command line read it.
+
+    Args:
+        path: File to write.
+        encoder: Encoder, such as `fine_tune` returns.
+    """
+    save(
+        file_path("the path of an encoder", path),
+        {"encoder": encoder.config(), "model": encoder.state_dict()},
+    )
+
+
 def load_encoder(path: str | os.PathLike[str]) -> Encoder:
     """Trained encoder of a run.
 
