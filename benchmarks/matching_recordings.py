@@ -199,17 +199,17 @@ def sound_files(folder: Path) -> Iterator[Path]:
 
 def recordings_part(summary: dict[str, Any]) -> str:
     """Medians by kits that were looked at and not, and by instrument, for the page."""
-    rows, looked_at = summary["rows"], summary["looked_at"]
+    rows, seen = summary["rows"], summary["looked_at"]
     groups = {
         "all": rows,
-        "kits that were looked at": [row for row in rows if row["file"].split("/")[0] in looked_at],
-        "kits that were not": [row for row in rows if row["file"].split("/")[0] not in looked_at],
+        "kits that were looked at": [row for row in rows if row["file"].split("/")[0] in seen],
+        "kits that were not": [row for row in rows if row["file"].split("/")[0] not in seen],
     }
     for kind in sorted({row["instrument"] for row in rows}):
         groups[kind] = [row for row in rows if row["instrument"] == kind]
     n_kits = len({row["file"].split("/")[0] for row in rows})
-    before, after = (np.array([row[key] for row in rows]) for key in ("before", "after"))
     fitted = sum(bool(row["noise"]) for row in rows)
+    worse = sum(max(row["flat"], row["after"]) > row["before"] for row in rows)
     lines = [
         f"## {len(rows)} recordings of percussion from {n_kits} kits",
         "",
@@ -217,43 +217,38 @@ def recordings_part(summary: dict[str, Any]) -> str:
         "",
         (
             f"From {summary['source']}; {len(summary['refused'])} more were refused. Distances are medians, relative "
-            "to the recording's features. The ratio is that of the match's to the nearest neighbour's, a median too. "
-            "An encoder is nearer where its guess beats the nearest neighbour. "
-            f"A noise floor was found in {fitted}. Matches that are further away than their start: "
-            f"{int((after > before).sum())}. The median distance of the match is "
-            f"{np.median(after) / np.median(before):.2f} of the nearest neighbour's; the median of the ratios is "
-            f"{np.median(after / before):.2f}. The aim was 0.75.{strict(rows)}"
+            "to the recording's features. Ratios to the nearest neighbour's distance are medians, too. The aim was "
+            "0.75. The nearest neighbour has the gain at which it was looked up, and the floor that the spectrogram "
+            "shows. For fair ratios, gain and floor of the nearest "
+            f"{NEIGHBOURS} sounds are fitted as the match's are and, for the match with an equalizer, an equalizer as "
+            "well. An encoder is nearer where its guess beats the nearest neighbour as it was looked up. "
+            f"A noise floor was found in {fitted}. Matches that are further away than their start: {worse}."
         ),
         "",
-        "| recordings | number | nearest neighbour | encoder | match | ratio | encoder nearer | seconds |",
-        "|---" * 8 + "|",
+        (
+            "| recordings | number | nearest neighbour | encoder | encoder nearer | match | ratio | fair ratio "
+            "| with equalizer | ratio | fair ratio | seconds |"
+        ),
+        "|---" * 12 + "|",
     ]
     for title, chosen in groups.items():
         if not chosen:
             continue
-        before, after = (np.array([row[key] for row in chosen]) for key in ("before", "after"))
+        before = np.array([row["before"] for row in chosen])
         pairs = [(row["guess"]["encoder"], row["guess"]["nearest"]) for row in chosen if "guess" in row]
         guess = percent(float(np.median([e for e, _ in pairs])), 1) if pairs else ""
         nearer = percent(float(np.mean([e < b for e, b in pairs])), 0) if pairs else ""
+        cells = []
+        for match, neighbour in (("flat", "flat"), ("after", "equalized")):
+            distances = np.array([row[match] for row in chosen])
+            fair = distances / (before * np.array([row["fitted"][neighbour] for row in chosen]))
+            cells += [percent(float(np.median(distances)), 1)]
+            cells += [f"{np.median(distances / before):.2f}", f"{np.median(fair):.2f}"]
         lines.append(
-            f"| {title} | {len(chosen)} | {percent(float(np.median(before)), 1)} | {guess} "
-            f"| {percent(float(np.median(after)), 1)} | {np.median(after / before):.2f} | {nearer} "
-            f"| {np.median([row['seconds'] for row in chosen]):.2g} |"
+            f"| {title} | {len(chosen)} | {percent(float(np.median(before)), 1)} | {guess} | {nearer} "
+            f"| {' | '.join(cells)} | {np.median([row['seconds'] for row in chosen]):.2g} |"
         )
     return "\n".join(lines)
-
-
-def strict(rows: list[dict[str, Any]]) -> str:
-    """Ratio to a nearest neighbour whose gain and floor were fitted as the match's were, in a sentence."""
-    chosen = [row for row in rows if "fitted" in row]
-    if not chosen:
-        return ""
-    ratios = [row["after"] / (row["before"] * row["fitted"]) for row in chosen]
-    return (
-        " The nearest neighbour has the gain at which it was looked up, and the floor that the spectrogram shows. With "
-        f"gain and floor fitted as the match's are, to the nearest {NEIGHBOURS} sounds, the median of the ratios is "
-        f"{np.median(ratios):.2f}."
-    )
 
 
 def former_part(summary: dict[str, Any]) -> str:

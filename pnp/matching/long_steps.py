@@ -23,6 +23,8 @@ _STEPS, _ITERATIONS = (0.15, 0.05, 0.015), 3
 # Damping relative to the mean and to each of the curvatures: at first, after a good step, and after a bad one.
 _DAMPING, _LOWER, _HIGHER, _TRIALS = 1e-2, 0.25, 8.0, 3
 _ISOTROPIC = 0.1
+# Least squares leave a point at a face this far inside.
+_AT_FACE = 1e-6
 
 
 def approach(
@@ -75,7 +77,7 @@ def _approached(residual: Callable[[np.ndarray], np.ndarray], u: np.ndarray, fre
                 )
             for _ in range(_TRIALS):
                 tried = u.copy()
-                tried[free] = np.clip(u[free] - _step(J, r, damping), -1.0, 1.0)
+                tried[free] = np.clip(u[free] - _step(J, r, damping, u[free]), -1.0, 1.0)
                 there = residual(tried)
                 evaluations += 1
                 if _norm(there) < distance:
@@ -101,12 +103,19 @@ def _differences(
     return np.stack(columns, axis=1)
 
 
-def _step(J: np.ndarray, r: np.ndarray, damping: float) -> np.ndarray:
-    """Return the damped step of least squares."""
-    M = J.T @ J
+def _step(J: np.ndarray, r: np.ndarray, damping: float, u: np.ndarray) -> np.ndarray:
+    """Return the damped step of least squares, to be subtracted; columns that would leave the cube at a face stay."""
+    M, slope = J.T @ J, J.T @ r
     curvatures = np.diag(M)
     damped = M + damping * np.diag(curvatures + _ISOTROPIC * curvatures.mean() + np.finfo(np.float64).tiny)
-    step: np.ndarray = np.linalg.solve(damped, J.T @ r)
+    step, moving = np.zeros(len(u)), np.ones(len(u), bool)
+    while moving.any():
+        step[:] = 0.0
+        step[moving] = np.linalg.solve(damped[np.ix_(moving, moving)], slope[moving])
+        outwards = moving & (np.abs(u) >= 1.0 - _AT_FACE) & (step * u < 0)
+        if not outwards.any():
+            break
+        moving &= ~outwards
     return step
 
 

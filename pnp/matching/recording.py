@@ -26,6 +26,8 @@ __all__ = ["NotSoundError", "Recording", "as_recording", "fit_recording", "load_
 _SILENCE = 10 ** (-90 / 20)
 # A constant offset is estimated in pieces of this many seconds, and mentioned from this part of the peak on.
 _PIECE, _MENTIONED, _STILL = 0.05, 1e-3, 1e-6
+# Part of the standard deviation in the stillest pieces that the mean of two periods and a half may be, and more.
+_DOUBTFUL = 0.3
 # A sinusoid at full scale, in 16 bits, stays on its highest value for two or three samples.
 _CLIPPED_LEVEL, _CLIPPED_RUN, _CLIPPED_RUNS = 0.98, 5, 3
 _SHORTEST, _LONGEST = 0.01, 600.0
@@ -231,14 +233,20 @@ def fit_recording(
 
 
 def _offset(mono: np.ndarray, sample_rate: float) -> float:
-    """Estimate a constant offset: the mean of pieces, each weighted by how still it is.
+    """Estimate a constant offset: the mean of pieces, each weighted by how still it is; 0 where it is in doubt.
 
-    The plain mean is wrong for a short sound, whose halves need not cancel; its quiet end, or beginning, tells.
+    The plain mean is wrong for a short sound, whose halves need not cancel; its quiet end, or beginning, tells. A sound
+    that is cut while it rings has no such piece, and the mean of some periods and a part of one is no offset.
     """
     length = min(len(mono), max(1, round(_PIECE * sample_rate)))
     pieces = mono[: len(mono) // length * length].reshape(-1, length)
-    weights = 1.0 / (pieces.var(1) + np.square(_STILL * np.abs(mono).max()))
-    return float((weights * pieces.mean(1)).sum() / weights.sum())
+    variances = pieces.var(1)
+    weights = 1.0 / (variances + np.square(_STILL * np.abs(mono).max()))
+    weights /= weights.sum()
+    offset = float(weights @ pieces.mean(1))
+    # Each piece errs by a part of its deviation, and as many as count for it average that.
+    error = _DOUBTFUL * float(np.sqrt((weights @ variances) * (weights @ weights)))
+    return offset if abs(offset) > error else 0.0
 
 
 def _resampled(x: np.ndarray, ratio: Fraction) -> np.ndarray:

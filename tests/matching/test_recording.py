@@ -186,6 +186,15 @@ def test_the_offset_of_a_sustained_sound_is_its_mean() -> None:
     assert np.abs(read.samples - tone()).max() < 1e-3
 
 
+@pytest.mark.parametrize("hertz", [50.0, 63.0, 81.0, 147.0])
+def test_a_sound_that_is_cut_while_it_rings_has_no_offset(hertz: float) -> None:
+    seconds = np.arange(round(0.37 * RATE)) / RATE
+    ringing = np.exp(-seconds / 0.2) * np.sin(2 * np.pi * hertz * seconds)
+    read = as_recording(ringing, RATE)
+    assert read.notes == ()
+    assert np.array_equal(read.samples, ringing)
+
+
 def test_an_offset_moves_no_onset() -> None:
     struck = np.exp(-np.arange(2000) / 300) * np.cos(0.3 * np.arange(2000))
     late = np.concatenate([np.zeros(900), struck])
