@@ -23,7 +23,7 @@ U = torch.tensor([0.31, -0.42, 0.17], dtype=torch.float64)
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
     phi = standard_features(SYNTH, J=6, Q=(8, 1), Q_fr=1, J_fr=3, F=2, pad_mode="zero")
     path = tmp_path_factory.mktemp("searches") / "chirp.h5"
-    pnp.precompute(SYNTH, phi, path, size=64, store=("S",), progress=False)
+    pnp.precompute(SYNTH, phi, path, size=32, store=("S",), progress=False)
     with pnp.MetricCache(path) as cache:
         return Catalogue.from_cache(cache, SYNTH, phi)
 
@@ -97,7 +97,7 @@ def test_long_steps_are_for_sounds_that_were_missed_and_can_be_made(catalogue) -
 def test_a_search_by_long_steps_is_never_worse(catalogue) -> None:
     x = SYNTH(SYNTH.space.from_unit(U[None]))[0]
     recording = as_recording(x.numpy(), SYNTH.sample_rate)
-    few = {"starts": 2, "max_evaluations": 3, "align": False}
+    few = {"starts": 1, "max_evaluations": 3, "align": False}
     short = Search(catalogue, **few, long_steps=False).match(recording)
     long = Search(catalogue, **few, long_steps=True).match(recording)
     assert long.distance_after < short.distance_after

@@ -47,9 +47,20 @@ def test_neither_level_nor_noise_floor_of_a_recording_says_anything(cache, encod
     floor = torch.randn(sound.shape, generator=torch.Generator().manual_seed(0))
     floor *= 0.3 * torch.linalg.vector_norm(sound) / torch.linalg.vector_norm(floor)
     firsts: list[float] = []
-    for recording, noise in [(sound, None), (100 * sound, None), (sound + floor, floor), (sound + floor, None)]:
+    for recording, noise in [
+        (sound, None),
+        (100 * sound, None),
+        (sound + floor, floor),
+        (sound + floor, None),
+    ]:
         fine_tune(
-            encoder, recording, cache.synth, Energies(), noise=noise, steps=1, note=lambda _, loss: firsts.append(loss)
+            encoder,
+            recording,
+            cache.synth,
+            Energies(),
+            noise=noise,
+            steps=1,
+            note=lambda _, loss: firsts.append(loss),
         )
     clean, loud, explained, noisy = firsts
     assert loud == pytest.approx(clean, rel=0.05)
