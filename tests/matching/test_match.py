@@ -309,7 +309,7 @@ def test_a_local_minimum_is_doubted(tmp_path: Path) -> None:
     found = pnp.match(x, tmp_path / "toy.h5", synth=synth, features=phi, **options)
     assert found.theta[0] == pytest.approx(truth, rel=1e-3)
     match = pnp.match(x, tmp_path / "toy.h5", synth=synth, features=phi, **options, long_steps=False)
-    # Eight starts end in the wrong valleys, which long steps leave. An end that differs by the silent parameter alone is
+    # Eight starts end in wrong valleys, which long steps leave. An end that differs by the silent parameter alone is
     # none of them.
     assert abs(match.theta[0] / truth - 1) > 0.1
     assert match.warnings[0].startswith("The starts disagree: 1 of 8 ended at other parameters")
