@@ -221,7 +221,8 @@ def recordings_part(summary: dict[str, Any]) -> str:
             "0.75. The nearest neighbour has the gain at which it was looked up, and the floor that the spectrogram "
             "shows. For fair ratios, gain and floor of the nearest "
             f"{NEIGHBOURS} sounds are fitted as the match's are and, for the match with an equalizer, an equalizer as "
-            "well. An encoder is nearer where its guess beats the nearest neighbour as it was looked up. "
+            f"well, for {sum('fitted' in row for row in rows)} of the recordings. "
+            "An encoder is nearer where its guess beats the nearest neighbour as it was looked up. "
             f"A noise floor was found in {fitted}. Matches that are further away than their start: {worse}."
         ),
         "",
@@ -241,9 +242,11 @@ def recordings_part(summary: dict[str, Any]) -> str:
         cells = []
         for match, neighbour in (("flat", "flat"), ("after", "equalized")):
             distances = np.array([row[match] for row in chosen])
-            fair = distances / (before * np.array([row["fitted"][neighbour] for row in chosen]))
+            fair = [
+                row[match] / (row["before"] * row["fitted"][neighbour]) for row in chosen if "fitted" in row
+            ]
             cells += [percent(float(np.median(distances)), 1)]
-            cells += [f"{np.median(distances / before):.2f}", f"{np.median(fair):.2f}"]
+            cells += [f"{np.median(distances / before):.2f}", f"{np.median(fair):.2f}" if fair else ""]
         lines.append(
             f"| {title} | {len(chosen)} | {percent(float(np.median(before)), 1)} | {guess} | {nearer} "
             f"| {' | '.join(cells)} | {np.median([row['seconds'] for row in chosen]):.2g} |"
