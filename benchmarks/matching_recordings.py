@@ -219,9 +219,9 @@ def recordings_part(summary: dict[str, Any]) -> str:
             f"From {summary['source']}; {len(summary['refused'])} more were refused. Distances are medians, relative "
             "to the recording's features. Ratios to the nearest neighbour's distance are medians, too. The aim was "
             "0.75. The nearest neighbour has the gain at which it was looked up, and the floor that the spectrogram "
-            "shows. For fair ratios, gain and floor of the nearest "
-            f"{NEIGHBOURS} sounds are fitted as the match's are and, for the match with an equalizer, an equalizer as "
-            f"well, for {sum('fitted' in row for row in rows)} of the recordings. "
+            "shows. Fair ratios are those of "
+            f"{sum('fitted' in row for row in rows)} recordings to the nearest {NEIGHBOURS} sounds with gain and floor "
+            "fitted as the match's are. For the match with an equalizer, theirs is fitted as well. "
             "An encoder is nearer where its guess beats the nearest neighbour as it was looked up. "
             f"A noise floor was found in {fitted}. Matches that are further away than their start: {worse}."
         ),
