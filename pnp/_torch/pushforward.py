@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pnp._torch.memory import NUMBERS_AT_ONCE
 from pnp._torch.modes import full_precision
+from pnp._torch.no_compiler import without_compiler
 
 __all__ = ["along_axes", "derivative_along", "jvp", "one_by_one", "pushforward"]
 
@@ -37,7 +38,7 @@ def jvp(function: Callable[[Tensor], Tensor], point: Tensor, tangent: Tensor) ->
         Value and directional derivative.
     """
     _load_decompositions()
-    with _FORWARD_MODE:
+    with _FORWARD_MODE, without_compiler():
         value, pushed = torch.func.jvp(function, (point,), (tangent,))[:2]
     return value, pushed
 
@@ -67,7 +68,7 @@ def pushforward(
     # at random is drawn once as well, and does not vary with its argument.
     several = torch.func.vmap(push, in_dims=1, out_dims=(0, 1), randomness="same")
     parts = tangents.split(group or max(1, NUMBERS_AT_ONCE // max(1, point.numel())), dim=1)
-    with _FORWARD_MODE, full_precision(point):
+    with _FORWARD_MODE, without_compiler(), full_precision(point):
         values, pushed = several(parts[0])
         # Values that are views of each other would keep every part alive.
         value, found = values[0], [pushed]

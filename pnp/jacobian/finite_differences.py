@@ -7,6 +7,7 @@ between them, and the sound has no derivative that these renders could give.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,6 +21,7 @@ __all__ = [
     "NODES",
     "RATIO",
     "STANDS_OUT",
+    "Agreement",
     "Step",
     "best_step",
     "contradiction",
@@ -70,22 +72,63 @@ class Step:
         return replace(self, secant=float(size), always=always)
 
 
-def best_step(
-    central: Float[Tensor, "pilots rungs N"], second: Float[Tensor, "pilots rungs N"], tolerance: float
-) -> Step:
+@dataclass(frozen=True)
+class Agreement:
+    """Norms that tell how the differences of one sound agree along the ladder of steps.
+
+    Each has shape (rungs - 2,): one number a step, from the second one on. The differences themselves are as large as
+    all sounds that they are made of.
+
+    Args:
+        size: Norm of the extrapolated derivative.
+        change: Norm of its change from the next longer step.
+        mismatch: As in `Step`.
+        curvature: As in `Step`.
+        audible: False where no step changes the sound.
+    """
+
+    size: Float[Tensor, " steps"]
+    change: Float[Tensor, " steps"]
+    mismatch: Float[Tensor, " steps"]
+    curvature: Float[Tensor, " steps"]
+    audible: bool
+
+    @classmethod
+    def of(
+        cls, x: Float[Tensor, "1 N"], below: Float[Tensor, "rungs N"], above: Float[Tensor, "rungs N"]
+    ) -> Agreement:
+        """Compare the differences of a sound at each step of the ladder.
+
+        Args:
+            x: The sound.
+            below: Sounds at each step below it.
+            above: Sounds at each step above it.
+
+        Returns:
+            The norms.
+        """
+        steps = torch.tensor(LADDER, dtype=x.dtype)
+        central = (above - below) / (2.0 * steps[:, None])
+        audible = bool(central.any())
+        second = above + below - 2.0 * x
+        curvature = (RATIO**2 * second[2:] - second[1:-1]).norm(dim=-1)
+        mismatch = 2.0 * steps[1:-1] * (central[2:] - central[1:-1]).norm(dim=-1)
+        extrapolated = (RATIO**2 * central[1:] - central[:-1]) / (RATIO**2 - 1.0)
+        change = (extrapolated[1:] - extrapolated[:-1]).norm(dim=-1)
+        return cls(extrapolated[1:].norm(dim=-1), change, mismatch, curvature, audible)
+
+
+def best_step(sounds: Sequence[Agreement], tolerance: float) -> Step:
     """Find the step at which the derivative depends least on the step.
 
     Args:
-        central: Central differences of a few sounds at each step of the ladder, divided by twice the step.
-        second: Their second differences x(u + h) + x(u - h) - 2 x(u).
+        sounds: How the differences of a few sounds agree, at least one.
         tolerance: Disagreement beyond which there is no derivative.
 
     Returns:
         The step; its `disagreement` is beyond the tolerance where most sounds have no derivative.
     """
-    extrapolated = (RATIO**2 * central[:, 1:] - central[:, :-1]) / (RATIO**2 - 1.0)
-    change = (extrapolated[:, 1:] - extrapolated[:, :-1]).norm(dim=-1)
-    size = extrapolated[:, 1:].norm(dim=-1)
+    size, change = torch.stack([x.size for x in sounds]), torch.stack([x.change for x in sounds])
     # Exactly 0 at a short step but not at a longer one is a plateau, not a derivative.
     disagreement = torch.where(size > 0, change / size, torch.inf)
     # A sound without a derivative at any step is a matter of its own row, as long as most have one.
@@ -94,14 +137,12 @@ def best_step(
         good[:] = True
     agreed = disagreement[good].amax(0)
     rung = int(agreed.argmin())
-    steps = torch.tensor(LADDER, dtype=central.dtype)[rung + 1]
-    pair, bend = central[good, rung + 1 : rung + 3], second[good, rung + 1 : rung + 3]
     return Step(
         size=LADDER[rung + 1],
         disagreement=float(agreed[rung]),
         worst=float(disagreement[:, rung].max()),
-        mismatch=float(2.0 * steps * (pair[:, 1] - pair[:, 0]).norm(dim=-1).max()),
-        curvature=float((RATIO**2 * bend[:, 1] - bend[:, 0]).norm(dim=-1).max()),
+        mismatch=float(torch.stack([x.mismatch for x in sounds])[good, rung].max()),
+        curvature=float(torch.stack([x.curvature for x in sounds])[good, rung].max()),
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerModule, check_synthesizer
 from pnp._torch.environment import environment_fault
-from pnp._torch.memory import FEATURE_TANGENTS, NUMBERS_AT_ONCE
+from pnp._torch.memory import FEATURE_TANGENTS, NUMBERS_AT_ONCE, give_back
 from pnp._torch.modes import full_precision
 from pnp._torch.pushforward import derivative_along
 from pnp.jacobian.derivatives import DEFAULT_STEP, Derivatives
@@ -135,10 +135,15 @@ def _few_rows(
     space, n_samples = synth.space, synth.n_samples
     theta, slope = rounded(space, space.from_unit(u)), space.slope(u)
     missing = None
+    large = len(u) * len(smooth) * n_samples > NUMBERS_AT_ONCE
+    if large:
+        give_back()
     if smooth:
         x, tangents, missing = sound_tangents(synth, theta, smooth)
         dx = tangents * slope[:, smooth].unsqueeze(-1)
         del tangents  # as large as everything else together
+        if large:
+            give_back()
     else:
         x = synth(theta)
         dx = x.new_empty(len(u), 0, x.shape[-1])

@@ -21,6 +21,7 @@ from pnp.jacobian.finite_differences import (
     LADDER,
     NODES,
     STANDS_OUT,
+    Agreement,
     Step,
     best_step,
     contradiction,
@@ -122,9 +123,11 @@ class NumericalTangents:
         if self.measured is None:
             pilots = self.pilots()
             found = dict[str, Step]()
+            needed = any(name not in self.given for _, name in self._smooth)
+            sounds = [self._render(self._space.from_unit(pilot)[None]) for pilot in pilots] if needed else []
             for column, name in self._smooth if progress is None else progress(self._smooth):
                 given = self.given.get(name)
-                found[name] = self._measure(column, name, pilots) if given is None else Step(given)
+                found[name] = self._measure(column, name, pilots, sounds) if given is None else Step(given)
             self.measured = found
             _log.info("steps of %s: %s", self._label, {name: step.size for name, step in found.items()})
         return self.measured
@@ -186,25 +189,23 @@ class NumericalTangents:
             raise ValueError(f"{self._label} is not deterministic: {problem}")
         return self._look_for_pilots(remedy)
 
-    def _measure(self, column: int, name: str, pilots: list[Tensor]) -> Step:
+    def _measure(self, column: int, name: str, pilots: list[Tensor], sounds: list[Tensor]) -> Step:
         """Measure the step at which the derivative of the sound at the pilots depends least on the step."""
-        slopes, bends, failure = list[Tensor](), list[Tensor](), None
-        for pilot in pilots:
+        found, failure = list[Agreement](), None
+        for pilot, x in zip(pilots, sounds, strict=True):
             try:
-                slope, bend = self._differences(column, pilot)
+                agreement = self._agreement(column, pilot, x)
             except SynthesisError as error:  # a step may lead to where it fails
                 failure = error
                 continue
-            slopes.append(slope)
-            bends.append(bend)
-        if failure is not None and not slopes:
+            found.append(agreement)
+        if failure is not None and not found:
             raise failure
-        central, second = torch.stack(slopes), torch.stack(bends)
-        audible = central.any(-1).any(-1)
-        if not audible.any():
+        audible = [agreement for agreement in found if agreement.audible]
+        if not audible:
             return self._plateaus(column, name, pilots)
         tolerance = self._tolerance[name]
-        step = best_step(central[audible], second[audible], tolerance)
+        step = best_step(audible, tolerance)
         if not step.disagreement < tolerance:
             secant = self._secant(column, pilots, step)
             _log.warning(
@@ -282,15 +283,13 @@ class NumericalTangents:
                 sounds.append(self._render(self._space.from_unit(point)[None]))
         return sounds
 
-    def _differences(self, column: int, pilot: Tensor) -> tuple[Tensor, Tensor]:
-        """Central differences along one axis at each step of the ladder, and second ones, (rungs, N) each."""
+    def _agreement(self, column: int, pilot: Tensor, x: Tensor) -> Agreement:
+        """Compare the differences of the sound x of a pilot, shape (1, N), along one axis."""
         ladder = torch.tensor(LADDER, dtype=torch.float64)
-        points = pilot.expand(len(ladder), 2, -1).clone()
-        points[..., column] += ladder[:, None] * torch.tensor([1.0, -1.0], dtype=torch.float64)
-        middle = self._render(self._space.from_unit(pilot)[None])
-        sounds = self._render(self._space.from_unit(points).reshape(-1, points.shape[-1]))
-        above, below = sounds.reshape(len(ladder), 2, -1).unbind(1)
-        return (above - below) / (2.0 * ladder[:, None]), above + below - 2.0 * middle
+        points = pilot.expand(2, len(ladder), -1).clone()
+        points[..., column] += ladder * torch.tensor([[-1.0], [1.0]], dtype=torch.float64)
+        sounds = self._render(self._space.from_unit(points).flatten(0, 1))
+        return Agreement.of(x, *sounds.unflatten(0, (2, -1)))
 
     # Tangents -------------------------------------------------------------------------------------------------------
 

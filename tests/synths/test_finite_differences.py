@@ -305,3 +305,21 @@ def test_memory_is_bounded_by_the_block(tmp_path: Path) -> None:
     command = [sys.executable, "-c", textwrap.dedent(script), str(tmp_path / "a.h5")]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert int(run.stdout) < 250_000
+
+
+@pytest.mark.parametrize("given", [{}, {"a": 0.1}])
+def test_no_sound_is_rendered_twice_to_measure_steps(given: dict[str, float]) -> None:
+    def renders(names: str) -> int:
+        seen = list[tuple[float, ...]]()
+
+        def program(**parameters: float) -> np.ndarray:
+            seen.append(tuple(parameters.values()))
+            return np.sin(np.arange(64) * (1.0 + sum(parameters.values())))
+
+        space = ParameterSpace([Parameter(name, 0.0, 1.0) for name in names])
+        BlackBox(program, space, 8000, 64, steps=given).calibrate()
+        return len(seen)
+
+    # Two ends at each of 13 steps, at three sounds; the sounds themselves are there already.
+    assert renders("abc") - renders("ab") == 3 * 13 * 2
+    assert renders("a") <= renders("ab") - 3 * 13 * 2
