@@ -25,11 +25,11 @@ def count(plan: ScatteringPlan, n_tangents: int = 0) -> Operations:
         Operations of all signals together.
     """
     gemm, fft, pointwise = 0.0, _fft(plan.n_padded) / 2, 0.0
-    for group in plan.first_order:
+    for group in plan.first_order():
         n1, n = len(group.psi), group.n_samples
         fft += n1 * 1.5 * _fft(n)  # back to time, and forth to the spectrum of the modulus
         pointwise += 2 * n1 * n  # filter, modulus
-    for path in plan.second_order:
+    for path in plan.second_order():
         n = path.stop - path.start
         rows = FrequentialTables.from_plan(
             path.filters, (0, 1, -1), torch.float32, torch.device("cpu")

@@ -10,6 +10,7 @@ coefficients of a signal, normalized so that `x[m] = sum_f c[f] exp(2j pi f m / 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +18,7 @@ from jaxtyping import Float, Int
 
 from pnp.features.scattering.filterbank import (
     SIGMA0,
+    WaveletBank,
     as_applied,
     gauss,
     impulse_response,
@@ -179,31 +181,34 @@ class ScatteringPlan:
         weight = np.where((bins == 0) | (2 * bins == n), 1.0, 2.0)
         return np.asarray(weight * phi[bins])
 
-    @cached_property
-    def first_order(self) -> tuple[FirstOrderGroup, ...]:
-        """First-order wavelets by stride."""
+    def first_order(self) -> Iterator[FirstOrderGroup]:
+        """Yield first-order wavelets by stride; made anew at each call, for they are most of the memory of a plan."""
         strides = [self._limit_stride(j) for j in self.psi1.j]
-        groups = []
         for critical in sorted(set(strides)):
             start, stop = strides.index(critical), len(strides) - strides[::-1].index(critical)
             k = critical
             if self.options.sampling == "fine":
                 k = 0 if critical <= FULL_RATE else critical - 1
             n, m = self.n_padded >> critical, self.n_padded >> k
-            wavelets = [
-                morlet(self.n_padded, self.psi1.xi[i], self.psi1.sigma[i]) for i in range(start, stop)
-            ]
-            filters = as_applied(np.stack(wavelets), self.normalization)
-            # One fold is enough: the next one is more than ten bandwidths away from the centre of the filter.
-            psi = filters[:, :n] / 2**k
-            negative = (
-                filters[:, self.n_padded - n // 2 :] / 2**k if critical else np.zeros((stop - start, 0))
-            )
+            psi = np.empty((stop - start, n))
+            negative = np.empty((stop - start, n // 2 if critical else 0))
+            for row, i in enumerate(range(start, stop)):
+                filter_hat = self._wavelet(self.psi1, i) / 2**k
+                # One fold is enough: the next one is more than ten bandwidths away from the centre of the filter.
+                psi[row] = filter_hat[:n]
+                negative[row] = filter_hat[self.n_padded - negative.shape[1] :]
             low_pass = self._low_pass(k)
-            read = [len(path.psi) + 1 for path in self.second_order if path.n1_max > start]
+            read = [
+                (self.n_padded >> self._second_order_stride(self.psi2.j[n2])) + 1
+                for n2, n1_max in self._second_order_rows.items()
+                if n1_max > start
+            ]
             bins = min(m // 2 + 1, max([*read, len(low_pass)]))
-            groups.append(FirstOrderGroup(start, stop, m, psi, negative, low_pass, bins))
-        return tuple(groups)
+            yield FirstOrderGroup(start, stop, m, psi, negative, low_pass, bins)
+
+    def _wavelet(self, bank: WaveletBank, i: int) -> Float[np.ndarray, " N"]:
+        """Fourier transform of a wavelet of a bank, as it is applied."""
+        return as_applied(morlet(self.n_padded, bank.xi[i], bank.sigma[i]), self.normalization)
 
     def _sounding(self, n2: int, n1_max: int, log2_stride: int) -> tuple[int, int]:
         """First sample, and one past the last, of a second-order sub-band that the signal reaches.
@@ -252,31 +257,29 @@ class ScatteringPlan:
         return TimeAverage(np.ones((1, 1)), self._hold(self.log2_stride)[:, None])
 
     @cached_property
-    def second_order(self) -> tuple[SecondOrderPath, ...]:
-        """Second-order wavelets that have first-order wavelets to apply to."""
-        paths = []
-        for n2, (xi, sigma, j2) in enumerate(zip(self.psi2.xi, self.psi2.sigma, self.psi2.j, strict=True)):
-            n1_max = sum(j1 < j2 for j1 in self.psi1.j)
-            if n1_max == 0:
-                continue
-            k = self._second_order_stride(j2)
+    def _second_order_rows(self) -> dict[int, int]:
+        """Number of first-order wavelets that each second-order wavelet applies to, where there are any."""
+        rows = {n2: sum(j1 < j2 for j1 in self.psi1.j) for n2, j2 in enumerate(self.psi2.j)}
+        return {n2: n1_max for n2, n1_max in rows.items() if n1_max}
+
+    def second_order(self) -> Iterator[SecondOrderPath]:
+        """Yield second-order wavelets that have first-order wavelets to apply to; made anew at each call."""
+        for n2, n1_max in self._second_order_rows.items():
+            k = self._second_order_stride(self.psi2.j[n2])
             n = self.n_padded >> k
             start, stop = self._sounding(n2, n1_max, k)
-            filter_hat = as_applied(morlet(self.n_padded, xi, sigma), self.normalization)
-            paths.append(
-                SecondOrderPath(
-                    n2=n2,
-                    n1_max=n1_max,
-                    log2_stride=k,
-                    psi=filter_hat[:n],
-                    psi_negative=filter_hat[self.n_padded - n // 2 :],
-                    start=start,
-                    stop=stop,
-                    time_average=self._time_average(k, stop - start),
-                    filters=self.log_frequency.filters(n1_max),
-                )
+            filter_hat = self._wavelet(self.psi2, n2)
+            yield SecondOrderPath(
+                n2=n2,
+                n1_max=n1_max,
+                log2_stride=k,
+                psi=filter_hat[:n],
+                psi_negative=filter_hat[self.n_padded - n // 2 :],
+                start=start,
+                stop=stop,
+                time_average=self._time_average(k, stop - start),
+                filters=self.log_frequency.filters(n1_max),
             )
-        return tuple(paths)
 
     # Paths ----------------------------------------------------------------------------------------------------------
 
@@ -293,7 +296,10 @@ class ScatteringPlan:
         spins = {n_fr: (spin, xi, sigma, j) for n_fr, spin, xi, sigma, j in self.log_frequency.spins()}
         joint = self.format == "joint"
         rows: list[tuple[int, int, int, int, int]] = [] if joint else [(0, -1, -1, -1, -1)]
-        groups = [(1, -1, self.order1_filters), *((2, path.n2, path.filters) for path in self.second_order)]
+        second = (
+            (2, n2, self.log_frequency.filters(n1_max)) for n2, n1_max in self._second_order_rows.items()
+        )
+        groups = [(1, -1, self.order1_filters), *second]
         for order, n2, filters in groups:
             by_index = {n: f for f in filters for spin, n in f.n_fr.items() if order == 2 or spin >= 0}
             for n_fr, filter_ in sorted(by_index.items()):

@@ -64,7 +64,7 @@ class _Tables:
     def from_plan(cls, plan: ScatteringPlan, dtype: torch.dtype, device: torch.device) -> _Tables:
         return cls(
             order0=torch.as_tensor(plan.order0).to(device, dtype),
-            groups=tuple(GroupTables.from_plan(group, dtype, device) for group in plan.first_order),
+            groups=tuple(GroupTables.from_plan(group, dtype, device) for group in plan.first_order()),
             order1=(
                 FrequentialTables.from_plan(plan.order1_filters, (0, 1), dtype, device),
                 AverageTables.from_plan(plan.order1_average, dtype, device),
@@ -75,7 +75,7 @@ class _Tables:
                     FrequentialTables.from_plan(path.filters, (0, 1, -1), dtype, device),
                     AverageTables.from_plan(path.time_average, dtype, device),
                 )
-                for path in plan.second_order
+                for path in plan.second_order()
             ),
         )
 

@@ -148,8 +148,8 @@ def test_fast_has_half_of_the_samples_of_the_exact_one_and_short_padding():
     settings = {"shape": 8192, "J": 9, "Q": 8, "J_fr": 3, "T": "global", "F": 2}
     exact = TimeFrequencyScattering(**settings, sampling="critical").plan
     fast = TimeFrequencyScattering(**settings, precision="fast").plan
-    assert [path.log2_stride for path in fast.second_order] == [
-        path.log2_stride + 1 for path in exact.second_order
+    assert [path.log2_stride for path in fast.second_order()] == [
+        path.log2_stride + 1 for path in exact.second_order()
     ]
     assert fast.n_padded < exact.n_padded
     assert "precision" not in TimeFrequencyScattering(**settings).config()
@@ -178,7 +178,7 @@ def test_fine_paths_agree(shape, padding, pad_mode):
 def test_fine_envelopes_have_more_samples_and_the_same_means():
     settings = {"shape": 8192, "J": 10, "Q": 8, "J_fr": 3, "T": "global", "F": 2}
     fine, critical = (TimeFrequencyScattering(**settings, sampling=name) for name in ("fine", "critical"))
-    strides = [[path.log2_stride for path in jtfs.plan.second_order] for jtfs in (fine, critical)]
+    strides = [[path.log2_stride for path in jtfs.plan.second_order()] for jtfs in (fine, critical)]
     assert [slow - quick for quick, slow in zip(*strides, strict=True)] == [0, 0, 1, 2, 2, 1, 1, 1]
     synth = make("chirp", n_samples=8192)
     x = synth(synth.space.from_unit(synth.space.sample(4, seed=0).double()))
@@ -230,7 +230,7 @@ def test_what_is_left_out_is_silent(shape, sampling, monkeypatch):
     settings = {"shape": shape, "J": 8, "Q": (8, 1), "J_fr": 3, "T": "global", "F": 2, "sampling": sampling}
     x, dx = torch.randn(1, shape, dtype=torch.float64), torch.randn(1, 2, shape, dtype=torch.float64)
     brief = TimeFrequencyScattering(**settings)
-    assert any(path.stop - path.start < 0.7 * len(path.psi) for path in brief.plan.second_order)
+    assert any(path.stop - path.start < 0.7 * len(path.psi) for path in brief.plan.second_order())
     monkeypatch.setattr(ScatteringPlan, "_sounding", lambda self, n2, n1, k: (0, self.n_padded >> k))
     whole = TimeFrequencyScattering(**settings)
     for ours, theirs in zip(brief.value_and_tangents(x, dx), whole.value_and_tangents(x, dx), strict=True):

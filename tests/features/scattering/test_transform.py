@@ -397,3 +397,17 @@ class TestBadInput:
         settings = {"shape": 64, "J": 3, "Q": (2, 1), "J_fr": 2, "T": "global", "F": "global"}
         with pytest.raises(ValueError, match=message):
             TimeFrequencyScattering(**(settings | change))
+
+
+def test_filters_in_double_precision_are_not_kept_beside_the_tables():
+    jtfs = TimeFrequencyScattering(shape=8192, J=9, Q=(8, 1), J_fr=3)
+    jtfs(torch.randn(1, 8192))
+
+    def size(value):
+        if isinstance(value, (np.ndarray, torch.Tensor)):
+            return value.nbytes
+        parts = value if isinstance(value, (tuple, list)) else getattr(value, "__dict__", {}).values()
+        return sum(size(part) for part in parts)
+
+    (tables,) = jtfs._tables_cache.values()
+    assert size(jtfs.plan) < size(tables) / 2
