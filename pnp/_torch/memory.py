@@ -37,7 +37,7 @@ class TangentBounds(NamedTuple):
 
 
 # Tangents that a synthesizer makes take many times their memory on the way.
-SOUND_TANGENTS = TangentBounds(at_once=1 << 20, in_groups=1 << 18)
+SOUND_TANGENTS = TangentBounds(at_once=1 << 20, in_groups=1 << 17)
 
 # On the way through features each sample takes a few hundred bytes, more than in a synthesizer.
 FEATURE_TANGENTS = TangentBounds(at_once=330_000, in_groups=200_000)

@@ -6,6 +6,8 @@ import pytest
 from tiny_benchmark import BOX, TINY
 
 from pnp.bench import BenchmarkResults, as_markdown, run_benchmark
+from pnp.bench.configurations import STANDARD
+from pnp.bench.processes import throughput
 
 
 @pytest.fixture(scope="module")
@@ -37,3 +39,10 @@ def test_the_report_says_what_was_rendered(results) -> None:
     assert "- **box**: box, N=1000, " in text
     assert "**box** is a black box, and its *sounds* are the 13 calls" in text
     assert BenchmarkResults.from_dict(results.to_dict()).to_dict() == results.to_dict()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["D", "E"])
+def test_a_worker_with_many_parameters_stays_below_a_gibibyte(name) -> None:
+    # Half of it is what `import torch` takes. Exact derivatives of 32 parameters, and differences of as many.
+    assert throughput(STANDARD[name], sounds=1, workers=1, batch=1).peak_bytes < 2**30
