@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """The page docs/evidence/scale.md: a million sounds, from the times of one that `pnp bench` measured.
 
-python benchmarks/scale.py benchmarks/results/jacobian.json benchmarks/results/E.json [--docs docs]
+python benchmarks/scale.py benchmarks/results/jacobian.json [--docs docs]
 """
 
 from __future__ import annotations

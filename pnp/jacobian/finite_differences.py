@@ -122,7 +122,7 @@ def best_step(sounds: Sequence[Agreement], tolerance: float) -> Step:
     """Find the step at which the derivative depends least on the step.
 
     Args:
-        sounds: How the differences of a few sounds agree, at least one.
+        sounds: Agreement of the differences of a few sounds, at least one.
         tolerance: Disagreement beyond which there is no derivative.
 
     Returns:

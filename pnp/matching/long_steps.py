@@ -53,7 +53,7 @@ def approach(
         Mathematics 2 (1944).
 
     Examples:
-        >>> wavy = lambda u: u - 0.5 + 0.05 * np.sin(200 * u)
+        >>> wavy = lambda u: u - 0.5 + 0.02 * np.sin(200 * u)
         >>> (found,) = approach(wavy, np.array([[-0.8]]), free=[0])
         >>> bool(abs(found.u[0] - 0.5) < 0.05)
         True

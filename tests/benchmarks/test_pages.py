@@ -9,8 +9,8 @@ import pytest
 from pnp.landscapes.text import HEADINGS
 
 ROOT = Path(__file__).parents[2]
-RESULTS = [ROOT / "benchmarks" / "results" / f"{part}.json" for part in ("A", "B", "C", "cost")]
-VOICES = [ROOT / "benchmarks" / "results" / f"{part}.json" for part in ("jacobian", "D", "E")]
+RESULTS = [ROOT / "benchmarks" / "results" / f"{part}.json" for part in ("A", "B", "C", "cost", "kymatio")]
+VOICES = [ROOT / "benchmarks" / "results" / f"{part}.json" for part in ("jacobian", "D")]
 WHOLE = [path for path in VOICES if path.stem != "D"]
 
 
