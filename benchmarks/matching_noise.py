@@ -162,11 +162,9 @@ def noise_part(path: Path) -> str:
     for row in summary["table"]:
         if row.get("fresh"):
             found, count = row["fresh"]
-            lines += [
-                "",
-                f"The search was made while looking at the first {LOOKED_AT[summary['synth']]}. Of the {count} others, "
-                f"{row['condition']}, {found} are within 1 %.",
-            ]
+            first = LOOKED_AT[summary["synth"]]
+            text = f"The search was made while looking at the first {first}. Of the {count} others, {row['condition']}, "
+            lines += ["", f"{text}{found} are within 1 %."]
     worse = sum(row["worse_than_start"] for row in summary["table"])
     lines += ["", f"Matches that are further away than their start: {worse}."]
     return "\n".join(lines)
