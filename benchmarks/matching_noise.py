@@ -163,7 +163,7 @@ def noise_part(path: Path) -> str:
         if row.get("fresh"):
             found, count = row["fresh"]
             first = LOOKED_AT[summary["synth"]]
-            text = f"The search was made while looking at the first {first}. Of the {count} others, {row['condition']}, "
+            text = f"The search was made on the first {first}. Of the {count} others, {row['condition']}, "
             lines += ["", f"{text}{found} are within 1 %."]
     worse = sum(row["worse_than_start"] for row in summary["table"])
     lines += ["", f"Matches that are further away than their start: {worse}."]
