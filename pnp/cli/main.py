@@ -136,6 +136,8 @@ class _Parser(argparse.ArgumentParser):
         unknown = [flag for flag in flags if flag.startswith("--") and " " not in flag and flag not in known]
         if unknown or also:
             flag = (unknown or [also])[0].partition("=")[0]
+            if flag in known:
+                self.error(f"argument {flag!r} must follow the verb: {self.prog} {flag}")
             self.error(f"unknown argument {flag!r}{_meant(flag, known)}")
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:

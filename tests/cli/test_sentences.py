@@ -24,6 +24,7 @@ FAST = ["--synth", "chirp", "--synth-option", "n_samples=256", "--size", "2", "-
         (["verify", "c.h5", "--xyzzy"], "unknown argument '--xyzzy' (see pnp verify --help)"),
         (["precompute", "--sise", "3"], "unknown argument '--sise'; did you mean '--size'?"),
         (["precompute", "--synth", "chirp", "--sise=3"], "unknown argument '--sise'; did you mean '--size'?"),
+        (["--quiet", "verify", "c.h5"], "argument '--quiet' must follow the verb: pnp verify --quiet"),
         (["match", "--cashe", "c.h5"], "unknown argument '--cashe'; did you mean '--cache'?"),
     ],
 )
