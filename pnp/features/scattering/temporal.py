@@ -42,7 +42,7 @@ __all__ = [
 
 # Sub-bands that a core computes together, in samples: enough Fourier transforms in a call to share its set-up, few
 # enough to stay in cache.
-SUBBAND_SAMPLES = 2**20
+SUBBAND_SAMPLES = 2**19
 
 
 @dataclass(frozen=True)
