@@ -1,4 +1,4 @@
-"""How far a delay moves features and metric of chirps, with each sampling of moduli.
+"""Moves of features and metric of chirps that are delayed, with each sampling of moduli.
 
 python benchmarks/delays.py
 """

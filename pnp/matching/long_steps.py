@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pnp._progress import Bar
-from pnp.matching.multistart import Refinement
+from pnp.matching.multistart import Refinement, norm
 
 __all__ = ["approach"]
 
@@ -64,7 +64,7 @@ def approach(
 
 def _approached(residual: Callable[[np.ndarray], np.ndarray], u: np.ndarray, free: list[int]) -> Refinement:
     r = residual(u)
-    first, evaluations = _norm(r), 1
+    first, evaluations = norm(r), 1
     distance, distances = first, [first]
     for step in _STEPS:
         damping = _DAMPING
@@ -80,8 +80,8 @@ def _approached(residual: Callable[[np.ndarray], np.ndarray], u: np.ndarray, fre
                 tried[free] = np.clip(u[free] - _step(J, r, damping, u[free]), -1.0, 1.0)
                 there = residual(tried)
                 evaluations += 1
-                if _norm(there) < distance:
-                    u, r, distance = tried, there, _norm(there)
+                if norm(there) < distance:
+                    u, r, distance = tried, there, norm(there)
                     damping *= _LOWER
                     break
                 damping *= _HIGHER
@@ -117,8 +117,3 @@ def _step(J: np.ndarray, r: np.ndarray, damping: float, u: np.ndarray) -> np.nda
             break
         moving &= ~outwards
     return step
-
-
-def _norm(residual: np.ndarray) -> float:
-    norm = float(np.linalg.norm(residual))
-    return norm if math.isfinite(norm) else math.inf

@@ -105,8 +105,13 @@ def match(
             cache, synthesizer, features and encoder do not fit each other.
     """
     check_options(starts, max_evaluations)
-    flags = {"fit_gain": fit_gain, "align": align, "allow_clipped": allow_clipped, "progress": progress}
-    flags["equalize"] = equalize
+    flags = {
+        "fit_gain": fit_gain,
+        "align": align,
+        "equalize": equalize,
+        "allow_clipped": allow_clipped,
+        "progress": progress,
+    }
     optional = {"fit_noise": fit_noise, "long_steps": long_steps}
     for name, flag in (flags | {name: flag for name, flag in optional.items() if flag is not None}).items():
         truth(name, flag)

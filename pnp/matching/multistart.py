@@ -12,7 +12,7 @@ from jaxtyping import Float, Shaped
 from pnp._progress import Bar
 from pnp.errors import SynthesisError
 
-__all__ = ["Refinement", "refine"]
+__all__ = ["Refinement", "norm", "refine"]
 
 # A start has to show within so many evaluations that it is among the better half; each round has twice as many.
 _FIRST_ROUND = 6
@@ -150,7 +150,7 @@ class _Run:
         # What is known at the point reached, so that a round begins without computing it again.
         self._residual = task.residual(self.u)
         self._derivative: tuple[np.ndarray, np.ndarray] | None = None
-        self.distance = _norm(self._residual)
+        self.distance = norm(self._residual)
         self.distances = [self.distance]
         self.evaluations = 1
         self.alive = math.isfinite(self.distance) and self._left > 0
@@ -190,7 +190,7 @@ class _Run:
         return self.distance < before
 
     def _keep_better(self, u: np.ndarray, residual: np.ndarray) -> None:
-        distance = _norm(residual)
+        distance = norm(residual)
         if distance < self.distance:
             self.u, self.distance, self._residual = u, distance, residual
 
@@ -257,7 +257,7 @@ class _Run:
         return Refinement(self.u, self.distance, tuple(self.distances), self.evaluations, self.reason)
 
 
-def _norm(residual: np.ndarray) -> float:
+def norm(residual: np.ndarray) -> float:
     """Return the norm of a residual; infinity if it is not finite."""
     norm = float(np.linalg.norm(residual))
     return norm if math.isfinite(norm) else math.inf

@@ -182,9 +182,8 @@ def chunk_length(n_time: int, n_signals: int, tables: FrequentialTables, average
         2 * n_signals * weights.nbytes // weights.shape[1]
     )
     longest = max(_MIN_CHUNK, 1 << (max(samples, 1).bit_length() - 1))
-    if (
-        average.uniform is None
-    ):  # blocks of time are powers of two: a chunk has whole blocks, or a block whole chunks
+    if average.uniform is None:
+        # Blocks of time are powers of two: a chunk has whole blocks, or a block whole chunks.
         return n_time if n_time <= longest else math.gcd(n_time, longest)
     count = -(-n_time // longest)
     while n_time % count:
