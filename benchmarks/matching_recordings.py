@@ -9,6 +9,7 @@ The recordings of a kit are spread over its names. A rerun goes on where it ends
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import subprocess
 import tarfile
@@ -18,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from matching_tools import Records, described, tools, write_result
+from matching_tools import RESULTS, Records, described, tools, write_result
 
 from pnp._text import percent
 from pnp.bench.environment import environment
@@ -33,6 +34,7 @@ from pnp.report.html.matches import write_matches
 from pnp.training.checkpoint import load_encoder
 
 PACKAGE = "hydrogen-drumkits"
+RESULT = "matching-kits.json"
 # Sounds of the cache of which gain and floor are fitted; the nearest one after that counts.
 NEIGHBOURS = 3
 # Instruments, by words that their names have.
@@ -50,6 +52,9 @@ def main() -> None:
     """Match the recordings, and write the summary and a page to listen."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--encoder", help="run of `pnp train` on the cache of drums")
+    parser.add_argument(
+        "--only-guesses", action="store_true", help="leave kept matches and make the encoder's guesses again"
+    )
     parser.add_argument("--per-kit", type=int, default=5, help="recordings of each kit")
     parser.add_argument("--full", action="store_true", help="drums and representation of full size")
     parser.add_argument(
@@ -63,6 +68,13 @@ def main() -> None:
         catalogue = Catalogue.from_cache(cache, synth, features)
         settings: dict[str, Any] = {"cache": cache.fingerprint}
     folder = gathered(options.work, options.per_kit)
+    if options.only_guesses:
+        if not options.encoder:
+            parser.error("--only-guesses needs --encoder.")
+        summary = json.loads((RESULTS / RESULT).read_text())
+        guess_all(summary["rows"], catalogue, options.encoder, folder)
+        write_result(RESULT, summary)
+        return
     out = options.work / "kits-equalized"
     settings["equalizer"] = True
     search = Search(catalogue, equalize=True)
@@ -88,10 +100,8 @@ def main() -> None:
             records.add({"file": row["file"], "fitted": fitted_now})
         row["fitted"] = known.get(row["file"]) or records.rows[-1]["fitted"]
     if options.encoder:
-        search = Search(catalogue, load_encoder(options.encoder), starts=1, max_evaluations=1)
-        for row in summary["rows"]:
-            row["guess"] = guess_of(search, folder / row["file"])
-    write_result("matching-kits.json", summary)
+        guess_all(summary["rows"], catalogue, options.encoder, folder)
+    write_result(RESULT, summary)
 
 
 def looked_at(kits: Iterable[str]) -> list[str]:
@@ -112,6 +122,13 @@ def row_of(file: MatchedFile) -> dict[str, Any]:
         "evaluations": file.match["evaluations"],
         "seconds": file.match["seconds"],
     }
+
+
+def guess_all(rows: list[dict[str, Any]], catalogue: Catalogue, encoder: str, folder: Path) -> None:
+    """Write what an encoder guesses about each recording into its row."""
+    search = Search(catalogue, load_encoder(encoder), starts=1, max_evaluations=1)
+    for row in rows:
+        row["guess"] = guess_of(search, folder / row["file"])
 
 
 def guess_of(search: Search, path: Path) -> dict[str, float]:
@@ -173,14 +190,14 @@ def gathered(work: Path, per_kit: int) -> Path:
     return folder
 
 
-def samples(work: Path) -> Path:
+def samples(work: Path, package: str = PACKAGE) -> Path:
     """Recordings of a Debian package, downloaded and unpacked by apt and dpkg, without installing it."""
-    folder = work / PACKAGE
+    folder = work / package
     if not folder.exists():
-        subprocess.run(["apt-get", "download", PACKAGE], cwd=work, check=True)
-        (package,) = work.glob(f"{PACKAGE}_*.deb")
-        partial = work / f"{PACKAGE}.partial"
-        subprocess.run(["dpkg-deb", "-x", str(package), str(partial)], check=True)
+        subprocess.run(["apt-get", "download", package], cwd=work, check=True)
+        (archived,) = work.glob(f"{package}_*.deb")
+        partial = work / f"{package}.partial"
+        subprocess.run(["dpkg-deb", "-x", str(archived), str(partial)], check=True)
         for kit in partial.rglob("*.h2drumkit"):
             with tarfile.open(kit) as archive:
                 archive.extractall(kit.parent, filter="data")

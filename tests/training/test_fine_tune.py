@@ -67,6 +67,32 @@ def test_neither_level_nor_noise_floor_of_a_recording_says_anything(cache, encod
     assert explained < noisy
 
 
+def test_the_average_of_the_weights_is_returned(cache, encoder) -> None:
+    sounds = cache.synth(cache.theta[cache.rows("test")[:8]].float())
+    ends = {}
+    for name, steps, averaging in (("first", 1, 0.0), ("kept", 20, 0.9), ("last", 20, 0.0)):
+        tuned = fine_tune(encoder, sounds, cache.synth, Energies(), steps=steps, averaging=averaging)
+        ends[name] = torch.cat([p.detach().flatten() for p in tuned.parameters()])
+    start = torch.cat([p.detach().flatten() for p in encoder.parameters()])
+    norms = {name: float(torch.linalg.vector_norm(end - start)) for name, end in ends.items()}
+    # The average lags behind the last weights, and has left the first ones.
+    assert norms["first"] < norms["kept"] < norms["last"]
+
+
+def test_recordings_are_brought_to_the_level_that_is_asked_for(cache, encoder) -> None:
+    heard: list[float] = []
+
+    class Listening(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            heard.extend(torch.linalg.vector_norm(x.detach(), dim=-1).tolist())
+            return Energies()(x)
+
+    sounds = cache.synth(cache.theta[:4].float()) * torch.tensor([[0.1], [1.0], [2.0], [30.0]])
+    fine_tune(encoder, sounds, cache.synth, Listening(), level=7.0, steps=1)
+    # Four recordings, then four sounds at predictions.
+    assert heard == pytest.approx([7.0] * 8, rel=1e-5)
+
+
 def test_what_cannot_be_tuned_on_is_named(cache, encoder) -> None:
     sounds = cache.synth(cache.theta[:2].float())
     with pytest.raises(ValueError, match=r"shape \(n, 1024\), as the synthesizer's sounds; got \(2, 1000\)"):
@@ -76,6 +102,11 @@ def test_what_cannot_be_tuned_on_is_named(cache, encoder) -> None:
 
     with pytest.raises(ValueError, match=r"shape of the recordings, \(2, 1024\); got \(1, 1024\)"):
         fine_tune(encoder, sounds, cache.synth, Energies(), noise=sounds[:1])
+
+    with pytest.raises(ValueError, match=r"averaging must be at least 0 and below 1; got 1\.0"):
+        fine_tune(encoder, sounds, cache.synth, Energies(), averaging=1.0)
+    with pytest.raises(ValueError, match="level"):
+        fine_tune(encoder, sounds, cache.synth, Energies(), level=0.0)
 
     class Deaf(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
