@@ -29,10 +29,13 @@ from pnp.training.fine_tune import fine_tune
 
 # Percussion of other packages, by what is in a path.
 OTHERS = {
-    "hydrogen-data": r"/drumkits/",
+    # The other kit of this package has recordings that are matched, under other names.
+    "hydrogen-data": r"/TR808EmulationKit/",
     "lmms-common": r"/drums/",
     "sonic-pi-samples": r"/(bd|drum|elec|glitch_perc|perc|sn|tabla)_",
 }
+# Sounds whose correlation at the best lag is above this are one recording.
+SAME = 0.99
 # Speeds of the variations in twentieths: pitch and length change together, by 0.65 to 1.5.
 SPEEDS = [speed for speed in range(13, 31) if speed != 20]
 VARIED = Augmentation(
@@ -45,7 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--encoder", required=True, help="run of `pnp train` on the cache of drums")
     parser.add_argument("--out", type=Path, required=True, help="file for the tuned encoder")
-    parser.add_argument("--steps", type=int, default=2000, help="steps of eight recordings")
+    parser.add_argument("--steps", type=int, default=1500, help="steps of eight recordings")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="largest learning rate")
     parser.add_argument("--variations", type=int, default=4, help="variations of each recording")
     parser.add_argument("--per-kit", type=int, default=5, help="recordings of each kit that are matched")
@@ -59,23 +62,24 @@ def main() -> None:
     synth, features, cache = tools("drum", options)
     with cache:
         catalogue = Catalogue.from_cache(cache, synth, features)
+    matched = matched_sounds(options, catalogue)
     draws, sounds = np.random.default_rng(0), []
     for number, path in enumerate(recordings(options.work, options.per_kit)):
-        try:
-            recording = load_recording(path)
-        except ValueError:
-            # Refused, as `pnp match` would.
+        recording = loaded(path)
+        if recording is None:
             continue
         speeds = [20, *draws.choice(SPEEDS, options.variations, replace=False)]
-        sounds += list(at_speeds(recording, [int(speed) for speed in speeds], catalogue, seed=number))
-    heard = torch.stack(sounds)
+        heard = list(at_speeds(recording, [int(speed) for speed in speeds], catalogue, seed=number))
+        if heard and likeness(heard[0], matched) < SAME:
+            sounds += heard
+    tuned_on = torch.stack(sounds)
     began, losses = time.monotonic(), []
     tuned = fine_tune(
         load_encoder(options.encoder),
-        heard,
+        tuned_on,
         synth,
         features,
-        noise=torch.stack([noise_floor(x) for x in heard]),
+        noise=torch.stack([noise_floor(x) for x in tuned_on]),
         level=catalogue.level,
         steps=options.steps,
         learning_rate=options.learning_rate,
@@ -108,6 +112,28 @@ def at_speeds(
             x = VARIED(x[None], synth.sample_rate, seed=seed, epoch=speed, rows=rows)[0]
         if x.any():
             yield x
+
+
+def matched_sounds(options: argparse.Namespace, catalogue: Catalogue) -> torch.Tensor:
+    """Return all recordings that are matched, as the synthesizer would begin."""
+    found = map(loaded, sorted(sound_files(gathered(options.work, options.per_kit))))
+    return torch.stack([x for r in found if r is not None for x in at_speeds(r, [20], catalogue, seed=0)])
+
+
+def loaded(path: Path) -> Recording | None:
+    """Return a recording; None where it is refused, as `pnp match` would."""
+    try:
+        return load_recording(path)
+    except ValueError:
+        return None
+
+
+def likeness(sound: torch.Tensor, others: torch.Tensor) -> float:
+    """Return the largest correlation of a sound with others, at the best lag."""
+    size = 2 * len(sound)
+    product = torch.fft.rfft(others, size) * torch.fft.rfft(sound, size).conj()
+    largest = torch.fft.irfft(product, size).abs().amax(-1)
+    return float((largest / (torch.linalg.vector_norm(others, dim=-1) * sound.norm())).max())
 
 
 def recordings(work: Path, per_kit: int) -> list[Path]:

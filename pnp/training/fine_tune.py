@@ -98,8 +98,8 @@ def fine_tune(
         if not norms.all():
             raise ValueError(f"Recording {int((norms == 0).nonzero()[0, 0])} is silent.")
         if level is None:
-            own = [synth(synth.space.from_unit(tuned(part))) for part in x.split(batch_size)]
-            level = float(torch.linalg.vector_norm(torch.cat(own), dim=-1).median())
+            first = [synth(synth.space.from_unit(tuned(part))) for part in x.split(batch_size)]
+            level = float(torch.linalg.vector_norm(torch.cat(first), dim=-1).median())
         level = finite_number("level", level, above=0)
         x, floor = x * (level / norms), floor * (level / norms)
         targets = torch.cat([features(part) for part in x.split(batch_size)])
