@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp.errors import CacheError
+from pnp.features.band_spectrogram import BandSpectrogram
 from pnp.matching.onset import count_onsets, find_onset
 from pnp.store import MetricCache
 from pnp.store.fitting import check_fits
@@ -26,6 +27,8 @@ _PROBES = 32
 _NEIGHBOURS = 64
 # Levels at which a recording is looked up: 3 dB apart, which is next to nothing after compression.
 _LEVEL_STEP, _MOST_LEVELS = math.sqrt(2.0), 12
+# Part of the mean square of a usual sound that is silence to coarse spectrograms.
+_SILENCE = 0.01
 # Sounds whose conditions are this near to known ones, in units of the cube, are looked at; at least so many times the
 # number of starts.
 _SAME_CONDITION, _LEAST = 0.05, 8
@@ -129,6 +132,12 @@ class Catalogue:
         away = (self.design[:, columns] - wanted).abs().amax(1)
         enough = max(int((away <= _SAME_CONDITION).sum()), min(_LEAST * count, len(away)))
         return away.argsort(stable=True)[:enough].numpy()
+
+    @cached_property
+    def bands(self) -> BandSpectrogram:
+        """Coarse spectrograms, to which a 100th of the usual mean square is silence."""
+        power = self.level**2 / self.synth.n_samples
+        return BandSpectrogram(self.synth.n_samples, floor=_SILENCE * power)
 
     @cached_property
     def neighbour_distance(self) -> float | None:

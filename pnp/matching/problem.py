@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -133,6 +134,11 @@ class Problem:
         """Return the same problem with the gains of an equalizer as further unknowns."""
         return self._but(equalize=True)
 
+    def in_bands(self) -> Problem:
+        """Return the same problem with coarse spectrograms in place of the features."""
+        catalogue = replace(self.catalogue, features=self.catalogue.bands)
+        return self._but(catalogue=catalogue)
+
     def flat(self, u: np.ndarray) -> np.ndarray:
         """Return a point of the problem without an equalizer as one of this problem, at 0 dB in all bands.
 
@@ -146,13 +152,14 @@ class Problem:
     def _but(self, **changes: Any) -> Problem:
         """Return the same problem with other options."""
         options = {
+            "catalogue": self.catalogue,
             "onset": self.onset,
             "fit_gain": self.fit_gain,
             "known": self.known,
             "fit_noise": self.fit_noise,
             "equalize": self.equalize,
         }
-        return Problem(self.catalogue, self.recording, **(options | changes))
+        return Problem(recording=self.recording, **(options | changes))
 
     def with_draw(self, draw: Float[Tensor, " N"]) -> Problem:
         """Return the same problem with another draw of noise, of norm 1."""

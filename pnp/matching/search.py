@@ -14,6 +14,7 @@ from torch import Tensor
 from pnp._arguments import whole_number
 from pnp._text import did_you_mean
 from pnp.matching.catalogue import Catalogue
+from pnp.matching.coarse_to_fine import coarse_to_fine
 from pnp.matching.doubts import doubts
 from pnp.matching.likelihood import Likelier, likelier
 from pnp.matching.multistart import Refinement
@@ -56,6 +57,7 @@ class Search:
         long_steps: True to search again by differences over long steps; None does so where the search ended far away
             from a sound that the synthesizer can make.
         equalize: True to estimate a gentle equalizer behind the synthesizer, once all else has been matched.
+        coarse: True to search on coarse spectrograms first, False to search on the features alone.
 
     Raises:
         ValueError: If an option is out of its range.
@@ -71,6 +73,7 @@ class Search:
     align: bool = True
     long_steps: bool | None = None
     equalize: bool = False
+    coarse: bool = True
 
     def __post_init__(self) -> None:
         check_options(self.starts, self.max_evaluations)
@@ -102,7 +105,7 @@ class Search:
         if self.encoder is not None:
             rows, origins = [*rows, None], [*origins, "encoder"]
             points = np.concatenate([points, problem.predicted(self.encoder, points[0])])
-        ends = refined(problem, points, self.max_evaluations, progress)
+        ends = self._searched(problem, points, progress)
         evaluations = sum(end.evaluations for end in ends)
         for _ in range(_REALIGNMENTS if self.align else 0):
             best = _best(ends)
@@ -110,7 +113,7 @@ class Search:
             if moved is None or _apart(moved, problem) < _WORTH_MOVING * best.distance:
                 break
             # From all starts again: where the match was led by a wrong alignment, it may not find out.
-            again = refined(moved, np.concatenate([points, best.u[None]]), self.max_evaluations, progress)
+            again = self._searched(moved, np.concatenate([points, best.u[None]]), progress)
             evaluations += sum(end.evaluations for end in again)
             if _best(again).distance * problem.target_norm >= best.distance * moved.target_norm:
                 break
@@ -132,6 +135,11 @@ class Search:
         evaluations += better.evaluations if better else 0
         seconds = time.perf_counter() - began
         return _result(problem, points, starts, ends, better, evaluations, seconds, flat)
+
+    def _searched(self, problem: Problem, points: np.ndarray, progress: bool) -> list[Refinement]:
+        """Search from some points; one evaluation each is no search."""
+        search = coarse_to_fine if self.coarse and self.max_evaluations > 1 else refined
+        return search(problem, points, self.max_evaluations, progress)
 
     def _searches_again(self, problem: Problem, ends: Sequence[Refinement]) -> bool:
         """Tell if there is a second search by long steps: where the first one seems to have missed the sound."""
