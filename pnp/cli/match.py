@@ -73,6 +73,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="estimate a gentle equalizer behind the synthesizer, for recordings of sounds that it cannot make",
     )
     parser.add_argument(
+        "--features-only",
+        action="store_true",
+        help="search on the features alone, and not on coarse spectrograms first",
+    )
+    parser.add_argument(
         "--keep-level", action="store_true", help="compare samples as they are, without estimating the gain"
     )
     parser.add_argument(
@@ -159,4 +164,5 @@ def _search_options(options: argparse.Namespace) -> dict[str, Any]:
         "fit_noise": {"auto": None, "yes": True, "no": False}[options.noise],
         "align": not options.keep_onset,
         "equalize": options.equalizer,
+        "coarse": not options.features_only,
     }

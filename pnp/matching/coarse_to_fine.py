@@ -18,7 +18,12 @@ _REFINED = 3
 
 
 def coarse_to_fine(
-    problem: Problem, points: np.ndarray, max_evaluations: int, progress: bool
+    problem: Problem,
+    points: np.ndarray,
+    max_evaluations: int,
+    progress: bool,
+    *,
+    long_steps: bool = True,
 ) -> list[Refinement]:
     """Minimize the distance of a problem from some points, with the help of coarse spectrograms.
 
@@ -31,6 +36,7 @@ def coarse_to_fine(
         points: Starts, shape (n, D).
         max_evaluations: Most sounds to synthesize from one start, in each of the searches.
         progress: Show a progress bar.
+        long_steps: Begin from the nearest by long steps, too.
 
     Returns:
         One refinement a start, with distances of the features.
@@ -40,7 +46,8 @@ def coarse_to_fine(
     """
     coarse = problem.in_bands()
     ends = refined(coarse, points, max_evaluations, progress)
-    ends, _ = searched_again(coarse, points, ends, max_evaluations, progress)
+    if long_steps:
+        ends, _ = searched_again(coarse, points, ends, max_evaluations, progress)
     ends = [_heard(problem, point, end) for point, end in zip(points, ends, strict=True)]
     order = sorted(range(len(ends)), key=lambda i: ends[i].distance)
     chosen = [i for i in order[:_REFINED] if math.isfinite(ends[i].distance)]

@@ -37,6 +37,7 @@ def match(
     align: bool = True,
     long_steps: bool | None = None,
     equalize: bool = False,
+    coarse: bool = True,
     allow_clipped: bool = False,
     progress: bool = False,
 ) -> MatchResult:
@@ -45,6 +46,9 @@ def match(
     The sound is brought to the synthesizer's sampling rate and length, and its onset to where the
     synthesizer's sounds begin. The cache's sounds nearest to it in features are the starts of a bounded
     Levenberg-Marquardt search with exact Jacobians, see `pnp.matching.multistart.refine`.
+
+    The search is on coarse spectrograms first, which cost a thirtieth and have wider valleys, and on the features from
+    where that ends, see `pnp.matching.coarse_to_fine`. All distances are those of the features.
 
     Integers and choices are searched by exchange, in turn with the continuous parameters: another option, or a whole
     number nearer or further, is taken where it brings the sound closer. Conditions that are given are kept; others are
@@ -83,13 +87,14 @@ def match(
             prediction is one more start.
         conditions: From the name of each condition that is known, such as a MIDI note, to its value.
         starts: Number of starts from the cache.
-        max_evaluations: Most sounds to synthesize from one start, the start included.
+        max_evaluations: Most sounds to synthesize from one start in each of the searches, the start included.
         fit_gain: Estimate the gain; otherwise samples are compared at their own level.
         fit_noise: Estimate the level of a noise floor; None leaves that to the recording.
         align: Move the onset.
         long_steps: Search again by differences over long steps; None does so where the search ended far away from a
             sound that the synthesizer can make.
         equalize: Estimate a gentle equalizer behind the synthesizer, for recordings of what it cannot make.
+        coarse: Search on coarse spectrograms first; otherwise on the features alone.
         allow_clipped: Accept a clipped recording.
         progress: Show a progress bar.
 
@@ -109,6 +114,7 @@ def match(
         "fit_gain": fit_gain,
         "align": align,
         "equalize": equalize,
+        "coarse": coarse,
         "allow_clipped": allow_clipped,
         "progress": progress,
     }
@@ -129,7 +135,17 @@ def match(
             opened.close()
     known = known_conditions(engine.space, conditions or {})
     search = Search(
-        catalogue, encoder, known, starts, max_evaluations, fit_gain, fit_noise, align, long_steps, equalize
+        catalogue,
+        encoder,
+        known,
+        starts,
+        max_evaluations,
+        fit_gain,
+        fit_noise,
+        align,
+        long_steps,
+        equalize,
+        coarse,
     )
     return search.match(recording, progress=progress)
 

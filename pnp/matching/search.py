@@ -50,7 +50,7 @@ class Search:
         encoder: Callable whose prediction is one more start.
         known: From the name of each condition that is known to its number in physical units.
         starts: Number of starts from the cache.
-        max_evaluations: Most sounds to synthesize from one start.
+        max_evaluations: Most sounds to synthesize from one start in each of the searches.
         fit_gain: True to estimate the gain.
         fit_noise: True to estimate the noise floor; None leaves that to the recording.
         align: True to move the onset.
@@ -138,8 +138,10 @@ class Search:
 
     def _searched(self, problem: Problem, points: np.ndarray, progress: bool) -> list[Refinement]:
         """Search from some points; one evaluation each is no search."""
-        search = coarse_to_fine if self.coarse and self.max_evaluations > 1 else refined
-        return search(problem, points, self.max_evaluations, progress)
+        if not self.coarse or self.max_evaluations == 1:
+            return refined(problem, points, self.max_evaluations, progress)
+        long_steps = self.long_steps is not False
+        return coarse_to_fine(problem, points, self.max_evaluations, progress, long_steps=long_steps)
 
     def _searches_again(self, problem: Problem, ends: Sequence[Refinement]) -> bool:
         """Tell if there is a second search by long steps: where the first one seems to have missed the sound."""
