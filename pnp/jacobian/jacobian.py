@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -22,10 +23,34 @@ from pnp.jacobian.resolve import resolve, sound_tangents
 from pnp.jacobian.sounds import heard
 from pnp.parameters.values import rounded
 
-__all__ = ["sound_and_jacobian", "value_and_jacobian"]
+__all__ = [
+    "ScaledTangents",
+    "features_and_jacobian",
+    "rows_at_a_time",
+    "scaled_tangents",
+    "sound_and_jacobian",
+    "value_and_jacobian",
+]
 
 # Step along the diagonal of the cube that tells a dropped gradient from an inaudible parameter.
 _STEP = 1e-3
+
+
+@dataclass(frozen=True)
+class ScaledTangents:
+    """Sounds and their tangents in units of u.
+
+    Args:
+        x: Sounds, shape (B, N).
+        dx: Tangents along the parameters that have derivatives, shape (B, A, N).
+        axes: Columns of these parameters, A of them.
+        missing: Where tangents are differences, True, shape (B, A), where there is none and it is 0.
+    """
+
+    x: Float[Tensor, "B N"]
+    dx: Float[Tensor, "B A N"]
+    axes: list[int]
+    missing: Tensor | None = None
 
 
 def value_and_jacobian(
@@ -109,62 +134,121 @@ def sound_and_jacobian(
     """
     synth = check_synthesizer(synth)
     _check_points(synth, u)
-    steps = dict(derivatives.steps if derivatives is not None else {})
-    if any(not p.is_whole and p.name not in steps for p in synth.space):
-        measured = measured_steps(synth)
-        steps = {name: step.secant for name, step in measured.items() if step.always} | steps
-    smooth = [p for p, q in enumerate(synth.space) if not q.is_whole and q.name not in steps]
-    several = max(1, NUMBERS_AT_ONCE // (max(1, len(smooth)) * synth.n_samples))
-    with full_precision(u):
-        parts = [_few_rows(synth, features, rows, smooth, steps, progress) for rows in u.split(several)]
+
+    def few(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        tangents = scaled_tangents(synth, rows, derivatives)
+        return tangents.x, *features_and_jacobian(synth, features, rows, tangents, derivatives, progress)
+
+    parts = [few(rows) for rows in u.split(rows_at_a_time(synth, derivatives))]
     if len(parts) == 1:
         return parts[0]
     x, S, J = (torch.cat(column) for column in zip(*parts, strict=True))
     return x, S, J
 
 
-def _few_rows(
+def rows_at_a_time(synth: SynthesizerModule, derivatives: Derivatives | None = None) -> int:
+    """Return the number of rows whose Jacobians are computed together, at most.
+
+    Args:
+        synth: Synthesizer.
+        derivatives: Kind of derivative of each parameter; exact ones if not given.
+    """
+    axes, _ = _axes_and_steps(synth, derivatives)
+    return max(1, NUMBERS_AT_ONCE // (max(1, len(axes)) * synth.n_samples))
+
+
+@torch.no_grad()
+def scaled_tangents(
+    synth: SynthesizerModule, u: Tensor, derivatives: Derivatives | None = None
+) -> ScaledTangents:
+    """Sounds, and their tangents along the parameters that have derivatives: first half of a Jacobian.
+
+    Args:
+        synth: Synthesizer that has derivatives.
+        u: Scaled parameters, shape (B, D), as many rows as fit into memory.
+        derivatives: Kind of derivative of each parameter; exact ones if not given.
+
+    Returns:
+        Sounds and tangents.
+
+    Raises:
+        ValueError: If sounds do not have shape (B, N), or the synthesizer drops the gradient of a parameter.
+    """
+    space, n_samples = synth.space, synth.n_samples
+    axes, _ = _axes_and_steps(synth, derivatives)
+    missing = None
+    large = len(u) * len(axes) * n_samples > NUMBERS_AT_ONCE
+    with full_precision(u):
+        theta, slope = rounded(space, space.from_unit(u)), space.slope(u)
+        if large:
+            give_back()
+        if axes:
+            x, tangents, missing = sound_tangents(synth, theta, axes)
+            dx = tangents * slope[:, axes].unsqueeze(-1)
+            del tangents  # as large as everything else together
+            if large:
+                give_back()
+        else:
+            x = synth(theta)
+            dx = x.new_empty(len(u), 0, x.shape[-1])
+        if x.shape != (len(u), n_samples):
+            raise ValueError(
+                f"synthesizer {type(synth).__name__} must map θ of shape {tuple(theta.shape)} to sounds of shape "
+                f"{(len(u), n_samples)}, got {tuple(x.shape)}"
+            )
+        if missing is None:
+            _check_gradients(synth, u, x, dx, axes)
+    return ScaledTangents(x, dx, axes, missing)
+
+
+@torch.no_grad()
+def features_and_jacobian(
     synth: SynthesizerModule,
     features: nn.Module,
     u: Tensor,
-    smooth: list[int],
-    steps: Mapping[str, float],
-    progress: Progress | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Sounds, features and Jacobian of as many rows as fit into memory."""
-    space, n_samples = synth.space, synth.n_samples
-    theta, slope = rounded(space, space.from_unit(u)), space.slope(u)
-    missing = None
-    large = len(u) * len(smooth) * n_samples > NUMBERS_AT_ONCE
-    if large:
-        give_back()
-    if smooth:
-        x, tangents, missing = sound_tangents(synth, theta, smooth)
-        dx = tangents * slope[:, smooth].unsqueeze(-1)
-        del tangents  # as large as everything else together
-        if large:
-            give_back()
-    else:
-        x = synth(theta)
-        dx = x.new_empty(len(u), 0, x.shape[-1])
-    if x.shape != (len(u), n_samples):
-        raise ValueError(
-            f"synthesizer {type(synth).__name__} must map θ of shape {tuple(theta.shape)} to sounds of shape "
-            f"{(len(u), n_samples)}, got {tuple(x.shape)}"
-        )
-    if missing is None:
-        _check_gradients(synth, u, x, dx, smooth)
-    S, J = _features_and_tangents(features, x, dx, progress)
-    columns = dict(zip(smooth, J.unbind(-1), strict=True))
-    if missing is not None:
-        _fill_in(synth, features, u, S, columns, missing, smooth)
-    if len(smooth) < len(space):
-        columns |= difference_columns(synth, features, u, S, steps)
-        for p in set(range(len(space))) - set(columns):
-            columns[p] = next_whole(synth, features, theta, S, p)
-    elif missing is None:
-        return x, S, J
-    return x, S, torch.stack([columns[p] for p in range(len(space))], -1)
+    tangents: ScaledTangents,
+    derivatives: Derivatives | None = None,
+    progress: Progress | None = None,
+) -> tuple[Float[Tensor, "B C"], Float[Tensor, "B C P"]]:
+    """Features of sounds whose tangents are known, and their Jacobian: second half of a Jacobian.
+
+    Args:
+        synth: Synthesizer, for the columns that are no derivatives.
+        features: Feature map that has derivatives.
+        u: Scaled parameters, shape (B, D).
+        tangents: Their sounds and tangents.
+        derivatives: Kind of derivative of each parameter; exact ones if not given.
+        progress: Shows the progress through the tangents, as `tqdm` does.
+
+    Returns:
+        Features S, shape (B, C); Jacobian J, shape (B, C, P).
+    """
+    space, axes, missing = synth.space, tangents.axes, tangents.missing
+    _, steps = _axes_and_steps(synth, derivatives)
+    with full_precision(u):
+        S, J = _features_and_tangents(features, tangents.x, tangents.dx, progress)
+        columns = dict(zip(axes, J.unbind(-1), strict=True))
+        if missing is not None:
+            _fill_in(synth, features, u, S, columns, missing, axes)
+        if len(axes) < len(space):
+            columns |= difference_columns(synth, features, u, S, steps)
+            theta = rounded(space, space.from_unit(u))
+            for p in set(range(len(space))) - set(columns):
+                columns[p] = next_whole(synth, features, theta, S, p)
+        elif missing is None:
+            return S, J
+        return S, torch.stack([columns[p] for p in range(len(space))], -1)
+
+
+def _axes_and_steps(
+    synth: SynthesizerModule, derivatives: Derivatives | None
+) -> tuple[list[int], dict[str, float]]:
+    """Columns that have derivatives, and steps by name of those that have long differences in their place."""
+    steps = dict(derivatives.steps if derivatives is not None else {})
+    if any(not p.is_whole and p.name not in steps for p in synth.space):
+        measured = measured_steps(synth)
+        steps = {name: step.secant for name, step in measured.items() if step.always} | steps
+    return [p for p, q in enumerate(synth.space) if not q.is_whole and q.name not in steps], steps
 
 
 def _features_and_tangents(

@@ -96,7 +96,7 @@ class NumericalTangents:
         tolerances = by_name(space, "tolerance", tolerance, 0.0, 1.0, exclusive=True)
         self._tolerance = {name: tolerances.get(name, 0.1) for _, name in self._smooth}
         self.measured: dict[str, Step] | None = None
-        self._found_pilots: list[Tensor] | None = None
+        self._found_pilots: list[tuple[Tensor, Tensor]] | None = None
 
     @property
     def _smooth(self) -> list[tuple[int, str]]:
@@ -121,10 +121,8 @@ class NumericalTangents:
             SynthesisError: If it fails.
         """
         if self.measured is None:
-            pilots = self.pilots()
+            pilots, sounds = map(list, zip(*self.pilots(), strict=True))
             found = dict[str, Step]()
-            needed = any(name not in self.given for _, name in self._smooth)
-            sounds = [self._render(self._space.from_unit(pilot)[None]) for pilot in pilots] if needed else []
             for column, name in self._smooth if progress is None else progress(self._smooth):
                 given = self.given.get(name)
                 found[name] = self._measure(column, name, pilots, sounds) if given is None else Step(given)
@@ -132,8 +130,8 @@ class NumericalTangents:
             _log.info("steps of %s: %s", self._label, {name: step.size for name, step in found.items()})
         return self.measured
 
-    def pilots(self) -> list[Tensor]:
-        """Return points in unit coordinates where the renderer sounds, and the same twice; found once.
+    def pilots(self) -> list[tuple[Tensor, Tensor]]:
+        """Return points in unit coordinates where the renderer sounds, and the same twice, with sounds; found once.
 
         Raises:
             ValueError: If the same parameters give different samples.
@@ -143,8 +141,8 @@ class NumericalTangents:
             self._found_pilots = self._look_for_pilots("")
         return self._found_pilots
 
-    def _look_for_pilots(self, remedy: str) -> list[Tensor]:
-        found, failure = list[Tensor](), None
+    def _look_for_pilots(self, remedy: str) -> list[tuple[Tensor, Tensor]]:
+        found, failure = list[tuple[Tensor, Tensor]](), None
         for u in self._space.snap(_PILOT_REACH * self._space.sample(_MOST_TRIED)):
             theta = self._space.from_unit(u)[None]
             try:
@@ -162,7 +160,7 @@ class NumericalTangents:
                 return self._settled(
                     "the same parameters give other samples after other sounds; reset its state before each sound"
                 )
-            found.append(u)
+            found.append((u, first))
             if len(found) == _N_PILOTS:
                 break
         if failure is not None and not found:
@@ -182,7 +180,7 @@ class NumericalTangents:
                 return True
         return False
 
-    def _settled(self, problem: str) -> list[Tensor]:
+    def _settled(self, problem: str) -> list[tuple[Tensor, Tensor]]:
         """Return pilots of a renderer that has been made to depend less on earlier sounds."""
         remedy = self._settle()
         if remedy is None:

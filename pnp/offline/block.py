@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -25,6 +27,23 @@ _Fail = Callable[[int, Status, str], None]
 _Results = TypeVar("_Results")
 
 
+@dataclass(frozen=True)
+class Known:
+    """Row whose results are known before its block is computed.
+
+    Args:
+        row: Its number.
+        sound: Samples x, shape (1, N).
+        features: Features S, shape (1, C).
+        jacobian: Jacobian J, shape (1, C, P).
+    """
+
+    row: int
+    sound: Tensor
+    features: Tensor
+    jacobian: Tensor
+
+
 def compute_block(
     synth: nn.Module,
     features: nn.Module,
@@ -35,6 +54,7 @@ def compute_block(
     storage: torch.dtype = torch.float64,
     derivatives: Derivatives | None = None,
     seeds: int = 1,
+    known: Known | None = None,
 ) -> dict[str, np.ndarray]:
     """Compute the columns "S", "J", "M", "R", "sigma", "status" and "reason" of one block.
 
@@ -51,6 +71,7 @@ def compute_block(
         derivatives: Kind of derivative of each parameter; exact ones if not given.
         seeds: Draws of a random synthesizer that the metric is the mean over; J has those of all draws, one below the
             other and divided by √seeds.
+        known: Row of the block that is not computed again; only where each row is computed alone.
 
     Returns:
         Columns by name; floating-point ones in float64.
@@ -68,7 +89,15 @@ def compute_block(
         S[row] = J[row] = torch.nan
 
     def evaluate(some: slice) -> tuple[Tensor, Tensor, Tensor]:
-        sound, value, jacobian = sound_and_jacobian(synth, features, points[some], derivatives)
+        parts = [
+            (known.sound, known.features, known.jacobian)
+            if known is not None and rows.start == known.row
+            else tuple(
+                values.cpu() for values in sound_and_jacobian(synth, features, points[rows], derivatives)
+            )
+            for rows in _around(known, some)
+        ]
+        sound, value, jacobian = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
         if value.shape[1:] != (n_features,):
             raise ValueError(
                 f"features returned {tuple(value.shape[1:])} coefficients, first sound had {n_features}"
@@ -78,7 +107,7 @@ def compute_block(
             other = sound_and_jacobian(synth, features, with_draw(space, points[some], draw), derivatives)[2]
             draws.append(other.to("cpu", torch.float64))
         stacked = draws[0] if seeds == 1 else torch.cat(draws, 1) / seeds**0.5
-        return sound.cpu(), value.to("cpu", torch.float64), stacked
+        return sound, value.to("cpu", torch.float64), stacked
 
     with single_thread():
         for rows, outcome in _attempts(evaluate, n):
@@ -103,6 +132,14 @@ def compute_block(
         distances[~ok] = torch.nan
         floating["choice_distances"] = distances
     return {name: tensor.numpy() for name, tensor in floating.items()} | {"status": status, "reason": reason}
+
+
+def _around(known: Known | None, rows: slice) -> list[slice]:
+    """Cut a row that is known out of the others."""
+    if known is None or not rows.start <= known.row < rows.stop:
+        return [rows]
+    ends = (rows.start, known.row, known.row + 1, rows.stop)
+    return [slice(*pair) for pair in pairwise(ends) if pair[0] < pair[1]]
 
 
 def _choice_distances(

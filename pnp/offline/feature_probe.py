@@ -5,22 +5,16 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from pnp._protocols import SynthesizerModule
 from pnp._text import percent
 from pnp._torch.modes import full_precision
 from pnp._torch.pushforward import derivative_along
-from pnp.jacobian import Derivatives
 from pnp.jacobian.agreement import REPEATABLE, contradiction_of_differences, relative
-from pnp.jacobian.numerical import measured_steps, numerical_of
-from pnp.jacobian.resolve import sound_tangents
 from pnp.offline.trial import Trial
-from pnp.parameters import ParameterSpace
-from pnp.parameters.values import rounded
 
 __all__ = ["probe_derivative", "probe_features"]
 
@@ -75,48 +69,48 @@ def probe_features(features: nn.Module, sounds: Tensor) -> None:
 
 
 @torch.no_grad()
-def probe_derivative(
-    features: nn.Module, synth: SynthesizerModule, trial: Trial, derivatives: Derivatives
-) -> None:
-    """Compare the derivative of a feature map, along the parameters, with finite differences.
+def probe_derivative(features: nn.Module, trial: Trial) -> None:
+    """Compare the derivative of a feature map, along the diagonal of the cube, with finite differences.
+
+    The sound moves along its tangent, and is not rendered anew: a synthesizer may be slow.
 
     Args:
         features: Feature map.
-        synth: Synthesizer.
-        trial: Sound with features and Jacobian.
-        derivatives: Kind of derivative of each parameter; long differences are left out.
+        trial: Sound with tangents, features and Jacobian.
 
     Raises:
         ValueError: If the derivative is zero or wrong.
     """
     label = _label(features)
-    space, u, S, J = synth.space, trial.u, trial.features, trial.jacobian
-    moves = _differentiated(trial.resolved.synth, u, derivatives).to(u.device)
-    if not moves.any():
+    x, S, axes = trial.sound, trial.features, trial.tangents.axes
+    # Columns of parameters without a derivative here are long differences, not tangents.
+    missing = trial.tangents.missing
+    places = [place for place in range(len(axes)) if missing is None or not missing[0, place]]
+    if not places:
         return
-    # Along the diagonal of the cube, signs leading inside. Only parameters with a derivative move.
-    direction = torch.where(u > 0, -1.0, 1.0).to(u) * moves
+    columns = [axes[place] for place in places]
+    J = trial.jacobian[..., columns]
+    # Signs lead inside the cube.
+    signs = torch.where(trial.u[0, columns] > 0, -1.0, 1.0).to(trial.u)
+    along = (signs[:, None] * trial.tangents.dx[:, places]).sum(1)
     noise = torch.finfo(S.dtype).eps * float(S.double().norm())
-    if (
-        not bool(J[..., moves[: J.shape[-1]]].any())
-        and float(_one_sided(features, synth, u, direction)(_LONGEST).norm()) * _LONGEST > 100 * noise
-    ):
-        where = _first_detached(features, trial.sound)
+    if not bool(J.any()) and float(_central(features, x, along)(_LONGEST).norm()) * _LONGEST > 100 * noise:
+        where = _first_detached(features, x)
         raise ValueError(
             f"{label} drop the gradient: they change with the sound but their derivative is 0{where}; "
             "likely .detach(), .item(), NumPy or torch.no_grad() inside"
         )
     if S.dtype == torch.float64:
-        pushed = (J * direction[:, None, : len(space)]).sum(-1)
+        pushed = (J * signs).sum(-1)
     else:
         # Features of resonant sounds bend within 1e-5. In single precision no difference is that short, and longer ones
         # agree with each other on the trend alone.
-        direction = direction.double()
-        wide = _in_double(features, trial, direction)
+        x, along = x.double(), along.double()
+        wide = _in_double(features, trial, x, along)
         if wide is None:
             return
-        features, u, pushed = wide
-    difference = _one_sided(features, synth, u, direction)
+        features, pushed = wide
+    difference = _central(features, x, along)
     gap = contradiction_of_differences(pushed, ((difference(step), difference(step / 2)) for step in _STEPS))
     if gap is not None:
         raise ValueError(
@@ -125,64 +119,34 @@ def probe_derivative(
         )
 
 
-def _differentiated(synth: SynthesizerModule, u: Tensor, derivatives: Derivatives) -> Tensor:
-    """Tell which columns have a derivative at every sound, and at this one, as booleans."""
-    space = synth.space
-    found = [not parameter.is_whole and parameter.name not in derivatives.steps for parameter in space]
-    # To measure steps takes long, and warns of steps that nobody uses where the user gives one for each parameter.
-    if any(found):
-        longer = [name for name, step in measured_steps(synth).items() if step.secant]
-        found = [some and name not in longer for some, name in zip(found, space.names, strict=True)]
-    axes = [column for column, some in enumerate(found) if some]
-    missing = sound_tangents(synth, _physical(space, u), axes)[2] if axes and numerical_of(synth) else None
-    if missing is not None:
-        for place in missing.any(0).nonzero().flatten().tolist():
-            found[axes[place]] = False
-    return torch.tensor(found + [False] * (len(space.columns) - len(space)))
+def _central(features: nn.Module, x: Tensor, along: Tensor) -> Callable[[float], Tensor]:
+    """Central difference of features along a tangent of the sound, as a function of its step."""
 
-
-def _one_sided(
-    features: nn.Module, synth: SynthesizerModule, u: Tensor, direction: Tensor
-) -> Callable[[float], Tensor]:
-    """Finite difference of features to second order, on one side, as a function of its step."""
-
-    # Steps that are halved meet at the same points.
-    @cache
     def at(length: float) -> Tensor:
-        sound = synth(_physical(synth.space, u + length * direction))
-        value: Tensor = features(sound).reshape(1, -1).double()
+        value: Tensor = features(x + length * along).reshape(1, -1).double()
         return value
 
-    return lambda step: (4.0 * at(step) - 3.0 * at(0.0) - at(2.0 * step)) / (2.0 * step)
+    return lambda step: (at(step) - at(-step)) / (2.0 * step)
 
 
 def _in_double(
-    features: nn.Module, trial: Trial, direction: Tensor
-) -> tuple[nn.Module, Tensor, Tensor] | None:
-    """Copy of a feature map in double precision, u, and the derivative along a direction.
+    features: nn.Module, trial: Trial, x: Tensor, along: Tensor
+) -> tuple[nn.Module, Tensor] | None:
+    """Copy of a feature map in double precision, and its derivative along a tangent.
 
     None where the map computes in single precision alone.
     """
     if trial.resolved.features is not features:
         return None
-    synth, u = trial.resolved.synth, trial.u.double()
-    axes = direction[0].nonzero().flatten().tolist()
     try:
         wide = copy.deepcopy(features).double()
-        with full_precision(u):
-            theta, moved = _physical(synth.space, u), synth.space.slope(u) * direction
-            x, tangents, _ = sound_tangents(synth, theta, axes)
+        with full_precision(x):
             # One tangent, where J would take as many as there are parameters.
-            along = (tangents * moved[:, axes, None]).sum(1, keepdim=True)
-            S, pushed = derivative_along(wide, x, along)
+            S, pushed = derivative_along(wide, x, along[:, None])
     except Exception as error:  # noqa: BLE001  (engines, constants in single precision: any module of a user)
         _log.debug("derivatives of the features are not compared in double precision: %s", error)
         return None
-    return (wide, u, pushed.reshape(1, -1)) if S.dtype == torch.float64 else None
-
-
-def _physical(space: ParameterSpace, u: Tensor) -> Tensor:
-    return rounded(space, space.from_unit(u))
+    return (wide, pushed.reshape(1, -1)) if S.dtype == torch.float64 else None
 
 
 def _label(features: nn.Module) -> str:

@@ -244,6 +244,7 @@ def precompute(
             torch.get_default_dtype(),
             asked,
             seeds,
+            trial.known,
         )
         with CacheWriter(out, header, known, compression) as writer:
             if not is_new:
@@ -296,7 +297,7 @@ def _prepared(
     trial = first_sound(synth, features, part, dtype, device, asked, line.steps)
     if probe:
         line.say("checking derivatives of the features")
-        probe_derivative(features, synth, trial, asked)
+        probe_derivative(features, trial)
     return trial
 
 

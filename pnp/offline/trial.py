@@ -13,8 +13,10 @@ from pnp._protocols import SynthesizerModule
 from pnp._torch.environment import environment_fault
 from pnp._torch.single_thread import single_thread
 from pnp.errors import SynthesisError
-from pnp.jacobian import Derivatives, Resolved, as_they_are, resolve, sound_and_jacobian
+from pnp.jacobian import Derivatives, Resolved, as_they_are, resolve
+from pnp.jacobian.jacobian import ScaledTangents, features_and_jacobian, rows_at_a_time, scaled_tangents
 from pnp.jacobian.numerical import Progress, numerical_of
+from pnp.offline.block import Known
 from pnp.parameters.values import rounded
 from pnp.synths.probe import probe as probe_synthesizer
 
@@ -28,6 +30,9 @@ _MOST_TRIED = 8
 # Sounds at which a synthesizer is probed.
 _PROBED = 2
 
+# Sound with tangents, features and Jacobian.
+_Values = tuple[ScaledTangents, Tensor, Tensor]
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -36,20 +41,33 @@ class Trial:
     Args:
         row: Its row.
         u: Scaled parameters, shape (1, P), in the type and on the device of the computation.
-        sound: Samples x, shape (1, N).
+        tangents: Samples x, shape (1, N), and their tangents.
         features: Features S, shape (1, C).
         jacobian: Jacobian J, shape (1, C, P).
         resolved: Synthesizer and features with the derivatives that they have.
         seconds: Time that the sound took with its derivatives.
+        is_alone: True where blocks, too, compute every row alone.
     """
 
     row: int
     u: Tensor
-    sound: Tensor
+    tangents: ScaledTangents
     features: Tensor
     jacobian: Tensor
     resolved: Resolved
     seconds: float
+    is_alone: bool
+
+    @property
+    def sound(self) -> Tensor:
+        """Samples x, shape (1, N)."""
+        return self.tangents.x
+
+    @property
+    def known(self) -> Known | None:
+        """The row for the block that it is in; None where blocks compute several rows together, and round otherwise."""
+        sound, S, J = (values.cpu() for values in (self.sound, self.features, self.jacobian))
+        return Known(self.row, sound, S, J) if self.is_alone else None
 
     @property
     def n_features(self) -> int:
@@ -88,11 +106,12 @@ def first_sound(
         for row in range(min(_MOST_TRIED, len(design))):
             u = design[row : row + 1].to(device=device, dtype=dtype)
             try:
-                found, (x, S, J), seconds = _compute(synth, features, u, derivatives, progress)
+                found, (tangents, S, J), seconds = _compute(synth, features, u, derivatives, progress)
             except Exception as error:  # noqa: BLE001  (reported below, with its cause)
                 failure = error
             else:
-                return Trial(row, u, x, S, J, found, seconds)
+                is_alone = rows_at_a_time(found.synth, derivatives) == 1
+                return Trial(row, u, tangents, S, J, found, seconds, is_alone)
     fault = environment_fault(failure)
     if fault is not None:
         raise SynthesisError(
@@ -111,12 +130,14 @@ def _compute(
     u: Tensor,
     derivatives: Derivatives,
     progress: Progress | None,
-) -> tuple[Resolved, tuple[Tensor, Tensor, Tensor], float]:
+) -> tuple[Resolved, _Values, float]:
     """Compute a sound with synthesizer and features as they are or, where these lack derivatives, with adapters."""
 
-    def timed(synth: SynthesizerModule, features: nn.Module) -> tuple[tuple[Tensor, Tensor, Tensor], float]:
+    def timed(synth: SynthesizerModule, features: nn.Module) -> tuple[_Values, float]:
         started = time.monotonic()
-        return sound_and_jacobian(synth, features, u, derivatives, progress), time.monotonic() - started
+        tangents = scaled_tangents(synth, u, derivatives)
+        S, J = features_and_jacobian(synth, features, u, tangents, derivatives, progress)
+        return (tangents, S, J), time.monotonic() - started
 
     numerical = numerical_of(synth)
     if numerical is None or derivatives.kind == "auto":

@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -26,7 +26,7 @@ from pnp._own_code import load_files, loaded_files
 from pnp._torch.environment import environment_fault
 from pnp.errors import PnpError, SynthesisError
 from pnp.jacobian import Derivatives
-from pnp.offline.block import compute_block
+from pnp.offline.block import Known, compute_block
 
 __all__ = ["Task", "check_backend", "computed_blocks"]
 
@@ -52,6 +52,7 @@ class Task:
         default_dtype: Default type of this process, which workers take over.
         derivatives: Kind of derivative of each parameter.
         seeds: Draws that a metric is the mean over.
+        known: Row that need not be computed again, with its results.
     """
 
     u: np.ndarray
@@ -63,10 +64,17 @@ class Task:
     default_dtype: torch.dtype
     derivatives: Derivatives
     seeds: int = 1
+    known: Known | None = None
 
     def points(self, number: int) -> np.ndarray:
         """Return the scaled parameters of a block."""
         return self.u[number * self.block : (number + 1) * self.block]
+
+    def known_in(self, number: int) -> Known | None:
+        """Return the row that is known, counted from the first of a block, where it is in this block."""
+        if self.known is None or self.known.row // self.block != number:
+            return None
+        return replace(self.known, row=self.known.row % self.block)
 
 
 def check_backend(backend: str) -> None:
@@ -119,7 +127,10 @@ def computed_blocks(
     options = (task.n_features, task.dtype, task.device, task.storage, task.derivatives, task.seeds)
     if jobs == 1 and backend == "loky":
         for number in blocks:
-            yield number, _compute(number, synth, features, task.points(number), options)
+            yield (
+                number,
+                _compute(number, synth, features, task.points(number), options, task.known_in(number)),
+            )
         return
     # As an array, the pickle travels once: joblib maps it into the workers' memory, or scatters it over the
     # cluster. The points of a block travel with its call.
@@ -130,7 +141,14 @@ def computed_blocks(
         for number in numbers:
             sent.add(number)
             yield joblib.delayed(_in_worker)(
-                number, task.points(number), pickled, digest, options, task.default_dtype, backend
+                number,
+                task.points(number),
+                pickled,
+                digest,
+                options,
+                task.known_in(number),
+                task.default_dtype,
+                backend,
             )
 
     def run(numbers: list[int], sent: set[int]) -> Iterator[tuple[int, Block]]:
@@ -215,11 +233,16 @@ def _pickled(synth: nn.Module, features: nn.Module) -> bytes:
 
 
 def _compute(
-    number: int, synth: nn.Module, features: nn.Module, points: np.ndarray, options: tuple[Any, ...]
+    number: int,
+    synth: nn.Module,
+    features: nn.Module,
+    points: np.ndarray,
+    options: tuple[Any, ...],
+    known: Known | None,
 ) -> Block:
     """Compute a block; a fault of the machine ends the run, with the reason in a sentence."""
     try:
-        return compute_block(synth, features, points, *options)
+        return compute_block(synth, features, points, *options, known=known)
     except Exception as error:
         fault = environment_fault(error)
         if fault is None:
@@ -260,6 +283,7 @@ def _in_worker(
     pickled: np.ndarray,
     digest: str,
     options: tuple[Any, ...],
+    known: Known | None,
     default_dtype: torch.dtype,
     backend: str,
 ) -> tuple[int, Block]:
@@ -273,4 +297,4 @@ def _in_worker(
             _modules[digest] = cloudpickle.loads(modules)
         synth, features = _modules[digest]
     torch.set_default_dtype(default_dtype)
-    return number, _compute(number, synth, features, points, options)
+    return number, _compute(number, synth, features, points, options, known)
