@@ -70,11 +70,13 @@ class Task:
         """Return the scaled parameters of a block."""
         return self.u[number * self.block : (number + 1) * self.block]
 
-    def known_in(self, number: int) -> Known | None:
-        """Return the row that is known, counted from the first of a block, where it is in this block."""
-        if self.known is None or self.known.row // self.block != number:
-            return None
-        return replace(self.known, row=self.known.row % self.block)
+    def options(self, number: int) -> tuple[Any, ...]:
+        """Return what the computation of a block takes beside modules and points."""
+        known = self.known
+        if known is not None:
+            block, row = divmod(known.row, self.block)
+            known = replace(known, row=row) if block == number else None
+        return self.n_features, self.dtype, self.device, self.storage, self.derivatives, self.seeds, known
 
 
 def check_backend(backend: str) -> None:
@@ -124,12 +126,11 @@ def computed_blocks(
     Raises:
         SynthesisError: If a worker dies of the same block twice.
     """
-    options = (task.n_features, task.dtype, task.device, task.storage, task.derivatives, task.seeds)
     if jobs == 1 and backend == "loky":
         for number in blocks:
             yield (
                 number,
-                _compute(number, synth, features, task.points(number), options, task.known_in(number)),
+                _compute(number, synth, features, task.points(number), task.options(number)),
             )
         return
     # As an array, the pickle travels once: joblib maps it into the workers' memory, or scatters it over the
@@ -145,8 +146,7 @@ def computed_blocks(
                 task.points(number),
                 pickled,
                 digest,
-                options,
-                task.known_in(number),
+                task.options(number),
                 task.default_dtype,
                 backend,
             )
@@ -238,11 +238,10 @@ def _compute(
     features: nn.Module,
     points: np.ndarray,
     options: tuple[Any, ...],
-    known: Known | None,
 ) -> Block:
     """Compute a block; a fault of the machine ends the run, with the reason in a sentence."""
     try:
-        return compute_block(synth, features, points, *options, known=known)
+        return compute_block(synth, features, points, *options)
     except Exception as error:
         fault = environment_fault(error)
         if fault is None:
@@ -283,7 +282,6 @@ def _in_worker(
     pickled: np.ndarray,
     digest: str,
     options: tuple[Any, ...],
-    known: Known | None,
     default_dtype: torch.dtype,
     backend: str,
 ) -> tuple[int, Block]:
@@ -297,4 +295,4 @@ def _in_worker(
             _modules[digest] = cloudpickle.loads(modules)
         synth, features = _modules[digest]
     torch.set_default_dtype(default_dtype)
-    return number, _compute(number, synth, features, points, options, known)
+    return number, _compute(number, synth, features, points, options)
