@@ -44,7 +44,7 @@ class ScaledTangents:
         x: Sounds, shape (B, N).
         dx: Tangents along the parameters that have derivatives, shape (B, A, N).
         axes: Columns of these parameters, A of them.
-        missing: Where tangents are differences, True, shape (B, A), where there is none and it is 0.
+        missing: True, shape (B, A), where there is no derivative and the tangent is 0; None for exact tangents.
     """
 
     x: Float[Tensor, "B N"]
