@@ -128,7 +128,9 @@ def matchers(synth: Any, features: Any, cache: pnp.MetricCache) -> dict[str, Cal
         return run
 
     def least_squares(x: Tensor) -> Tensor:
-        return pnp.match(x, cache, synth=synth, features=features, fit_gain=False, align=False).u
+        return pnp.match(
+            x, cache, synth=synth, features=features, fit_gain=False, align=False, coarse=False
+        ).u
 
     return {
         METHODS[0]: nearest,

@@ -1,4 +1,4 @@
-"""Matching under noise: how often parameters are found with and without a fitted noise floor.
+"""Matching under noise: how often parameters are found, with a fitted noise floor and coarse spectrograms or without.
 
     python benchmarks/matching_noise.py --synth chirp --count 60
     python benchmarks/matching_noise.py --synth drum --count 24
@@ -29,8 +29,12 @@ from pnp.matching.search import Search
 
 CONDITIONS = ("clean", "noise 30 dB", "noise 20 dB", "noise 10 dB", "noise 0 dB", "time shift")
 COUNT = {"chirp": 60, "drum": 24, "string": 24}
-# How `pnp.match` may treat a floor.
-METHODS: dict[str, dict[str, Any]] = {"no floor": {"fit_noise": False}, "floor where there is one": {}}
+# How `pnp.match` may search; the last is its default.
+METHODS: dict[str, dict[str, Any]] = {
+    "features alone, no floor": {"coarse": False, "fit_noise": False},
+    "features alone": {"coarse": False},
+    "coarse first": {},
+}
 # Parameters that can be heard in all sounds; the others run over decades of which the lower ones are inaudible.
 AUDIBLE = {"chirp": ("f_c", "f_m", "gamma"), "drum": ("omega", "tau", "alpha"), "string": ("omega", "tau")}
 

@@ -52,6 +52,11 @@ class ScaledTangents:
     axes: list[int]
     missing: Tensor | None = None
 
+    def to(self, device: torch.device | str) -> ScaledTangents:
+        """Return the same on a device."""
+        missing = None if self.missing is None else self.missing.to(device)
+        return ScaledTangents(self.x.to(device), self.dx.to(device), self.axes, missing)
+
 
 def value_and_jacobian(
     synth: nn.Module,
@@ -115,6 +120,7 @@ def sound_and_jacobian(
     u: Tensor,
     derivatives: Derivatives | None = None,
     progress: Progress | None = None,
+    known: tuple[int, ScaledTangents] | None = None,
 ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B C"], Float[Tensor, "B C P"]]:
     """Sounds, with what `value_and_jacobian` returns, for synthesizer and features that have derivatives.
 
@@ -124,6 +130,7 @@ def sound_and_jacobian(
         u: Scaled parameters, shape (B, P), or (B, D).
         derivatives: Kind of derivative of each parameter; exact ones if not given.
         progress: Shows the progress through the tangents, as `tqdm` does.
+        known: Number of a row whose sound and tangents need not be computed, with these; None for none.
 
     Returns:
         Sounds x, shape (B, N); features S, shape (B, C); Jacobian J, shape (B, C, P).
@@ -135,11 +142,16 @@ def sound_and_jacobian(
     synth = check_synthesizer(synth)
     _check_points(synth, u)
 
-    def few(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        tangents = scaled_tangents(synth, rows, derivatives)
+    several = rows_at_a_time(synth, derivatives)
+
+    def few(start: int, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if known is None or not start <= known[0] < start + len(rows):
+            tangents = scaled_tangents(synth, rows, derivatives)
+        else:
+            tangents = _with_known(synth, rows, derivatives, known[0] - start, known[1])
         return tangents.x, *features_and_jacobian(synth, features, rows, tangents, derivatives, progress)
 
-    parts = [few(rows) for rows in u.split(rows_at_a_time(synth, derivatives))]
+    parts = [few(several * number, rows) for number, rows in enumerate(u.split(several))]
     if len(parts) == 1:
         return parts[0]
     x, S, J = (torch.cat(column) for column in zip(*parts, strict=True))
@@ -199,6 +211,21 @@ def scaled_tangents(
         if missing is None:
             _check_gradients(synth, u, x, dx, axes)
     return ScaledTangents(x, dx, axes, missing)
+
+
+def _with_known(
+    synth: SynthesizerModule, u: Tensor, derivatives: Derivatives | None, row: int, known: ScaledTangents
+) -> ScaledTangents:
+    """Sounds and tangents of some rows, one of which is known."""
+    parts = [scaled_tangents(synth, rows, derivatives) for rows in (u[:row], u[row + 1 :]) if len(rows)]
+    parts.insert(1 if row else 0, known.to(u.device))
+    missing = [part.missing for part in parts if part.missing is not None]
+    return ScaledTangents(
+        torch.cat([part.x for part in parts]),
+        torch.cat([part.dx for part in parts]),
+        known.axes,
+        torch.cat(missing) if missing else None,
+    )
 
 
 @torch.no_grad()

@@ -16,6 +16,7 @@ from pnp._torch.environment import environment_fault
 from pnp._torch.single_thread import single_thread
 from pnp.errors import NoSoundError
 from pnp.jacobian import Derivatives, option_distance, sound_and_jacobian, true_options
+from pnp.jacobian.jacobian import ScaledTangents
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.offline.draws import with_draw
 from pnp.parameters import Parameter
@@ -29,19 +30,18 @@ _Results = TypeVar("_Results")
 
 @dataclass(frozen=True)
 class Known:
-    """Row whose results are known before its block is computed.
+    """Row of which something is known before its block is computed.
 
     Args:
         row: Its number.
-        sound: Samples x, shape (1, N).
-        features: Features S, shape (1, C).
-        jacobian: Jacobian J, shape (1, C, P).
+        tangents: Sound and tangents of a synthesizer that makes every sound alone; None where the results are known.
+        results: Sound x, shape (1, N), features S, shape (1, C), and Jacobian J, shape (1, C, P), where each row is
+            computed alone; None otherwise: together with other rows, sums are rounded otherwise.
     """
 
     row: int
-    sound: Tensor
-    features: Tensor
-    jacobian: Tensor
+    tangents: ScaledTangents | None = None
+    results: tuple[Tensor, Tensor, Tensor] | None = None
 
 
 def compute_block(
@@ -71,7 +71,7 @@ def compute_block(
         derivatives: Kind of derivative of each parameter; exact ones if not given.
         seeds: Draws of a random synthesizer that the metric is the mean over; J has those of all draws, one below the
             other and divided by √seeds.
-        known: Row of the block that is not computed again; only where each row is computed alone.
+        known: Row of the block of which something is not computed again.
 
     Returns:
         Columns by name; floating-point ones in float64.
@@ -89,14 +89,7 @@ def compute_block(
         S[row] = J[row] = torch.nan
 
     def evaluate(some: slice) -> tuple[Tensor, Tensor, Tensor]:
-        parts = [
-            (known.sound, known.features, known.jacobian)
-            if known is not None and rows.start == known.row
-            else tuple(
-                values.cpu() for values in sound_and_jacobian(synth, features, points[rows], derivatives)
-            )
-            for rows in _around(known, some)
-        ]
+        parts = [_few(synth, features, points, rows, derivatives, known) for rows in _around(known, some)]
         sound, value, jacobian = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
         if value.shape[1:] != (n_features,):
             raise ValueError(
@@ -134,9 +127,28 @@ def compute_block(
     return {name: tensor.numpy() for name, tensor in floating.items()} | {"status": status, "reason": reason}
 
 
+def _few(
+    synth: nn.Module,
+    features: nn.Module,
+    points: Tensor,
+    rows: slice,
+    derivatives: Derivatives | None,
+    known: Known | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sounds, features and Jacobians of some rows, on the CPU."""
+    given = None
+    if known is not None and rows.start <= known.row < rows.stop:
+        if known.results is not None:
+            return known.results
+        if known.tangents is not None:
+            given = known.row - rows.start, known.tangents
+    x, S, J = sound_and_jacobian(synth, features, points[rows], derivatives, None, given)
+    return x.cpu(), S.cpu(), J.cpu()
+
+
 def _around(known: Known | None, rows: slice) -> list[slice]:
-    """Cut a row that is known out of the others."""
-    if known is None or not rows.start <= known.row < rows.stop:
+    """Cut a row whose results are known out of the others."""
+    if known is None or known.results is None or not rows.start <= known.row < rows.stop:
         return [rows]
     ends = (rows.start, known.row, known.row + 1, rows.stop)
     return [slice(*pair) for pair in pairwise(ends) if pair[0] < pair[1]]

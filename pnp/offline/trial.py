@@ -65,9 +65,13 @@ class Trial:
 
     @property
     def known(self) -> Known | None:
-        """The row for the block that it is in; None where blocks compute several rows together, and round otherwise."""
-        sound, S, J = (values.cpu() for values in (self.sound, self.features, self.jacobian))
-        return Known(self.row, sound, S, J) if self.is_alone else None
+        """What the block that the row is in need not compute again; None where nothing can be handed on bit for bit."""
+        if self.is_alone:
+            return Known(self.row, results=(self.sound.cpu(), self.features.cpu(), self.jacobian.cpu()))
+        # A program makes every sound alone, whichever rows are computed together.
+        if numerical_of(self.resolved.synth) is not None:
+            return Known(self.row, tangents=self.tangents.to("cpu"))
+        return None
 
     @property
     def n_features(self) -> int:

@@ -106,11 +106,22 @@ class Program:
         return np.sin(total + 700.0 * self.t)
 
 
-@pytest.mark.parametrize(("n", "jobs"), [(31, 1), (80, 1), pytest.param(31, 2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("n", "jobs", "block", "short"),
+    [
+        (31, 1, 1, False),
+        (80, 1, 1, False),
+        (31, 1, 2, True),
+        (80, 1, 1, True),
+        pytest.param(31, 2, 1, False, marks=pytest.mark.slow),
+        pytest.param(31, 2, 2, True, marks=pytest.mark.slow),
+    ],
+)
 def test_a_program_renders_the_first_row_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int, jobs: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, n: int, jobs: int, block: int, short: bool
 ) -> None:
     space, n_samples = many(n)
+    n_samples = 512 if short else n_samples
     counter = tmp_path / "counter"
     before_row = list[int]()
     write = offline.CacheWriter.write_block
@@ -121,12 +132,12 @@ def test_a_program_renders_the_first_row_once(
 
     monkeypatch.setattr(offline.CacheWriter, "write_block", count)
     box = BlackBox(Program(n_samples, counter), space, 8000, n_samples, steps=1e-3)
-    run(tmp_path / "a.h5", box, ToyFeatures(n_samples), size=2, block=1, jobs=jobs)
+    run(tmp_path / "a.h5", box, ToyFeatures(n_samples), size=2, block=block, jobs=jobs)
     # A row takes its sound and those around it. Probes that the program is repeatable take two points four times, then
     # three twice, the first of them two more times after two distant sounds.
     row, probes = 1 + len(NODES) * n, 8 + 6 + 4
     assert before_row[-1] == 2 * row + probes
-    if jobs == 1:
+    if jobs == block == 1:
         assert before_row[0] == row + probes
 
 
