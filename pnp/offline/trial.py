@@ -65,7 +65,7 @@ class Trial:
 
     @property
     def known(self) -> Known | None:
-        """What the block that the row is in need not compute again; None where nothing can be handed on bit for bit."""
+        """Work that the block of this row need not do again; None where nothing can be handed on bit for bit."""
         if self.is_alone:
             return Known(self.row, results=(self.sound.cpu(), self.features.cpu(), self.jacobian.cpu()))
         # A program makes every sound alone, whichever rows are computed together.
