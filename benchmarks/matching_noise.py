@@ -3,6 +3,7 @@
     python benchmarks/matching_noise.py --synth chirp --count 60
     python benchmarks/matching_noise.py --synth drum --count 24
     python benchmarks/matching_noise.py --synth string --count 24
+    python benchmarks/matching_noise.py --synth voice --count 8      (needs DawDreamer)
 
 Everything measured is a line in a file under --work, and a rerun goes on where it ends; --seconds ends a run early.
 Recordings are matched as `pnp.match` does it, gain and onset included.
@@ -28,7 +29,7 @@ from pnp.matching.recording import as_recording
 from pnp.matching.search import Search
 
 CONDITIONS = ("clean", "noise 30 dB", "noise 20 dB", "noise 10 dB", "noise 0 dB", "time shift")
-COUNT = {"chirp": 60, "drum": 24, "string": 24}
+COUNT = {"chirp": 60, "drum": 24, "string": 24, "voice": 8}
 # How `pnp.match` may search; the last is its default.
 METHODS: dict[str, dict[str, Any]] = {
     "features alone, no floor": {"coarse": False, "fit_noise": False},
@@ -36,7 +37,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "coarse first": {},
 }
 # Parameters that can be heard in all sounds; the others run over decades of which the lower ones are inaudible.
-AUDIBLE = {"chirp": ("f_c", "f_m", "gamma"), "drum": ("omega", "tau", "alpha"), "string": ("omega", "tau")}
+AUDIBLE = {
+    "chirp": ("f_c", "f_m", "gamma"),
+    "drum": ("omega", "tau", "alpha"),
+    "string": ("omega", "tau"),
+    "voice": ("f0", "cutoff", "decay"),
+}
 
 # Targets that were looked at while the search was made; the others are a measure of it.
 LOOKED_AT = {"drum": 12}

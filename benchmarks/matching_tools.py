@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from panelists.subtractive import subtractive
 from published import published_features
 from torch import Tensor
 
@@ -31,16 +32,25 @@ FULL: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "chirp": ({}, {"pad_mode": "zero"}),
     "drum": ({}, {}),
 }
-CACHE_SIZE = {"chirp": 512, "drum": 1024, "string": 1024}
+CACHE_SIZE = {"chirp": 512, "drum": 1024, "string": 1024, "voice": 1024}
 # Not the seed of the caches' design: targets are held out.
 SEED = 2024
 
 
 def tools(name: str, options: argparse.Namespace, **other: Any) -> tuple[Any, Any, pnp.MetricCache]:
-    """Synthesizer, features and their cache, which is made or continued; `other` options of the transform by name."""
-    synth_options, changes = (FULL if options.full else REDUCED)[name]
-    synth: Any = pnp.synths.make(name, **synth_options)
-    features = published_features(synth, **changes, **other)
+    """Synthesizer, features and their cache, which is made or continued; `other` options of the transform by name.
+
+    The voice is the panel's, in Faust.
+    """
+    synth: Any
+    if name == "voice":
+        # A program with default features, as a user has it.
+        synth = subtractive()
+        features = pnp.standard_features(synth, **other)
+    else:
+        synth_options, changes = (FULL if options.full else REDUCED)[name]
+        synth = pnp.synths.make(name, **synth_options)
+        features = published_features(synth, **changes, **other)
     label = "".join(f"-{key}{value}" for key, value in other.items())
     path = options.work / f"{name}{label}{'-full' if options.full else ''}.h5"
     pnp.precompute(synth, features, path, size=CACHE_SIZE[name], jobs=1, store=("S",))
