@@ -41,11 +41,14 @@ AUDIBLE = {
     "chirp": ("f_c", "f_m", "gamma"),
     "drum": ("omega", "tau", "alpha"),
     "string": ("omega", "tau"),
-    "voice": ("f0", "cutoff", "decay"),
+    "voice": ("f0", "detune", "cutoff", "q", "octaves", "sweep", "attack", "decay"),
 }
+TITLES = {"voice": "sounds of the panel's Faust voice"}
 
 # Targets that were looked at while the search was made; the others are a measure of it.
 LOOKED_AT = {"drum": 12}
+# Fewer others than this are no measure.
+FRESH = 6
 
 
 def main() -> None:
@@ -130,7 +133,7 @@ def summarize(name: str, synth: Any, features: Any, size: int, rows: list[dict[s
         "targets": len({row["target"] for row in rows}),
         "cache_size": size,
         "parameters": list(AUDIBLE[name]),
-        "synthesizer": synth.config(),
+        "synthesizer": {"n_samples": synth.n_samples, "sample_rate": synth.sample_rate} | synth.config(),
         "features": features.config(),
         "environment": environment().to_dict(),
         "table": table,
@@ -152,13 +155,14 @@ def noise_part(path: Path) -> str:
 
     summary = json.loads(path.read_text())
     names = ", ".join(summary["parameters"])
+    title = TITLES.get(summary["synth"], f"{summary['synth']}s")
     lines = [
-        f"## {summary['targets']} {summary['synth']}s under noise",
+        f"## {summary['targets']} {title} under noise",
         "",
         described(summary | {"full": False}),
         "",
         (
-            f"| condition | `pnp.match` | targets | median error of {names} (% of range) | within 1 % | within 3 % "
+            f"| condition | search | targets | median error of {names} (% of range) | within 1 % | within 3 % "
             "| seconds |"
         ),
         "|---|---|---|---|---|---|---|",
@@ -169,12 +173,18 @@ def noise_part(path: Path) -> str:
             f"| {row['condition']} | {row['method']} | {row['targets']} | {errors} | {percent(row['within_1'], 0)} "
             f"| {percent(row['within_3'], 0)} | {row['seconds']:.2g} |"
         )
-    for row in summary["table"]:
-        if row.get("fresh"):
-            found, count = row["fresh"]
-            first = LOOKED_AT[summary["synth"]]
-            text = f"The search was made on the first {first}. Of the {count} others, {row['condition']}, "
-            lines += ["", f"{text}{found} are within 1 %."]
+    fresh = [
+        f"{found} of {count} {row['condition']} ({row['method']})"
+        for row in summary["table"]
+        for found, count in [row.get("fresh") or (0, 0)]
+        if count >= FRESH
+    ]
+    if fresh:
+        first = LOOKED_AT[summary["synth"]]
+        lines += [
+            "",
+            f"The search was made on the first {first}. Of the others, within 1 %: {', '.join(fresh)}.",
+        ]
     worse = sum(row["worse_than_start"] for row in summary["table"])
     lines += ["", f"Matches that are further away than their start: {worse}."]
     return "\n".join(lines)
