@@ -40,7 +40,7 @@ class BandSpectrogram(nn.Module):
 
     Examples:
         >>> BandSpectrogram(1024, floor=0.01)(torch.ones(2, 1024)).shape
-        torch.Size([2, 2262])
+        torch.Size([2, 2074])
     """
 
     # Its own tangents are products.
