@@ -164,11 +164,13 @@ def _check_settings(path: Path, settings: dict[str, Any]) -> None:
         raise ValueError(
             f"{path} is not what `pnp match` wrote; choose another folder with --out."
         ) from error
-    changed = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    # What an earlier version did not know was off.
+    known = dict.fromkeys(ours, False) | theirs
+    changed = [name for name in known if known[name] != ours.get(name)]
     if changed:
         name = changed[0]
         raise ValueError(
-            f"{path.parent} holds matches with other settings: {name} was {theirs.get(name)!r}, got "
+            f"{path.parent} holds matches with other settings: {name} was {known[name]!r}, got "
             f"{ours.get(name)!r}; run with the same ones, or choose another folder with --out."
         )
 

@@ -91,6 +91,13 @@ def test_other_settings_are_refused(folder: Path, search: Search, tmp_path: Path
         match_folder(folder, tmp_path / "out", search, settings={"starts": 2})
 
 
+def test_an_option_of_a_later_version_was_off(folder: Path, search: Search, tmp_path: Path) -> None:
+    match_folder(folder, tmp_path / "out", search, settings={"starts": 1})
+    match_folder(folder, tmp_path / "out", search, settings={"starts": 1, "coarse": False})
+    with pytest.raises(ValueError, match="holds matches with other settings: coarse was False, got True"):
+        match_folder(folder, tmp_path / "out", search, settings={"starts": 1, "coarse": True})
+
+
 def test_folders_without_recordings_are_refused(search: Search, tmp_path: Path) -> None:
     with pytest.raises(NotADirectoryError, match="is not a folder"):
         match_folder(tmp_path / "none", tmp_path / "out", search, settings={})
