@@ -28,7 +28,7 @@ class BandSpectrogram(nn.Module):
     half of each is the hop. Bands are triangles, eight an octave where the window tells them apart. Frames are
     averaged, so that there are at most 64. The sound is silent beyond its ends.
 
-    They tell sounds apart less finely than scattering does. They cost a thirtieth, and vary smoothly where partials
+    They tell sounds apart less finely than scattering does. They cost little, and vary smoothly where partials
     interfere, so that a search gets far on them.
 
     Args:
@@ -72,7 +72,7 @@ class BandSpectrogram(nn.Module):
         for window in self.windows:
             z = self._transform(x, window)
             p = self._averaged(z.real.square() + z.imag.square(), window)
-            scales.append((torch.log1p(p / self.floor) * _weight(p)).flatten(1))
+            scales.append(self._compressed(p))
         return torch.cat(scales, dim=-1)
 
     @torch.no_grad()
@@ -94,7 +94,7 @@ class BandSpectrogram(nn.Module):
             dz = self._transform(dx.flatten(0, 1), window).unflatten(0, dx.shape[:2])
             p = self._averaged((z.real.square() + z.imag.square())[:, 0], window)
             dp = self._averaged((2.0 * (z.real * dz.real + z.imag * dz.imag)).flatten(0, 1), window)
-            values.append((torch.log1p(p / self.floor) * _weight(p)).flatten(1))
+            values.append(self._compressed(p))
             slope = _weight(p) / (p + self.floor)
             tangents.append((dp.unflatten(0, dx.shape[:2]) * slope[:, None]).flatten(2))
         return torch.cat(values, dim=-1), torch.cat(tangents, dim=-1)
@@ -111,6 +111,9 @@ class BandSpectrogram(nn.Module):
                 normalized=True,
                 return_complex=True,
             )
+
+    def _compressed(self, power: Tensor) -> Tensor:
+        return (torch.log1p(power / self.floor) * _weight(power)).flatten(1)
 
     def _averaged(self, power: Tensor, window: int) -> Tensor:
         """Averages over bands and frames, shape (B, bands, frames)."""

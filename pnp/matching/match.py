@@ -47,8 +47,8 @@ def match(
     synthesizer's sounds begin. The cache's sounds nearest to it in features are the starts of a bounded
     Levenberg-Marquardt search with exact Jacobians, see `pnp.matching.multistart.refine`.
 
-    The search is on coarse spectrograms first, which cost a thirtieth and have wider valleys, and on the features from
-    where that ends, see `pnp.matching.coarse_to_fine`. All distances are those of the features.
+    The search is on coarse spectrograms first, which cost little and have wider valleys, and on the features from where
+    that ends, see `pnp.matching.coarse_to_fine`. All distances are those of the features.
 
     Integers and choices are searched by exchange, in turn with the continuous parameters: another option, or a whole
     number nearer or further, is taken where it brings the sound closer. Conditions that are given are kept; others are

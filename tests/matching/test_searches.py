@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from chirps import SYNTH, U, catalogue_of_chirps
 
 import pnp
 from pnp.features.standard import standard_features
@@ -16,17 +17,10 @@ from pnp.matching.recording import as_recording
 from pnp.matching.search import Search
 from pnp.synths.with_equalizer import with_equalizer
 
-SYNTH = pnp.synths.make("chirp", n_samples=1024, sample_rate=4096.0)
-U = torch.tensor([0.31, -0.42, 0.17], dtype=torch.float64)
-
 
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
-    phi = standard_features(SYNTH, J=6, Q=(8, 1), Q_fr=1, J_fr=3, F=2, pad_mode="zero")
-    path = tmp_path_factory.mktemp("searches") / "chirp.h5"
-    pnp.precompute(SYNTH, phi, path, size=32, store=("S",), progress=False)
-    with pnp.MetricCache(path) as cache:
-        return Catalogue.from_cache(cache, SYNTH, phi)
+    return catalogue_of_chirps(tmp_path_factory.mktemp("searches"), size=32)
 
 
 @pytest.fixture(scope="module")
