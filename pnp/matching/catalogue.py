@@ -15,7 +15,9 @@ from torch import Tensor
 from pnp._protocols import FeatureMap, SynthesizerLike
 from pnp.errors import CacheError
 from pnp.features.band_spectrogram import BandSpectrogram
+from pnp.matching.noise import NOISY, noise_share
 from pnp.matching.onset import count_onsets, find_onset
+from pnp.matching.recording import Recording, begin_of, fit_recording
 from pnp.store import MetricCache
 from pnp.store.fitting import check_fits
 
@@ -48,6 +50,7 @@ class Catalogue:
         level: Median norm.
         high: Largest norm.
         onset: Median sample at which its sounds begin.
+        onsets: First and last sample at which one of them begins.
         most_onsets: Number of times that one of its sounds begins, at most.
     """
 
@@ -60,6 +63,7 @@ class Catalogue:
     level: float
     high: float
     onset: int
+    onsets: tuple[int, int]
     most_onsets: int
 
     @classmethod
@@ -96,7 +100,8 @@ class Catalogue:
                 f"synthesizer {type(synth).__name__} makes NaN or infinite samples at sounds of {cache.path}"
             )
         norms = torch.linalg.vector_norm(probes, dim=-1)
-        norms = norms[norms > 0]
+        norms, probes = norms[norms > 0], probes[norms > 0]
+        onsets = [find_onset(probe, synth.sample_rate) for probe in probes.numpy()]
         return cls(
             synth,
             features,
@@ -106,9 +111,29 @@ class Catalogue:
             low=float(norms.min()),
             level=float(norms.median()),
             high=float(norms.max()),
-            onset=int(np.median([find_onset(probe, synth.sample_rate) for probe in probes.numpy()])),
+            onset=int(np.median(onsets)),
+            onsets=(min(onsets), max(onsets)),
             most_onsets=max(count_onsets(probe, synth.sample_rate) for probe in probes.numpy()),
         )
+
+    def place(self, recording: Recording) -> int:
+        """Return the sample at which a recording is made to begin, before anything is known of its sound.
+
+        One that begins where some of the synthesizer's sounds do is left there: theirs may depend on the parameters.
+        So is one that is early and noisy, since the noise may have been taken for its onset. Others begin at the
+        usual place.
+
+        Args:
+            recording: Samples of a file.
+
+        Raises:
+            ValueError: If nothing of it is left below the synthesizer's Nyquist frequency.
+        """
+        x = fit_recording(recording, self.synth.sample_rate, self.synth.n_samples).samples
+        begins = begin_of(recording, self.synth.sample_rate)
+        first, last = self.onsets
+        noisy = noise_share(x) > NOISY
+        return begins if begins <= last and (begins >= first or noisy) else self.onset
 
     def levels(self) -> Float[np.ndarray, " K"]:
         """Return levels (norms of sounds) that the synthesizer's own sounds have, from low to high."""

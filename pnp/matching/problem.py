@@ -25,6 +25,7 @@ from pnp.parameters.values import rounded
 from pnp.synths.with_equalizer import with_equalizer
 from pnp.synths.with_gain import WithGain
 from pnp.synths.with_noise import WithNoise
+from pnp.synths.with_window import WithWindow
 from pnp.training.answers import Answer, Network, ask
 
 __all__ = ["Problem"]
@@ -78,7 +79,7 @@ class Problem:
         self.fit_gain, self.fit_noise, self.equalize = fit_gain, fit_noise, equalize
         self.known = dict(known or {})
         rate, n_samples = catalogue.synth.sample_rate, catalogue.synth.n_samples
-        self.recorded, self.notes = fit_recording(recording, rate, n_samples, onset=onset)
+        self.recorded, self.notes, self.window = fit_recording(recording, rate, n_samples, onset=onset)
         norm = float(torch.linalg.vector_norm(self.recorded))
         if not norm:
             raise ValueError(
@@ -108,7 +109,11 @@ class Problem:
         self.bands = slice(before, len(self.voice.space))
         # Share of the noise in the recording's norm, by its spectrogram.
         self.noise = noise_share(self.recorded)
-        self.engine: SynthesizerLike = self.voice
+        # What is compared: where the recording was faded or cut, so is the sound.
+        self.recordable: SynthesizerLike = self.voice
+        if self.window is not None:
+            self.recordable = WithWindow(cast("nn.Module", self.voice), self.window)
+        self.engine: SynthesizerLike = self.recordable
         if fit_noise:
             self.engine = self._under(noise_draw(self.recorded))
         self.space: ParameterSpace = self.engine.space
@@ -176,7 +181,7 @@ class Problem:
         """
         factor = self.norm * float(self.theta(u)[len(self.voice.space)])
         try:
-            return self._analyse((self.sound(u) + factor * draws).float())
+            return self._analyse((self._cut(self.sound(u)) + factor * draws).float())
         except Exception as error:  # noqa: BLE001  (whatever a user's synthesizer raises is a property of the point)
             self.failure = self.failure or error
             return np.full((len(draws), len(self.phi)), np.nan)
@@ -207,11 +212,9 @@ class Problem:
         return self.synth.complete(inner) if isinstance(self.synth, Unknowns) else inner
 
     def sound(self, u: np.ndarray) -> Float[Tensor, " N"]:
-        """Return the synthesizer's sound without a noise floor, float64, shape (N,)."""
-        if not self.fit_noise:
-            return _render(self.engine, torch.from_numpy(u))
-        place = len(self.voice.space)
-        return _render(self.voice, torch.from_numpy(np.delete(u, place)))
+        """Return the synthesizer's sound, whole and without a noise floor, float64, shape (N,)."""
+        point = np.delete(u, len(self.voice.space)) if self.fit_noise else u
+        return _render(self.voice, torch.from_numpy(point))
 
     def gain(self, u: np.ndarray) -> float:
         """Return the gain at a point, from the synthesizer's level to the recording's."""
@@ -235,7 +238,7 @@ class Problem:
         factor = float(self.theta(u)[len(self.voice.space)])
         if factor < _SILENT * NOISE_LOWEST:
             return 0.0
-        own = float(torch.linalg.vector_norm(self.sound(u)))
+        own = float(torch.linalg.vector_norm(self._cut(self.sound(u))))
         return factor * self.norm / own if own else math.inf
 
     def at_own_level(self, u: np.ndarray) -> Float[Tensor, " N"]:
@@ -351,7 +354,7 @@ class Problem:
         if not self.fit_gain:
             return 1.0
         try:
-            own = float(torch.linalg.vector_norm(_render(self.synth, point)))
+            own = float(torch.linalg.vector_norm(self._cut(_render(self.synth, point))))
         except Exception as error:  # noqa: BLE001  (a start like any other, which the search gives up)
             self.failure = self.failure or error
             own = 0.0
@@ -386,7 +389,11 @@ class Problem:
 
     def _under(self, draw: Tensor) -> WithNoise:
         noise = (self.norm * draw).float()
-        return WithNoise(cast("nn.Module", self.voice), noise, NOISE_LOWEST, NOISE_HIGHEST)
+        return WithNoise(cast("nn.Module", self.recordable), noise, NOISE_LOWEST, NOISE_HIGHEST)
+
+    def _cut(self, x: Tensor) -> Tensor:
+        """Return a sound faded or cut as the recording was."""
+        return x if self.window is None else x * self.window
 
     def _analyse(self, x: Tensor) -> np.ndarray:
         # One sound at a time: a batch is no faster on a CPU, and longer sounds would not fit into its caches.

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,9 +19,9 @@ from torch import Tensor
 
 from pnp._arguments import finite_number
 from pnp._text import percent
-from pnp.matching.onset import find_onset
+from pnp.matching.onset import envelope, find_onset
 
-__all__ = ["NotSoundError", "Recording", "as_recording", "fit_recording", "load_recording"]
+__all__ = ["Fitted", "NotSoundError", "Recording", "as_recording", "begin_of", "fit_recording", "load_recording"]
 
 # Below the least significant bit of 16-bit samples there is nothing to match.
 _SILENCE = 10 ** (-90 / 20)
@@ -32,6 +33,8 @@ _DOUBTFUL = 0.3
 _CLIPPED_LEVEL, _CLIPPED_RUN, _CLIPPED_RUNS = 0.98, 5, 3
 _SHORTEST, _LONGEST = 0.01, 600.0
 _FADE = 0.01
+# A recording rings at its end if its last 10 ms are above this part of its loudest moment: −60 dB.
+_END, _RINGING = 0.01, 10 ** (-60 / 20)
 # Of a recording's level, what resampling has to leave of it.
 _AUDIBLE_SHARE = 0.01
 
@@ -181,9 +184,24 @@ def as_recording(
     return Recording(mono, float(sample_rate), name, tuple(notes))
 
 
+class Fitted(NamedTuple):
+    """A recording as a synthesizer would have made it.
+
+    Attributes:
+        samples: Sound, float64, shape (N,).
+        notes: What was done, in sentences.
+        window: Factors by which its end was faded or cut, float64, shape (N,); None where it was not. The
+            synthesizer's sounds are compared under the same window.
+    """
+
+    samples: Float[Tensor, " N"]
+    notes: tuple[str, ...]
+    window: Float[Tensor, " N"] | None
+
+
 def fit_recording(
     recording: Recording, sample_rate: float, n_samples: int, *, onset: int | None = None
-) -> tuple[Float[Tensor, " n_samples"], tuple[str, ...]]:
+) -> Fitted:
     """Bring a recording to a synthesizer's sampling rate, length and onset.
 
     It is resampled by a polyphase filter. Its onset, see `find_onset`, is moved to where the synthesizer's
@@ -197,15 +215,15 @@ def fit_recording(
         onset: Sample at which its sounds begin; None leaves the recording's beginning where it is.
 
     Returns:
-        Sound, float64, shape (N,), and what was done, in sentences.
+        Sound, notes, and the window under which it was faded. Where a short recording still rings at its end, within
+        60 dB of its loudest moment, it was cut, and the window is 0 from there on.
 
     Raises:
         ValueError: If nothing is left below the synthesizer's Nyquist frequency.
     """
     notes = list(recording.notes)
-    x = recording.samples
+    x = _at_rate(recording, sample_rate)
     if recording.sample_rate != sample_rate:
-        x = _resampled(x, Fraction(sample_rate) / Fraction(recording.sample_rate))
         notes.append(f"It was resampled from {recording.sample_rate:g} Hz to {sample_rate:g} Hz.")
         if x.std() < _AUDIBLE_SHARE * recording.samples.std():
             raise ValueError(
@@ -218,18 +236,47 @@ def fit_recording(
             way = "earlier: there was silence before the sound" if moved < 0 else "later"
             notes.append(f"It was moved {abs(moved) / sample_rate:.4f} s {way}.")
         x = x[-moved:] if moved < 0 else np.concatenate([np.zeros(moved), x])
+    window: np.ndarray | None = None
     if len(x) > n_samples:
         lost = float(np.square(x[n_samples:]).sum() / np.square(x).sum())
         notes.append(
             f"It was cut from {len(x) / sample_rate:.3g} s to the synthesizer's {n_samples / sample_rate:.3g} s; "
             f"{percent(lost, significant=2)} of its energy was in what is left out."
         )
-        x = x[:n_samples].copy()
         fade = min(n_samples, round(_FADE * sample_rate))
-        x[n_samples - fade :] *= 0.5 + 0.5 * np.cos(np.pi * (np.arange(fade) + 1) / fade)
+        window = np.ones(n_samples)
+        window[n_samples - fade :] = 0.5 + 0.5 * np.cos(np.pi * (np.arange(fade) + 1) / fade)
+        x = x[:n_samples] * window
     elif len(x) < n_samples:
+        if _rings_at_end(x, sample_rate):
+            notes.append(
+                f"It still rings at its end, after {len(x) / sample_rate:.3g} s: the synthesizer's sounds are compared "
+                "with it up to there."
+            )
+            window = np.zeros(n_samples)
+            window[: len(x)] = 1.0
         x = np.concatenate([x, np.zeros(n_samples - len(x))])
-    return torch.from_numpy(np.ascontiguousarray(x)), tuple(notes)
+    return Fitted(
+        torch.from_numpy(np.ascontiguousarray(x)),
+        tuple(notes),
+        None if window is None else torch.from_numpy(window),
+    )
+
+
+def begin_of(recording: Recording, sample_rate: float) -> int:
+    """Return the sample at which a recording begins, counted at another sampling rate.
+
+    Args:
+        recording: Samples of a file.
+        sample_rate: Sampling rate at which samples are counted.
+    """
+    return find_onset(_at_rate(recording, sample_rate), sample_rate)
+
+
+def _rings_at_end(x: np.ndarray, sample_rate: float) -> bool:
+    """Tell if a sound was cut while it rings."""
+    last = x[-max(1, round(_END * sample_rate)) :]
+    return bool(np.sqrt(np.square(last).mean()) > _RINGING * envelope(x, sample_rate).max())
 
 
 def _offset(mono: np.ndarray, sample_rate: float) -> float:
@@ -249,11 +296,14 @@ def _offset(mono: np.ndarray, sample_rate: float) -> float:
     return offset if abs(offset) > error else 0.0
 
 
-def _resampled(x: np.ndarray, ratio: Fraction) -> np.ndarray:
+def _at_rate(recording: Recording, sample_rate: float) -> np.ndarray:
+    """Return the samples at another sampling rate."""
     from scipy.signal import resample_poly
 
-    ratio = ratio.limit_denominator(100_000)
-    resampled: np.ndarray = resample_poly(x, ratio.numerator, ratio.denominator)
+    if recording.sample_rate == sample_rate:
+        return recording.samples
+    ratio = (Fraction(sample_rate) / Fraction(recording.sample_rate)).limit_denominator(100_000)
+    resampled: np.ndarray = resample_poly(recording.samples, ratio.numerator, ratio.denominator)
     return resampled
 
 

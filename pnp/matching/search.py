@@ -94,7 +94,7 @@ class Search:
             ValueError: If nothing of the recording is left to compare, or the encoder does not fit.
         """
         began = time.perf_counter()
-        onset = self.catalogue.onset if self.align else None
+        onset = self.catalogue.place(recording) if self.align else None
         floor = bool(self.fit_noise)
         problem = Problem(self.catalogue, recording, onset, self.fit_gain, self.known, floor)
         if self.fit_noise is None and problem.noise > NOISY:

@@ -15,7 +15,7 @@ from pnp.jacobian.numerical import Wrapper
 from pnp.jacobian.resolve import tangents_and_gaps
 from pnp.parameters import Parameter, ParameterSpace
 
-__all__ = ["ExtraParameter"]
+__all__ = ["ExtraParameter", "tangents_of_parameters"]
 
 
 class ExtraParameter(Wrapper, nn.Module):
@@ -81,7 +81,7 @@ class ExtraParameter(Wrapper, nn.Module):
             integers are 0.
         """
         inner, value = self.parts(theta)
-        x, dx, own = self.outside(*self._inner_tangents(inner), value)
+        x, dx, own = self.outside(*tangents_of_parameters(self.synth, inner), value)
         return x, torch.cat([dx, own.unsqueeze(1)], dim=1)
 
     def tangents_where_they_exist(
@@ -104,25 +104,28 @@ class ExtraParameter(Wrapper, nn.Module):
             return x, dx, missing
         return x, torch.cat([dx, own.unsqueeze(1)], 1), torch.cat([missing, missing.new_zeros(len(x), 1)], 1)
 
-    def _inner_tangents(
-        self, inner: Shaped[Tensor, "B D"]
-    ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
-        """Sounds of the synthesizer and their derivatives; those of integers are 0.
 
-        Args:
-            inner: Physical parameters as the synthesizer receives them, shape (B, D).
+def tangents_of_parameters(
+    synth: nn.Module, theta: Shaped[Tensor, "B D"]
+) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
+    """Sounds of a synthesizer and their derivatives; those of integers are 0.
 
-        Returns:
-            Sounds, shape (B, N), and tangents, shape (B, P, N).
-        """
-        space = self.synth.space
-        smooth = [p for p, parameter in enumerate(space) if parameter.kind == "continuous"]
-        if not smooth:
-            x: Tensor = self.synth(inner)
-            return x, x.new_zeros(len(x), len(space), x.shape[-1])
-        x, dx = along_axes(self.synth, inner, smooth)
-        if len(smooth) == len(space):
-            return x, dx
-        every = x.new_zeros(len(x), len(space), x.shape[-1])
-        every[:, smooth] = dx
-        return x, every
+    Args:
+        synth: Any synthesizer.
+        theta: Physical parameters as the synthesizer receives them, shape (B, D).
+
+    Returns:
+        Sounds, shape (B, N), and tangents, shape (B, P, N).
+    """
+    synth = check_synthesizer(synth)
+    space = synth.space
+    smooth = [p for p, parameter in enumerate(space) if parameter.kind == "continuous"]
+    if not smooth:
+        x: Tensor = synth(theta)
+        return x, x.new_zeros(len(x), len(space), x.shape[-1])
+    x, dx = along_axes(synth, theta, smooth)
+    if len(smooth) == len(space):
+        return x, dx
+    every = x.new_zeros(len(x), len(space), x.shape[-1])
+    every[:, smooth] = dx
+    return x, every

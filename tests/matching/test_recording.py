@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import soundfile
 
 from pnp.matching.onset import find_lag
@@ -132,7 +133,7 @@ def test_samples_need_a_shape_and_a_rate() -> None:
 
 @pytest.mark.parametrize("rate", [8000, 11025, 44100, 48000, 96000])
 def test_resampling_keeps_pitch_and_level(rate) -> None:
-    x, notes = fit_recording(Recording(tone(1.0, rate=rate), float(rate)), 8192.0, 8192)
+    x, notes, _ = fit_recording(Recording(tone(1.0, rate=rate), float(rate)), 8192.0, 8192)
     spectrum = np.abs(np.fft.rfft(x.numpy()[1024:-1024] * np.hanning(6144), 8192))
     assert int(spectrum.argmax()) == 440
     assert x.numpy()[1024:-1024].std() == pytest.approx(0.5 / np.sqrt(2), rel=0.01)
@@ -148,23 +149,48 @@ def test_what_lies_above_the_nyquist_frequency_is_refused() -> None:
 @pytest.mark.parametrize("level", [1.0, 0.01])
 def test_the_onset_is_moved_to_its_place(silence, level) -> None:
     struck = level * np.exp(-np.arange(2000) / 300) * np.cos(0.3 * np.arange(2000))
-    x, _ = fit_recording(Recording(np.concatenate([np.zeros(silence), struck]), RATE), RATE, 1500, onset=50)
+    x = fit_recording(Recording(np.concatenate([np.zeros(silence), struck]), RATE), RATE, 1500, onset=50).samples
     expected = np.concatenate([np.zeros(50), struck])[:1500]
     # All but the fade at the end.
     assert np.array_equal(x.numpy()[:1400], expected[:1400])
 
 
 def test_a_long_recording_is_cut_with_a_fade_and_a_note() -> None:
-    x, (note,) = fit_recording(Recording(tone(2.0), RATE), RATE, RATE)
-    assert np.array_equal(x.numpy()[:7900], tone(2.0)[:7900])
-    assert abs(float(x[-1])) < 1e-6
+    x, (note,), window = fit_recording(Recording(tone(2.0), RATE), RATE, RATE)
+    assert window is not None
+    assert np.array_equal(x.numpy(), tone(2.0)[:RATE] * window.numpy())
+    assert np.array_equal(window[: RATE - 80], torch.ones(RATE - 80))
+    assert (window.diff() <= 0).all()
+    assert abs(float(window[-1])) < 1e-6
     assert note == "It was cut from 2 s to the synthesizer's 1 s; 50 % of its energy was in what is left out."
 
 
-def test_a_short_recording_is_padded_with_silence() -> None:
-    x, notes = fit_recording(Recording(tone(0.5), RATE), RATE, RATE)
-    assert np.array_equal(x.numpy(), np.concatenate([tone(0.5), np.zeros(4000)]))
+@pytest.mark.parametrize("end", [1e-4, 3e-4])
+def test_a_short_recording_that_has_died_away_is_padded_with_silence(end: float) -> None:
+    struck = tone(0.5) * np.geomspace(1.0, end, 4000)
+    x, notes, window = fit_recording(Recording(struck, RATE), RATE, RATE)
+    assert np.array_equal(x.numpy(), np.concatenate([struck, np.zeros(4000)]))
     assert notes == ()
+    assert window is None
+
+
+@pytest.mark.parametrize("end", [1.0, 0.1, 3e-3])
+def test_a_short_recording_that_rings_at_its_end_was_cut(end: float) -> None:
+    struck = tone(0.5) * np.geomspace(1.0, end, 4000)
+    x, (note,), window = fit_recording(Recording(struck, RATE), RATE, RATE)
+    assert np.array_equal(x.numpy(), np.concatenate([struck, np.zeros(4000)]))
+    assert window is not None
+    assert np.array_equal(window.numpy(), np.repeat([1.0, 0.0], 4000))
+    assert note == (
+        "It still rings at its end, after 0.5 s: the synthesizer's sounds are compared with it up to there."
+    )
+
+
+@pytest.mark.parametrize("length", [RATE, 2 * RATE, RATE // 2])
+def test_the_window_is_what_has_been_done_to_the_end(length: int) -> None:
+    x, _, window = fit_recording(Recording(np.ones(length), RATE), RATE, RATE)
+    assert np.array_equal(x, torch.ones(RATE) if window is None else window)
+    assert (window is None) == (length == RATE)
 
 
 @pytest.mark.parametrize("offset", [0.05, -0.2])
@@ -198,5 +224,7 @@ def test_a_sound_that_is_cut_while_it_rings_has_no_offset(hertz: float) -> None:
 def test_an_offset_moves_no_onset() -> None:
     struck = np.exp(-np.arange(2000) / 300) * np.cos(0.3 * np.arange(2000))
     late = np.concatenate([np.zeros(900), struck])
-    here, there = (fit_recording(as_recording(x, RATE), RATE, 1500, onset=50)[0] for x in (late, late + 0.1))
+    here, there = (
+        fit_recording(as_recording(x, RATE), RATE, 1500, onset=50).samples for x in (late, late + 0.1)
+    )
     assert np.abs(here.numpy() - there.numpy())[:1400].max() < 1e-3

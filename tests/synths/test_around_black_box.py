@@ -12,6 +12,7 @@ from pnp.synths import BlackBox
 from pnp.synths.restriction import Restriction
 from pnp.synths.with_gain import WithGain
 from pnp.synths.with_noise import WithNoise
+from pnp.synths.with_window import WithWindow
 
 SPACE = ParameterSpace(
     [Parameter("f", 100, 400, "log", "Hz"), Parameter("decay", 1, 20), Parameter("depth", 0.2, 0.9)],
@@ -37,6 +38,7 @@ AROUND = {
         [0.0, 0.0, -1 / 7, 0.0, 0.3],
         ["f", "decay", "depth"],
     ),
+    "window": (lambda: WithWindow(box(), torch.ones(64)), [0.0, 0.0, -1 / 7, 0.3], ["f", "decay", "depth"]),
     "unknowns": (lambda: Unknowns(box(), {}), [0.0, 0.0, -1 / 7, 0.3], ["f", "decay", "depth"]),
 }
 
