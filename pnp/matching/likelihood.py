@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
+from torch import Tensor
 
 from pnp.matching.multistart import Refinement, refine
 from pnp.matching.noise import four_phases, noise_draws
@@ -22,10 +23,12 @@ from pnp.matching.whitening import Whitening
 if TYPE_CHECKING:
     from pnp.matching.problem import Problem
 
-__all__ = ["Likelier", "likelier"]
+__all__ = ["Likelier", "distance_by_noise", "likelier"]
 
 # Draws that give the covariance; fourfold ones that give the mean, and those of them that give its derivatives.
 _SPREAD, _MEAN, _SLOPES = 96, 4, 2
+# Draws that tell a distance which is noise alone.
+_FEW = 4
 # The covariance depends on the level of the noise and on the sound: it is estimated again, so often in all.
 _ROUNDS, _EVALUATIONS = 2, 10
 # Far from small numbers, with which somebody who adds noise to a sound to try this may have made theirs.
@@ -75,8 +78,14 @@ def likelier(
     """
     draws = four_phases(noise_draws(problem.recorded, _MEAN, seed=_SEED))
     others = noise_draws(problem.recorded, _SPREAD, seed=_SEED + 1)
-    views = [problem.with_draw(draw) for draw in draws[: 4 * _SLOPES]]
-    heard = problem.under(start, draws)
+    both = (problem, problem.in_bands())
+    target = np.concatenate([one.phi for one in both])
+    views = [[one.with_draw(draw) for one in both] for draw in draws[: 4 * _SLOPES]]
+
+    def under(u: np.ndarray, draws: Tensor) -> np.ndarray:
+        return np.concatenate([one.under(u, draws) for one in both], axis=1)
+
+    heard = under(start, draws)
     evaluations, first = len(draws), heard.mean(0)
     # Each round begins where the last one ended.
     known: dict[bytes, np.ndarray] = {start.tobytes(): first}
@@ -85,28 +94,30 @@ def likelier(
         nonlocal evaluations
         if u.tobytes() not in known:
             evaluations += len(draws)
-            known[u.tobytes()] = problem.under(u, draws).mean(0)
+            known[u.tobytes()] = under(u, draws).mean(0)
         return known[u.tobytes()]
 
     def slopes(u: np.ndarray) -> np.ndarray:
         nonlocal evaluations
         evaluations += len(views)
-        average: np.ndarray = np.mean([view.jacobian(u) for view in views], axis=0)
+        average: np.ndarray = np.mean(
+            [np.concatenate([one.jacobian(u) for one in view]) for view in views], axis=0
+        )
         return average
 
     u = start
     for turn in range(_ROUNDS):
-        spread = problem.under(u, others)
+        spread = under(u, others)
         evaluations += len(others)
         if not (np.isfinite(spread).all() and np.isfinite(first).all()):
             return None
         white = Whitening(spread)
         # Draws that the covariance has not seen tell how large a residual is that is noise alone.
         noise = float(np.mean(np.square(white((heard - first).T)).sum(0)))
-        before = float(np.square(white(first - problem.phi)).sum()) / noise
+        before = float(np.square(white(first - target)).sum()) / noise
         if turn == 0 and before > _EXPLAINED:
             return None
-        end = _descended(problem, u, white, mean, slopes, min(_EVALUATIONS, max_evaluations))
+        end = _descended(problem, target, u, white, mean, slopes, min(_EVALUATIONS, max_evaluations))
         u, after = end.u, end.distance**2 / noise
     jacobian = white(slopes(u))
     if not (after < before and np.isfinite(jacobian).all()):
@@ -114,8 +125,20 @@ def likelier(
     return Likelier(u, before, after, end.distance, jacobian, evaluations)
 
 
+def distance_by_noise(problem: Problem, u: np.ndarray) -> float:
+    """Return how far apart, in the median, features of a point's sound are under different draws of its noise.
+
+    Args:
+        problem: Problem with a noise floor.
+        u: Point, shape (D,).
+    """
+    heard = problem.under(u, noise_draws(problem.recorded, 1 + _FEW, seed=_SEED))
+    return float(np.median(np.linalg.norm(heard[1:] - heard[0], axis=1)))
+
+
 def _descended(
     problem: Problem,
+    target: np.ndarray,
     u: np.ndarray,
     white: Whitening,
     mean: Callable[[np.ndarray], np.ndarray],
@@ -124,7 +147,7 @@ def _descended(
 ) -> Refinement:
     """Minimize the norm of the whitened residual from one point."""
     (end,) = refine(
-        lambda point: white(mean(point) - problem.phi),
+        lambda point: white(mean(point) - target),
         lambda point: white(slopes(point)[:, problem.free]),
         u[None],
         free=problem.free,

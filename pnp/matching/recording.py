@@ -21,7 +21,15 @@ from pnp._arguments import finite_number
 from pnp._text import percent
 from pnp.matching.onset import envelope, find_onset
 
-__all__ = ["Fitted", "NotSoundError", "Recording", "as_recording", "begin_of", "fit_recording", "load_recording"]
+__all__ = [
+    "Fitted",
+    "NotSoundError",
+    "Recording",
+    "as_recording",
+    "begin_of",
+    "fit_recording",
+    "load_recording",
+]
 
 # Below the least significant bit of 16-bit samples there is nothing to match.
 _SILENCE = 10 ** (-90 / 20)

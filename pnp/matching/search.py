@@ -12,18 +12,19 @@ import torch
 from torch import Tensor
 
 from pnp._arguments import whole_number
+from pnp._blas import blas_in_one_thread
 from pnp._text import did_you_mean
 from pnp.matching.catalogue import Catalogue
 from pnp.matching.coarse_to_fine import coarse_to_fine
 from pnp.matching.doubts import doubts
-from pnp.matching.likelihood import Likelier, likelier
+from pnp.matching.likelihood import Likelier, distance_by_noise, likelier
 from pnp.matching.multistart import Refinement
 from pnp.matching.noise import NOISY
 from pnp.matching.onset import count_onsets
 from pnp.matching.problem import Problem
 from pnp.matching.recording import Recording
 from pnp.matching.result import ChoiceEstimate, MatchResult, ParameterEstimate, Start
-from pnp.matching.searches import equalized, refined, searched_again
+from pnp.matching.searches import aligned, equalized, refined, searched_again
 from pnp.matching.uncertainty import NOT_MUCH_LARGER, deviations, rivals
 from pnp.metric.riemannian import RiemannianMetric
 from pnp.parameters import ParameterSpace
@@ -35,6 +36,8 @@ __all__ = ["Search", "check_options", "known_conditions"]
 _REALIGNMENTS = 2
 # A sound of the synthesizer is missed if the match is further away than this part of its features.
 _MISSED = 0.01
+# Under noise, nor is it if the distance is at most this many times what another draw of the noise makes.
+_NOISE_MARGIN = 1.15
 # Where the recording moves by less than this part of the distance, in features, there is less than that to gain.
 _WORTH_MOVING = 0.1
 # A parameter this close to an end of the cube is at its bound.
@@ -79,6 +82,7 @@ class Search:
         check_options(self.starts, self.max_evaluations)
 
     @torch.no_grad()
+    @blas_in_one_thread()
     def match(self, recording: Recording, *, progress: bool = False) -> MatchResult:
         """Match one recording.
 
@@ -130,6 +134,8 @@ class Search:
             problem, ends, tried = equalized(problem, ends, self.max_evaluations, progress)
             points = problem.flat(points)
             evaluations += tried
+        if self.align and self._is_noisy(problem, ends):
+            problem, ends = aligned(problem, ends)
         starts = [_start(problem, *start) for start in zip(origins, rows, ends, strict=True)]
         better = self._likelier(problem, ends)
         evaluations += better.evaluations if better else 0
@@ -147,19 +153,25 @@ class Search:
         """Tell if there is a second search by long steps: where the first one seems to have missed the sound."""
         if self.long_steps is not None:
             return self.long_steps
+        if self.max_evaluations == 1:
+            return False
         usual, nearest = self.catalogue.neighbour_distance, min(end.distances[0] for end in ends)
-        missed = _best(ends).distance > _MISSED * problem.target_norm
-        return (
-            self.max_evaluations > 1
-            and missed
-            and usual is not None
-            and nearest <= usual * problem.target_norm
-        )
+        if usual is None or nearest > usual * problem.target_norm:
+            return False
+        best = _best(ends)
+        found = _MISSED * problem.target_norm
+        if problem.noise_to_sound(best.u):
+            found = max(found, _NOISE_MARGIN * distance_by_noise(problem, best.u))
+        return best.distance > found
+
+    def _is_noisy(self, problem: Problem, ends: Sequence[Refinement]) -> bool:
+        """Tell if there was a search, and the best end has a noise floor."""
+        return self.max_evaluations > 1 and bool(problem.noise_to_sound(_best(ends).u))
 
     def _likelier(self, problem: Problem, ends: Sequence[Refinement]) -> Likelier | None:
         """Refine the best end where it has a noise floor; never to a point further away than the nearest start."""
         best = _best(ends)
-        if not problem.noise_to_sound(best.u) or self.max_evaluations == 1:
+        if not self._is_noisy(problem, ends):
             return None
         found = likelier(problem, best.u, self.max_evaluations)
         if found is None or float(np.linalg.norm(problem.residual(found.u))) > min(

@@ -9,10 +9,10 @@ import numpy as np
 
 from pnp.errors import SynthesisError
 from pnp.matching.long_steps import approach
-from pnp.matching.multistart import Refinement, refine
+from pnp.matching.multistart import Refinement, norm, refine
 from pnp.matching.problem import Problem
 
-__all__ = ["equalized", "refined", "searched_again"]
+__all__ = ["aligned", "equalized", "refined", "searched_again"]
 
 # Below this part of the target's norm, distances are rounding of float32.
 _NEGLIGIBLE = 1e-5
@@ -58,6 +58,25 @@ def searched_again(
     return ends, tried
 
 
+def aligned(problem: Problem, ends: list[Refinement]) -> tuple[Problem, list[Refinement]]:
+    """Lay a recording upon the best end, if coarse spectrograms come nearer by that; distances are measured again.
+
+    Under noise a distance hardly tells how a recording lies, and features that are averages hardly depend on it. The
+    likelihood also hears coarse spectrograms, which do.
+    """
+    best = min(ends, key=lambda end: end.distance)
+    moved = problem.realigned(best.u)
+    if moved is None:
+        return problem, ends
+    before, after = (
+        norm(coarse.residual(best.u)) / coarse.target_norm
+        for coarse in (problem.in_bands(), moved.in_bands())
+    )
+    if after >= before:
+        return problem, ends
+    return moved, [_measured_again(moved, problem, end) for end in ends]
+
+
 def equalized(
     problem: Problem, ends: list[Refinement], max_evaluations: int, progress: bool
 ) -> tuple[Problem, list[Refinement], int]:
@@ -94,6 +113,14 @@ def equalized(
         heard = replace(end, distance=float(np.linalg.norm(problem.residual(end.u))))
         ends[i] = _continued(ends[i], heard)
     return problem, ends, sum(end.evaluations for end in found)
+
+
+def _measured_again(problem: Problem, former: Problem, end: Refinement) -> Refinement:
+    """Return an end with its distances in another problem; earlier ones are known relative to the target alone."""
+    scale = problem.target_norm / former.target_norm
+    distance = norm(problem.residual(end.u))
+    earlier = tuple(scale * before for before in end.distances[:-1])
+    return replace(end, distance=distance, distances=(*earlier, distance))
 
 
 def _continued(end: Refinement, after: Refinement, evaluations: int = 0) -> Refinement:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
@@ -89,6 +88,6 @@ class WithWindow(Wrapper, nn.Module):
         Returns:
             Sounds, shape (B, N); tangents, shape (B, A, N); True, shape (B, A), where there is no derivative.
         """
-        x, dx, missing = tangents_and_gaps(self.synth, theta, axes)
+        x, dx, missing = tangents_and_gaps(self.synth, theta, list(axes))
         window = self.window.to(x)
         return x * window, dx * window, missing

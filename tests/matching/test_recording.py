@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import soundfile
+import torch
 
 from pnp.matching.onset import find_lag
 from pnp.matching.recording import Recording, as_recording, fit_recording, load_recording
@@ -149,7 +149,9 @@ def test_what_lies_above_the_nyquist_frequency_is_refused() -> None:
 @pytest.mark.parametrize("level", [1.0, 0.01])
 def test_the_onset_is_moved_to_its_place(silence, level) -> None:
     struck = level * np.exp(-np.arange(2000) / 300) * np.cos(0.3 * np.arange(2000))
-    x = fit_recording(Recording(np.concatenate([np.zeros(silence), struck]), RATE), RATE, 1500, onset=50).samples
+    x = fit_recording(
+        Recording(np.concatenate([np.zeros(silence), struck]), RATE), RATE, 1500, onset=50
+    ).samples
     expected = np.concatenate([np.zeros(50), struck])[:1500]
     # All but the fade at the end.
     assert np.array_equal(x.numpy()[:1400], expected[:1400])
