@@ -1,6 +1,7 @@
 """Second searches of a match: by long steps, and with an equalizer."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,12 @@ from chirps import SYNTH, U, catalogue_of_chirps
 import pnp
 from pnp.features.standard import standard_features
 from pnp.matching.catalogue import Catalogue
+from pnp.matching.likelihood import distance_by_noise
 from pnp.matching.multistart import Refinement
 from pnp.matching.problem import Problem
-from pnp.matching.recording import as_recording
+from pnp.matching.recording import as_recording, begin_of
 from pnp.matching.search import Search
+from pnp.matching.searches import aligned
 from pnp.synths.with_equalizer import with_equalizer
 
 
@@ -89,6 +92,64 @@ def test_long_steps_are_for_sounds_that_were_missed_and_can_be_made(catalogue) -
     assert not search._searches_again(problem, end(0.9 * usual, 0.005))
     assert not search._searches_again(problem, end(1.1 * usual, 0.02))
     assert not Search(catalogue, max_evaluations=1)._searches_again(problem, end(0.9 * usual, 0.02))
+
+
+@pytest.mark.parametrize("length", [600, 820])
+def test_a_recording_that_was_cut_while_it_rang_is_matched_by_sounds_that_are_cut(catalogue, length) -> None:
+    x = SYNTH(SYNTH.space.from_unit(U[None]))[0]
+    cut = as_recording(x[:length].numpy(), SYNTH.sample_rate)
+    found = Search(catalogue, starts=4).match(cut)
+    assert any("still rings at its end" in note for note in found.notes)
+    assert float(50 * (found.u - U).abs().max()) < 0.5
+    # What is listened to is whole.
+    assert float(found.sound[length:].norm()) > 0.05 * float(found.sound.norm())
+    assert not found.target[length:].any()
+
+
+def test_a_long_recording_is_matched_by_sounds_that_are_faded_like_it(catalogue) -> None:
+    longer = pnp.synths.make("chirp", n_samples=2048, sample_rate=SYNTH.sample_rate)
+    x = SYNTH(SYNTH.space.from_unit(U[None]))[0]
+    rings_on = torch.cat([x, longer(SYNTH.space.from_unit(U[None]))[0, 1024:]])
+    problem = Problem(catalogue, as_recording(rings_on.numpy(), SYNTH.sample_rate), None, False)
+    # Nothing is left at the true parameters, although the end of the recording is faded.
+    assert problem.window is not None
+    assert np.linalg.norm(problem.residual(U.numpy())) < 1e-4 * problem.target_norm
+
+
+def test_another_draw_of_the_noise_tells_how_near_a_match_can_be(catalogue) -> None:
+    x = SYNTH(SYNTH.space.from_unit(U[None]))[0]
+    noise = torch.randn(len(x), generator=torch.Generator().manual_seed(31), dtype=torch.float64)
+    noisy = x + noise * (0.1 * x.norm() / noise.norm())
+    problem = Problem(catalogue, as_recording(noisy.numpy(), SYNTH.sample_rate), None, True, fit_noise=True)
+    share = 0.1 / (1 + 0.1**2) ** 0.5
+    nuisances = torch.tensor([problem.norm / float(noisy.norm()), share], dtype=torch.float64)
+    truth = torch.cat([U, problem.space[3:].to_unit(nuisances)]).numpy()
+    usual, own = distance_by_noise(problem, truth), float(np.linalg.norm(problem.residual(truth)))
+    assert 0.5 * usual < own < 2.0 * usual
+    # What noise explains is not missed, although it is more than a 100th of the norm.
+    ends = [Refinement(truth, 1.1 * usual, (1.2 * usual, 1.1 * usual), 9, "")]
+    assert usual > 0.01 * problem.target_norm
+    assert not Search(catalogue)._searches_again(problem, ends)
+    assert Search(catalogue)._searches_again(problem, [replace(ends[0], distance=1.3 * usual)])
+
+
+@pytest.mark.parametrize("late", [0, 40])
+def test_a_noisy_recording_is_laid_upon_its_match(catalogue, late: int) -> None:
+    x = SYNTH(SYNTH.space.from_unit(U[None]))[0]
+    noise = torch.randn(len(x), generator=torch.Generator().manual_seed(31), dtype=torch.float64)
+    noisy = as_recording((x + noise * (0.1 * x.norm() / noise.norm())).numpy(), SYNTH.sample_rate)
+    begins = begin_of(noisy, SYNTH.sample_rate)
+    problem = Problem(catalogue, noisy, begins + late, True, fit_noise=True)
+    truth = problem._with_nuisances(U.numpy()[None], np.array([problem._gain_of(U)]))[0]
+    ends = [Refinement(truth, 1.0, (2.0, 1.0), 9, "")]
+    moved, found = aligned(problem, ends)
+    # To 2 ms.
+    assert moved.onset == pytest.approx(begins, abs=8)
+    if late:
+        assert found[0].distance == float(np.linalg.norm(moved.residual(truth)))
+        assert found[0].distances[0] == pytest.approx(2.0 * moved.target_norm / problem.target_norm)
+    else:
+        assert found == ends
 
 
 def test_a_search_by_long_steps_is_never_worse(catalogue) -> None:
