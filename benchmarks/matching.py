@@ -189,13 +189,19 @@ def page() -> None:
             parts.append(synthetic_part(json.loads(path.read_text())))
     noisy = [RESULTS / f"matching-noise-{name}.json" for name in COUNT]
     parts = [noise_part(path) for path in noisy if path.exists()] + parts
-    heard = RESULTS / "matching-kits.json"
-    if heard.exists():
-        parts.append(recordings_part(json.loads(heard.read_text())))
+    parts.append(recordings_part(json.loads((RESULTS / "matching-kits.json").read_text())))
+    # As measured before recordings were left where they may have been made, and sounds cut as they are.
+    parts += [noise_part(path) for path in (former(path) for path in noisy) if path.exists()]
+    parts.append(recordings_part(json.loads(former(RESULTS / "matching-kits.json").read_text()), former=True))
     parts.append(former_part(json.loads((RESULTS / "matching-recordings.json").read_text())))
     path = DOCS / "matching.md"
     path.write_text(text.rstrip() + "\n\n" + "\n\n".join(parts) + "\n")
     sys.stderr.write(f"{path}\n")
+
+
+def former(path: Path) -> Path:
+    """File of an earlier measurement."""
+    return path.with_stem(f"{path.stem}-former")
 
 
 def synthetic_part(summary: dict[str, Any]) -> str:

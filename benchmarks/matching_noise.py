@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from matching_tools import SEED, Records, disturbed, tools, write_result
+from matching_tools import FORMERLY, SEED, Records, disturbed, tools, write_result
 from tqdm import tqdm
 
 from pnp._text import percent
@@ -157,7 +157,7 @@ def noise_part(path: Path) -> str:
     names = ", ".join(summary["parameters"])
     title = TITLES.get(summary["synth"], f"{summary['synth']}s")
     lines = [
-        f"## {summary['targets']} {title} under noise",
+        f"## {summary['targets']} {title} under noise{FORMERLY if path.stem.endswith('former') else ''}",
         "",
         described(summary | {"full": False}),
         "",

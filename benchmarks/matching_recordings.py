@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from matching_tools import RESULTS, Records, described, tools, write_result
+from matching_tools import FORMERLY, RESULTS, Records, described, tools, write_result
 
 from pnp._text import percent
 from pnp.bench.environment import environment
@@ -146,7 +146,8 @@ def fitted_neighbour(catalogue: Catalogue, path: Path) -> dict[str, float]:
 
     Relative to that without a fit: with gain and floor, and with an equalizer, too.
     """
-    problem = Problem(catalogue, load_recording(path), catalogue.onset, fit_gain=True)
+    recording = load_recording(path)
+    problem = Problem(catalogue, recording, catalogue.place(recording), fit_gain=True)
     if problem.noise > NOISY:
         problem = problem.with_noise()
     _, points = problem.nearest(NEIGHBOURS)
@@ -214,21 +215,21 @@ def sound_files(folder: Path) -> Iterator[Path]:
     )
 
 
-def recordings_part(summary: dict[str, Any]) -> str:
-    """Medians by kits that were looked at and not, and by instrument, for the page."""
+def recordings_part(summary: dict[str, Any], *, former: bool = False) -> str:
+    """Medians by kits that were looked at and not, and by instrument, for the page; of a former table the first."""
     rows, seen = summary["rows"], summary["looked_at"]
     groups = {
         "all": rows,
         "kits that were looked at": [row for row in rows if row["file"].split("/")[0] in seen],
         "kits that were not": [row for row in rows if row["file"].split("/")[0] not in seen],
     }
-    for kind in sorted({row["instrument"] for row in rows}):
+    for kind in sorted({row["instrument"] for row in rows if not former}):
         groups[kind] = [row for row in rows if row["instrument"] == kind]
     n_kits = len({row["file"].split("/")[0] for row in rows})
     fitted = sum(bool(row["noise"]) for row in rows)
     worse = sum(max(row["flat"], row["after"]) > row["before"] for row in rows)
     lines = [
-        f"## {len(rows)} recordings of percussion from {n_kits} kits",
+        f"## {len(rows)} recordings of percussion from {n_kits} kits{FORMERLY if former else ''}",
         "",
         described(summary),
         "",

@@ -48,9 +48,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--encoder", required=True, help="run of `pnp train` on the cache of drums")
     parser.add_argument("--out", type=Path, required=True, help="file for the tuned encoder")
-    parser.add_argument("--steps", type=int, default=1500, help="steps of eight recordings")
+    parser.add_argument("--steps", type=int, default=3000, help="steps of eight recordings")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="largest learning rate")
-    parser.add_argument("--variations", type=int, default=4, help="variations of each recording")
+    parser.add_argument("--variations", type=int, default=8, help="variations of each recording")
     parser.add_argument("--per-kit", type=int, default=5, help="recordings of each kit that are matched")
     parser.add_argument("--full", action="store_true", help="drums and representation of full size")
     parser.add_argument(

@@ -4,6 +4,9 @@ The features of a noisy recording differ from those of any one draw of noise, by
 the next and go together. Least squares with one fixed draw take all of them alike. They also see the draw itself: where
 a partial moves by the width of a spectral line, its interference with the draw turns around. That makes hills on
 which a descent gets stuck.
+
+Coarse spectrograms are heard beside the features. Averages over time have lost when the sound stands out of the noise,
+and whitening weighs both by what the noise leaves of them.
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ class Likelier:
         before: Squared norm of the whitened residual at the start, relative to that of noise alone.
         after: The same at the point; about 1 where noise explains all that is left.
         norm: Norm of the whitened residual at the point, as it is.
-        jacobian: Whitened Jacobian of the mean features at the point, shape (C, P).
+        jacobian: Whitened Jacobian of the mean features at the point, shape (C, P), coarse spectrograms included.
         evaluations: Sounds analysed.
     """
 
@@ -63,9 +66,9 @@ def likelier(
 ) -> Likelier | None:
     """Refine a match by least squares on mean features, whitened by the covariance that the noise gives them.
 
-    Mean and covariance come from draws of noise at the level that is fitted. For features that are normally
-    distributed this is scoring for the maximum of the likelihood. Draws of which the mean is taken come in four phases,
-    which cancels their interference with the sound to third order.
+    Those of coarse spectrograms are appended to the features. Mean and covariance come from draws of noise at the level
+    that is fitted. For features that are normally distributed this is scoring for the maximum of the likelihood. Draws
+    of which the mean is taken come in four phases, which cancels their interference with the sound to third order.
 
     Args:
         problem: Problem with a noise floor.

@@ -273,8 +273,10 @@ def _result(
     elsewhere = np.array([end.u for end in others]).reshape(len(others), len(best.u))
     # Whitened residuals are as independent as least squares take them for.
     seen = metric if better is None else RiemannianMetric.from_jacobian(torch.from_numpy(better.jacobian))
-    norm = best.distance if better is None else better.norm
-    deviation = deviations(seen, norm, len(problem.phi), elsewhere, nearest_end.u)
+    norm, n_residuals = (
+        (best.distance, len(problem.phi)) if better is None else (better.norm, len(better.jacobian))
+    )
+    deviation = deviations(seen, norm, n_residuals, elsewhere, nearest_end.u)
     estimates = _estimates(problem, best, deviation)
     choices = tuple(
         _choice(problem, best, column)

@@ -78,7 +78,7 @@ def test_a_match_under_noise_comes_nearer_and_is_never_less_likely(tmp_path: Pat
     assert found.after < 2.0
     away = np.abs(found.u - truth)[:3].max()
     assert away < 0.5 * 0.012
-    assert found.jacobian.shape == (len(problem.phi), 5)
+    assert found.jacobian.shape == (len(problem.phi) + len(problem.in_bands().phi), 5)
 
 
 def test_a_sound_that_noise_does_not_explain_is_left_alone(tmp_path: Path) -> None:
