@@ -30,6 +30,8 @@ __all__ = ["Likelier", "distance_by_noise", "likelier"]
 
 # Draws that give the covariance; fourfold ones that give the mean, and those of them that give its derivatives.
 _SPREAD, _MEAN, _SLOPES = 96, 4, 2
+# Draws that covariance and mean have not seen, for the uncertainty.
+_FRESH = 32
 # Draws that tell a distance which is noise alone.
 _FEW = 4
 # The covariance depends on the level of the noise and on the sound: it is estimated again, so often in all.
@@ -48,16 +50,16 @@ class Likelier:
         u: The point, in the cube, shape (D,).
         before: Squared norm of the whitened residual at the start, relative to that of noise alone.
         after: The same at the point; about 1 where noise explains all that is left.
-        norm: Norm of the whitened residual at the point, as it is.
         jacobian: Whitened Jacobian of the mean features at the point, shape (C, P), coarse spectrograms included.
+        variance: Variance of each parameter over draws of noise, in units of the cube, shape (P,).
         evaluations: Sounds analysed.
     """
 
     u: Float[np.ndarray, " D"]
     before: float
     after: float
-    norm: float
     jacobian: Float[np.ndarray, "C P"]
+    variance: Float[np.ndarray, " P"]
     evaluations: int
 
 
@@ -123,9 +125,23 @@ def likelier(
         end = _descended(problem, target, u, white, mean, slopes, min(_EVALUATIONS, max_evaluations))
         u, after = end.u, end.distance**2 / noise
     jacobian = white(slopes(u))
-    if not (after < before and np.isfinite(jacobian).all()):
+    fresh = under(u, noise_draws(problem.recorded, _FRESH, seed=_SEED + 2))
+    evaluations += len(fresh)
+    if not (after < before and np.isfinite(jacobian).all() and np.isfinite(fresh).all()):
         return None
-    return Likelier(u, before, after, end.distance, jacobian, evaluations)
+    variance = max(after, 1.0) * _variance(jacobian, white((fresh - mean(u)).T))
+    return Likelier(u, before, after, jacobian, variance, evaluations)
+
+
+def _variance(jacobian: np.ndarray, residuals: np.ndarray) -> Float[np.ndarray, " P"]:
+    """Return the variance of estimates by least squares, shape (P,), from residuals that are noise, shape (C, K).
+
+    Whitening knows the covariance from few draws, so that it tells too little of what is left of it.
+    """
+    estimates = np.linalg.lstsq(jacobian, residuals, rcond=None)[0]
+    # The mean of the features is known from a few draws, too.
+    variance: np.ndarray = (1.0 + 1.0 / _MEAN) * np.square(estimates).mean(1)
+    return variance
 
 
 def distance_by_noise(problem: Problem, u: np.ndarray) -> float:

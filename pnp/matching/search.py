@@ -271,12 +271,9 @@ def _result(
     metric = RiemannianMetric.from_jacobian(torch.from_numpy(J if has_derivative else np.zeros_like(J)))
     others = rivals(ends, nearest_end, metric, range(n_found, len(problem.space)))
     elsewhere = np.array([end.u for end in others]).reshape(len(others), len(best.u))
-    # Whitened residuals are as independent as least squares take them for.
     seen = metric if better is None else RiemannianMetric.from_jacobian(torch.from_numpy(better.jacobian))
-    norm, n_residuals = (
-        (best.distance, len(problem.phi)) if better is None else (better.norm, len(better.jacobian))
-    )
-    deviation = deviations(seen, norm, n_residuals, elsewhere, nearest_end.u)
+    near = None if better is None else better.variance
+    deviation = deviations(seen, best.distance, len(problem.phi), elsewhere, nearest_end.u, near)
     estimates = _estimates(problem, best, deviation)
     choices = tuple(
         _choice(problem, best, column)

@@ -27,6 +27,7 @@ def deviations(
     n_features: int,
     others: Float[np.ndarray, "n D"],
     u: np.ndarray,
+    near: Float[np.ndarray, " P"] | None = None,
 ) -> Float[Tensor, " P"]:
     """Return the standard deviation of each parameter of a match, in units of the cube.
 
@@ -39,6 +40,7 @@ def deviations(
         n_features: Number of features C.
         others: Other explanations, see `rivals`, shape (n, D): columns beyond the P of the metric do not count.
         u: The match, shape (D,).
+        near: Variance of each parameter next to the match, where it is known otherwise.
 
     Returns:
         Shape (P,); infinite for a parameter that is not heard.
@@ -47,9 +49,9 @@ def deviations(
     sigma, vectors = metric.singular_values, metric.eigenvectors
     heard = sigma > _INAUDIBLE * sigma.max()
     inverse = torch.where(heard, 1.0 / sigma, 0.0)
-    near = variance * (vectors * inverse).square().sum(-1)
+    around = variance * (vectors * inverse).square().sum(-1) if near is None else torch.from_numpy(near)
     spread = np.square(others - u).sum(0)[: metric.n_parameters] / (len(others) + 1)
-    return torch.where(_is_determined(metric), (near + torch.from_numpy(spread)).sqrt(), math.inf)
+    return torch.where(_is_determined(metric), (around + torch.from_numpy(spread)).sqrt(), math.inf)
 
 
 def _is_determined(metric: RiemannianMetric) -> Bool[Tensor, " P"]:

@@ -9,7 +9,7 @@ import torch
 import pnp
 from pnp.features.standard import standard_features
 from pnp.matching.catalogue import Catalogue
-from pnp.matching.likelihood import likelier
+from pnp.matching.likelihood import _variance, likelier
 from pnp.matching.noise import four_phases, noise_draw, noise_draws
 from pnp.matching.problem import Problem
 from pnp.matching.recording import as_recording
@@ -79,6 +79,23 @@ def test_a_match_under_noise_comes_nearer_and_is_never_less_likely(tmp_path: Pat
     away = np.abs(found.u - truth)[:3].max()
     assert away < 0.5 * 0.012
     assert found.jacobian.shape == (len(problem.phi) + len(problem.in_bands().phi), 5)
+
+
+    # The error is one that the deviation tells of, which is of the order of the step from the start.
+    deviation = np.sqrt(found.variance)
+    assert (np.abs(found.u - truth) < 4 * deviation)[:3].all()
+    assert deviation[:3].max() < 0.02
+
+
+def test_the_variance_is_that_of_least_squares_for_white_noise() -> None:
+    generator = np.random.default_rng(11)
+    J = generator.normal(size=(400, 3)) @ np.diag([1.0, 5.0, 0.2])
+    J = np.concatenate([J, np.zeros((400, 1))], axis=1)
+    variance = _variance(J, generator.normal(size=(400, 2000)))
+    # A quarter more for the mean of four draws; nothing is known of the last one, which is not heard.
+    expected = 1.25 * np.linalg.inv(J[:, :3].T @ J[:, :3]).diagonal()
+    assert variance[:3] == pytest.approx(expected, rel=0.15)
+    assert variance[3] < 1e-20
 
 
 def test_a_sound_that_noise_does_not_explain_is_left_alone(tmp_path: Path) -> None:
