@@ -103,7 +103,8 @@ def at_speeds(
     for i, speed in enumerate(speeds):
         played = Recording(recording.samples, recording.sample_rate * speed / 20, recording.name)
         try:
-            x = fit_recording(played, synth.sample_rate, synth.n_samples, onset=catalogue.onset).samples
+            onset = catalogue.place(played)
+            x = fit_recording(played, synth.sample_rate, synth.n_samples, onset=onset).samples
         except ValueError:
             # Nothing is left below the synthesizer's Nyquist frequency.
             continue

@@ -6,18 +6,22 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
-from pnp._protocols import FeatureMap, SynthesizerLike
+from pnp._protocols import FeatureMap, SynthesizerLike, check_synthesizer
 from pnp.errors import CacheError
 from pnp.features.band_spectrogram import BandSpectrogram
+from pnp.jacobian.derivatives import Derivatives
+from pnp.jacobian.numerical import numerical_of
+from pnp.jacobian.resolve import resolve
 from pnp.matching.noise import NOISY, noise_share
 from pnp.matching.onset import count_onsets, find_onset
-from pnp.matching.recording import Recording, begin_of, fit_recording
+from pnp.matching.recording import Recording, begin_of, fit_recording, stops_ringing
 from pnp.store import MetricCache
 from pnp.store.fitting import check_fits
 
@@ -51,6 +55,7 @@ class Catalogue:
         high: Largest norm.
         onset: Median sample at which its sounds begin.
         onsets: First and last sample at which one of them begins.
+        stops: True where one of its sounds stops while it rings, with silence after it.
         most_onsets: Number of times that one of its sounds begins, at most.
     """
 
@@ -64,6 +69,7 @@ class Catalogue:
     high: float
     onset: int
     onsets: tuple[int, int]
+    stops: bool
     most_onsets: int
 
     @classmethod
@@ -103,8 +109,7 @@ class Catalogue:
         norms, probes = norms[norms > 0], probes[norms > 0]
         onsets = [find_onset(probe, synth.sample_rate) for probe in probes.numpy()]
         return cls(
-            synth,
-            features,
+            *_with_derivatives(synth, features, cache.design[rows[:1]].float()),
             rows,
             cache.design[rows],
             S,
@@ -113,6 +118,7 @@ class Catalogue:
             high=float(norms.max()),
             onset=int(np.median(onsets)),
             onsets=(min(onsets), max(onsets)),
+            stops=any(stops_ringing(probe, synth.sample_rate) for probe in probes.numpy()),
             most_onsets=max(count_onsets(probe, synth.sample_rate) for probe in probes.numpy()),
         )
 
@@ -212,3 +218,17 @@ class Catalogue:
             best[int(place)] = min(best.get(int(place), (math.inf, 0.0)), (float(distance), float(level)))
         chosen = sorted(best, key=lambda place: best[place])[:count]
         return [int(among[place]) for place in chosen], np.array([best[place][1] for place in chosen])
+
+
+def _with_derivatives(
+    synth: SynthesizerLike, features: FeatureMap, u: Tensor
+) -> tuple[SynthesizerLike, FeatureMap]:
+    """Lend adapters to a synthesizer and features that have no derivatives, once for all recordings."""
+    module = check_synthesizer(synth)
+    if numerical_of(module) is not None:
+        return synth, features
+    try:
+        found = resolve(module, cast("nn.Module", features), u, Derivatives.of(module.space))
+    except Exception:  # noqa: BLE001  (whatever a user's synthesizer raises is a property of that sound)
+        return synth, features
+    return found.synth, found.features

@@ -79,7 +79,9 @@ class Problem:
         self.fit_gain, self.fit_noise, self.equalize = fit_gain, fit_noise, equalize
         self.known = dict(known or {})
         rate, n_samples = catalogue.synth.sample_rate, catalogue.synth.n_samples
-        self.recorded, self.notes, self.window = fit_recording(recording, rate, n_samples, onset=onset)
+        self.recorded, self.notes, self.window = fit_recording(
+            recording, rate, n_samples, onset=onset, stops=catalogue.stops
+        )
         norm = float(torch.linalg.vector_norm(self.recorded))
         if not norm:
             raise ValueError(

@@ -43,6 +43,8 @@ _SHORTEST, _LONGEST = 0.01, 600.0
 _FADE = 0.01
 # A recording rings at its end if its last 10 ms are above this part of its loudest moment: −60 dB.
 _END, _RINGING = 0.01, 10 ** (-60 / 20)
+# What is this much softer than the loudest sample is silence: −110 dB.
+_DIGITAL_SILENCE = 10 ** (-110 / 20)
 # Of a recording's level, what resampling has to leave of it.
 _AUDIBLE_SHARE = 0.01
 
@@ -208,7 +210,12 @@ class Fitted(NamedTuple):
 
 
 def fit_recording(
-    recording: Recording, sample_rate: float, n_samples: int, *, onset: int | None = None
+    recording: Recording,
+    sample_rate: float,
+    n_samples: int,
+    *,
+    onset: int | None = None,
+    stops: bool = False,
 ) -> Fitted:
     """Bring a recording to a synthesizer's sampling rate, length and onset.
 
@@ -221,10 +228,11 @@ def fit_recording(
         sample_rate: Sampling rate of the synthesizer in Hz.
         n_samples: Length N of its sounds.
         onset: Sample at which its sounds begin; None leaves the recording's beginning where it is.
+        stops: True where its sounds may stop while they ring: then a recording that does so need not have been cut.
 
     Returns:
-        Sound, notes, and the window under which it was faded. Where a short recording still rings at its end, within
-        60 dB of its loudest moment, it was cut, and the window is 0 from there on.
+        Sound, notes, and the window under which it was faded. A recording was cut if it ends, or digital silence
+        begins, while it rings within 60 dB of its loudest moment. The window is 0 from there on.
 
     Raises:
         ValueError: If nothing is left below the synthesizer's Nyquist frequency.
@@ -245,6 +253,14 @@ def fit_recording(
             notes.append(f"It was moved {abs(moved) / sample_rate:.4f} s {way}.")
         x = x[-moved:] if moved < 0 else np.concatenate([np.zeros(moved), x])
     window: np.ndarray | None = None
+    end = min(_end(x), n_samples)
+    if end < n_samples and not stops and stops_ringing(np.append(x[:end], 0.0), sample_rate):
+        notes.append(
+            f"It stops while it rings, after {end / sample_rate:.3g} s: the synthesizer's sounds are compared with it "
+            "up to there."
+        )
+        window = np.zeros(n_samples)
+        window[:end] = 1.0
     if len(x) > n_samples:
         lost = float(np.square(x[n_samples:]).sum() / np.square(x).sum())
         notes.append(
@@ -252,17 +268,11 @@ def fit_recording(
             f"{percent(lost, significant=2)} of its energy was in what is left out."
         )
         fade = min(n_samples, round(_FADE * sample_rate))
-        window = np.ones(n_samples)
-        window[n_samples - fade :] = 0.5 + 0.5 * np.cos(np.pi * (np.arange(fade) + 1) / fade)
-        x = x[:n_samples] * window
-    elif len(x) < n_samples:
-        if _rings_at_end(x, sample_rate):
-            notes.append(
-                f"It still rings at its end, after {len(x) / sample_rate:.3g} s: the synthesizer's sounds are compared "
-                "with it up to there."
-            )
-            window = np.zeros(n_samples)
-            window[: len(x)] = 1.0
+        faded = np.ones(n_samples)
+        faded[n_samples - fade :] = 0.5 + 0.5 * np.cos(np.pi * (np.arange(fade) + 1) / fade)
+        x = x[:n_samples] * faded
+        window = faded if window is None else window
+    else:
         x = np.concatenate([x, np.zeros(n_samples - len(x))])
     return Fitted(
         torch.from_numpy(np.ascontiguousarray(x)),
@@ -281,10 +291,27 @@ def begin_of(recording: Recording, sample_rate: float) -> int:
     return find_onset(_at_rate(recording, sample_rate), sample_rate)
 
 
-def _rings_at_end(x: np.ndarray, sample_rate: float) -> bool:
-    """Tell if a sound was cut while it rings."""
-    last = x[-max(1, round(_END * sample_rate)) :]
-    return bool(np.sqrt(np.square(last).mean()) > _RINGING * envelope(x, sample_rate).max())
+def stops_ringing(x: np.ndarray, sample_rate: float) -> bool:
+    """Tell if a sound stops while it rings: if it is within 60 dB of its loudest moment until silence begins.
+
+    Args:
+        x: Sound, shape (n,).
+        sample_rate: Sampling rate in Hz.
+
+    Returns:
+        False for a sound that ends with no silence.
+    """
+    end = _end(x)
+    if end in (0, len(x)):
+        return False
+    last = x[max(end - max(1, round(_END * sample_rate)), 0) : end]
+    return bool(np.sqrt(np.square(last).mean()) > _RINGING * envelope(x[:end], sample_rate).max())
+
+
+def _end(x: np.ndarray) -> int:
+    """Return the number of samples before the digital silence that a sound ends with."""
+    heard = np.flatnonzero(np.abs(x) > _DIGITAL_SILENCE * np.abs(x).max())
+    return int(heard[-1]) + 1 if len(heard) else 0
 
 
 def _offset(mono: np.ndarray, sample_rate: float) -> float:

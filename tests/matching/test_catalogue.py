@@ -4,11 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from chirps import SYNTH, U, catalogue_of_chirps
 
+import pnp
+from pnp import Parameter, ParameterSpace
+from pnp.features.standard import standard_features
 from pnp.matching.catalogue import Catalogue
 from pnp.matching.onset import find_onset
 from pnp.matching.recording import Recording, as_recording
+from pnp.matching.search import Search
 
 RATE = SYNTH.sample_rate
 
@@ -60,3 +65,36 @@ def click_at(place: int) -> Recording:
     x = np.zeros(SYNTH.n_samples + 200)
     x[place : place + 100] = np.exp(-np.arange(100) / 10.0) * np.cos(2.0 * np.arange(100))
     return Recording(x, RATE, "click")
+
+
+class WithoutDerivatives(torch.nn.Module):
+    """Decaying tones by NumPy, which PyTorch cannot differentiate; `gate` is when they stop, in samples."""
+
+    space = ParameterSpace([Parameter("f", 100.0, 400.0, "log"), Parameter("decay", 1.0, 20.0)])
+    sample_rate, n_samples = 1000.0, 512
+
+    def __init__(self, gate: int = 512) -> None:
+        super().__init__()
+        self.gate = gate
+
+    def forward(self, theta: torch.Tensor) -> torch.Tensor:
+        t = np.arange(512) / 1000.0
+        f, decay = theta.detach().numpy().astype(np.float64).T[:, :, None]
+        return torch.from_numpy(np.exp(-decay * t) * np.sin(2 * np.pi * f * t) * (t < self.gate / 1e3)).to(
+            theta
+        )
+
+
+@pytest.mark.parametrize("gate", [512, 200])
+def test_one_word_is_said_of_a_synthesizer_without_derivatives(tmp_path, caplog, gate: int) -> None:
+    synth = WithoutDerivatives(gate)
+    phi = standard_features(synth, J=5, Q=(8, 1), Q_fr=1, J_fr=3)
+    pnp.precompute(synth, phi, tmp_path / "tones.h5", size=16, store=("S",), progress=False)
+    caplog.clear()
+    with pnp.MetricCache(tmp_path / "tones.h5") as cache:
+        catalogue = Catalogue.from_cache(cache, synth, phi)
+    assert catalogue.stops == (gate < 512)
+    theta = torch.tensor([[180.0, 4.0]], dtype=torch.float64)
+    found = Search(catalogue).match(as_recording(synth(theta)[0].numpy(), 1000.0))
+    assert found.theta.numpy() == pytest.approx(theta[0].numpy(), rel=0.01)
+    assert sum("cannot be differentiated" in record.message for record in caplog.records) <= 1

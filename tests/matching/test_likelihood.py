@@ -80,7 +80,6 @@ def test_a_match_under_noise_comes_nearer_and_is_never_less_likely(tmp_path: Pat
     assert away < 0.5 * 0.012
     assert found.jacobian.shape == (len(problem.phi) + len(problem.in_bands().phi), 5)
 
-
     # The error is one that the deviation tells of, which is of the order of the step from the start.
     deviation = np.sqrt(found.variance)
     assert (np.abs(found.u - truth) < 4 * deviation)[:3].all()

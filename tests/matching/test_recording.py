@@ -8,7 +8,13 @@ import soundfile
 import torch
 
 from pnp.matching.onset import find_lag
-from pnp.matching.recording import Recording, as_recording, fit_recording, load_recording
+from pnp.matching.recording import (
+    Recording,
+    as_recording,
+    fit_recording,
+    load_recording,
+    stops_ringing,
+)
 
 RATE = 8000
 
@@ -184,8 +190,31 @@ def test_a_short_recording_that_rings_at_its_end_was_cut(end: float) -> None:
     assert window is not None
     assert np.array_equal(window.numpy(), np.repeat([1.0, 0.0], 4000))
     assert note == (
-        "It still rings at its end, after 0.5 s: the synthesizer's sounds are compared with it up to there."
+        "It stops while it rings, after 0.5 s: the synthesizer's sounds are compared with it up to there."
     )
+
+
+@pytest.mark.parametrize("silence", [1, 500, 9000])
+def test_a_recording_that_was_cut_and_padded_was_cut(silence: int) -> None:
+    padded = Recording(np.concatenate([tone(0.5), np.zeros(silence)]), RATE)
+    x, notes, window = fit_recording(padded, RATE, RATE)
+    assert window is not None
+    # The last samples of a tone may be next to nothing.
+    assert 3990 <= int(window.sum()) <= 4000
+    assert np.array_equal(x.numpy()[:3990], tone(0.5)[:3990])
+    assert notes[0].startswith("It stops while it rings, after 0.5 s")
+    # A synthesizer whose own sounds stop may have made it as it is.
+    whole, _, kept = fit_recording(padded, RATE, RATE, stops=True)
+    assert kept is None or bool((kept[:4000] == 1).all())
+    assert not whole[4000:].any()
+
+
+def test_sounds_that_stop_are_told_from_those_that_die_away() -> None:
+    silence = np.zeros(100)
+    assert stops_ringing(np.concatenate([tone(0.5), silence]), RATE)
+    assert not stops_ringing(np.concatenate([tone(0.5) * np.geomspace(1, 1e-4, 4000), silence]), RATE)
+    assert not stops_ringing(tone(0.5), RATE)
+    assert not stops_ringing(silence, RATE)
 
 
 @pytest.mark.parametrize("length", [RATE, 2 * RATE, RATE // 2])
