@@ -74,7 +74,7 @@ def test_an_equalizer_needs_two_bands() -> None:
     sound = slow(slow.space.from_unit(torch.zeros(1, 3)))
     zeros = np.zeros((1, 1), np.float32)
     catalogue = Catalogue(
-        slow, features, torch.zeros(1), torch.zeros(1, 3), zeros, 1.0, 1.0, 1.0, 0, (0, 0), 1
+        slow, features, torch.zeros(1), torch.zeros(1, 3), zeros, 1.0, 1.0, 1.0, 0, (0, 0), False, 1
     )
     with pytest.raises(ValueError, match=r"needs two of them below a quarter .* got 1024 Hz"):
         Problem(catalogue, as_recording(sound[0].numpy(), 1024.0), None, True, equalize=True)
