@@ -199,7 +199,7 @@ class Fitted(NamedTuple):
 
     Attributes:
         samples: Sound, float64, shape (N,).
-        notes: What was done, in sentences.
+        notes: Sentences about what was done.
         window: Factors by which its end was faded or cut, float64, shape (N,); None where it was not. The
             synthesizer's sounds are compared under the same window.
     """

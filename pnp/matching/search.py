@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from pnp._arguments import whole_number
-from pnp._blas import blas_in_one_thread
 from pnp._text import did_you_mean
+from pnp._torch.blas import blas_in_one_thread
 from pnp.matching.catalogue import Catalogue
 from pnp.matching.coarse_to_fine import coarse_to_fine
 from pnp.matching.doubts import doubts

@@ -28,6 +28,7 @@ class WithWindow(Wrapper, nn.Module):
         ValueError: If the window has another length than the sounds.
 
     Examples:
+        >>> import torch
         >>> import pnp
         >>> synth = pnp.synths.make("chirp")
         >>> window = torch.ones(synth.n_samples)

@@ -3,7 +3,7 @@
 import pytest
 from threadpoolctl import ThreadpoolController
 
-from pnp._blas import blas_in_one_thread
+from pnp._torch.blas import blas_in_one_thread
 
 
 def threads() -> list[int]:
