@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from pnp._protocols import FeatureMap, SynthesizerLike, check_synthesizer
+from pnp._torch.environment import environment_fault
 from pnp.errors import CacheError
 from pnp.features.band_spectrogram import BandSpectrogram
 from pnp.jacobian.derivatives import Derivatives
@@ -54,8 +55,8 @@ class Catalogue:
         level: Median norm.
         high: Largest norm.
         onset: Median sample at which its sounds begin.
-        onsets: First and last sample at which one of them begins.
-        stops: True where one of its sounds stops while it rings, with silence after it.
+        onsets: First and last sample at which one of some sounds begins.
+        stops: True where one of some sounds stops while it rings, with silence after it.
         most_onsets: Number of times that one of its sounds begins, at most.
     """
 
@@ -126,7 +127,7 @@ class Catalogue:
         """Return the sample at which a recording is made to begin, before anything is known of its sound.
 
         One that begins where some of the synthesizer's sounds do is left there: theirs may depend on the parameters.
-        So is one that is early and noisy, since the noise may have been taken for its onset. Others begin at the
+        So is one that is early and seems noisy, since noise may have been taken for its onset. Others are moved to the
         usual place.
 
         Args:
@@ -135,11 +136,14 @@ class Catalogue:
         Raises:
             ValueError: If nothing of it is left below the synthesizer's Nyquist frequency.
         """
-        x = fit_recording(recording, self.synth.sample_rate, self.synth.n_samples).samples
-        begins = begin_of(recording, self.synth.sample_rate)
-        first, last = self.onsets
-        noisy = noise_share(x) > NOISY
-        return begins if begins <= last and (begins >= first or noisy) else self.onset
+        begins, (first, last) = begin_of(recording, self.synth.sample_rate), self.onsets
+        if first <= begins <= last:
+            return begins
+        if begins < first:
+            x = fit_recording(recording, self.synth.sample_rate, self.synth.n_samples).samples
+            if noise_share(x) > NOISY:
+                return begins
+        return self.onset
 
     def levels(self) -> Float[np.ndarray, " K"]:
         """Return levels (norms of sounds) that the synthesizer's own sounds have, from low to high."""
@@ -223,12 +227,19 @@ class Catalogue:
 def _with_derivatives(
     synth: SynthesizerLike, features: FeatureMap, u: Tensor
 ) -> tuple[SynthesizerLike, FeatureMap]:
-    """Lend adapters to a synthesizer and features that have no derivatives, once for all recordings."""
+    """Lend adapters to a synthesizer and features that have no derivatives, once for all recordings.
+
+    Not where the synthesizer has measured differences, which take many sounds. Nor where the sound fails; the search
+    then finds out for itself.
+    """
     module = check_synthesizer(synth)
     if numerical_of(module) is not None:
         return synth, features
     try:
         found = resolve(module, cast("nn.Module", features), u, Derivatives.of(module.space))
-    except Exception:  # noqa: BLE001  (whatever a user's synthesizer raises is a property of that sound)
+    except Exception as error:
+        # Whatever else a user's synthesizer raises is a property of that sound.
+        if environment_fault(error) is not None:
+            raise
         return synth, features
     return found.synth, found.features

@@ -5,8 +5,8 @@ the next and go together. Least squares with one fixed draw take all of them ali
 a partial moves by the width of a spectral line, its interference with the draw turns around. That makes hills on
 which a descent gets stuck.
 
-Coarse spectrograms are heard beside the features. Averages over time have lost when the sound stands out of the noise,
-and whitening weighs both by what the noise leaves of them.
+Coarse spectrograms are heard beside the features. Averages over time do not tell when the sound is louder than the
+noise, and whitening weighs both by what the noise leaves of them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from pnp.matching.multistart import Refinement, refine
 from pnp.matching.noise import four_phases, noise_draws
+from pnp.matching.uncertainty import INAUDIBLE
 from pnp.matching.whitening import Whitening
 
 if TYPE_CHECKING:
@@ -136,10 +137,10 @@ def likelier(
 def _variance(jacobian: np.ndarray, residuals: np.ndarray) -> Float[np.ndarray, " P"]:
     """Return the variance of estimates by least squares, shape (P,), from residuals that are noise, shape (C, K).
 
-    Whitening knows the covariance from few draws, so that it tells too little of what is left of it.
+    The whitening comes from few draws and makes residuals too small along them. Fresh draws do not have that error.
     """
-    estimates = np.linalg.lstsq(jacobian, residuals, rcond=None)[0]
-    # The mean of the features is known from a few draws, too.
+    estimates = np.linalg.lstsq(jacobian, residuals, rcond=INAUDIBLE)[0]
+    # The target is compared with a mean that is known from a few draws.
     variance: np.ndarray = (1.0 + 1.0 / _MEAN) * np.square(estimates).mean(1)
     return variance
 

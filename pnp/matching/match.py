@@ -43,8 +43,9 @@ def match(
 ) -> MatchResult:
     """Find the parameters with which a synthesizer comes closest to a sound.
 
-    The sound is brought to the synthesizer's sampling rate and length, and its onset to where the
-    synthesizer's sounds begin. The cache's sounds nearest to it in features are the starts of a bounded
+    The sound is brought to the synthesizer's sampling rate and length. Its onset is moved, unless some of the
+    synthesizer's sounds begin there. In the search, the synthesizer's sounds are faded or cut as the recording was, see
+    `pnp.matching.recording.fit_recording`. The cache's sounds nearest to it in features are the starts of a bounded
     Levenberg-Marquardt search with exact Jacobians, see `pnp.matching.multistart.refine`.
 
     The search is on coarse spectrograms first, which cost little and have wider valleys, and on the features from where
@@ -60,8 +61,8 @@ def match(
 
     So is its noise floor. Where the recording has one, x = a g(θ) + η n is fitted, with one fixed draw n of white noise
     and its level η as one more unknown; averages over time hardly depend on the draw. A floor that is not needed falls
-    to silence. A match with a floor is then refined under many draws, by the mean and covariance that they give the
-    features, see `pnp.matching.likelihood`. That is done where noise explains what is left of the recording, and it is
+    to silence. A match with a floor is then refined under many draws, by the mean and covariance that they give
+    features and coarse spectrograms, see `pnp.matching.likelihood`. That is done where noise explains what is left of the recording, and it is
     kept where `misfit` is lower.
 
     Where the search ends far away from a sound that the synthesizer can make, it has missed it: partials that interfere
@@ -71,7 +72,8 @@ def match(
     The uncertainty is that of least squares to first order: with residual r of C features at the match and
     metric M = JᵀJ there, the covariance is ‖r‖²/(C − P) M⁻¹. It tells how well the sound determines a parameter
     next to this match, and takes the features' errors for independent. Starts that ended elsewhere, at less than
-    twice the distance, are other explanations: their mean squared offset adds to the variance. What no start found,
+    twice the distance, are other explanations: their mean squared offset adds to the variance. After a refinement under
+    noise, the covariance is that of estimates over fresh draws, times `misfit` where that is above 1. What no start found,
     it does not know. `warnings` gives reasons to doubt the match, the gravest first, see `pnp.matching.doubts`.
 
     A point at which the synthesizer raises or makes NaN is a bad point: a step there is shortened, and a start there is

@@ -96,10 +96,10 @@ def noise_share(x: Float[Tensor, " N"]) -> float:
         x: Recording, shape (N,); zeros at its ends are not counted.
 
     Returns:
-        Share between `NOISE_LOWEST` and `NOISE_HIGHEST`; the lowest for a recording that is too short to tell.
+        Share between `NOISE_LOWEST` and `NOISE_HIGHEST`; the lowest for one that is silent or too short to tell.
     """
     first, end = _extent(x)
-    if end - first < _FEWEST_WINDOWS * _WINDOW:
+    if end - first < _FEWEST_WINDOWS * _WINDOW or not x.any():
         return NOISE_LOWEST
     heard = x[first:end].double()
     # Of noise with variance 1, each squared magnitude has an exponential distribution with the window's energy as mean.

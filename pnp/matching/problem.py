@@ -111,11 +111,11 @@ class Problem:
         self.bands = slice(before, len(self.voice.space))
         # Share of the noise in the recording's norm, by its spectrogram.
         self.noise = noise_share(self.recorded)
-        # What is compared: where the recording was faded or cut, so is the sound.
-        self.recordable: SynthesizerLike = self.voice
+        # What is compared, but for the noise: where the recording was faded or cut, so is the sound.
+        self.compared: SynthesizerLike = self.voice
         if self.window is not None:
-            self.recordable = WithWindow(cast("nn.Module", self.voice), self.window)
-        self.engine: SynthesizerLike = self.recordable
+            self.compared = WithWindow(cast("nn.Module", self.voice), self.window)
+        self.engine: SynthesizerLike = self.compared
         if fit_noise:
             self.engine = self._under(noise_draw(self.recorded))
         self.space: ParameterSpace = self.engine.space
@@ -128,7 +128,7 @@ class Problem:
     def realigned(self, u: np.ndarray) -> Problem | None:
         """Return the problem with the recording moved onto the sound of a point; None if it is there already."""
         rate = self.engine.sample_rate
-        lag = find_lag(self.target.double().numpy(), self.sound(u).numpy(), rate)
+        lag = find_lag(self.target.double().numpy(), self._cut(self.sound(u)).numpy(), rate)
         if self.onset is None or abs(lag) < _ALIGNED * rate or self.onset + lag < 0:
             return None
         return self._but(onset=self.onset + lag)
@@ -391,7 +391,7 @@ class Problem:
 
     def _under(self, draw: Tensor) -> WithNoise:
         noise = (self.norm * draw).float()
-        return WithNoise(cast("nn.Module", self.recordable), noise, NOISE_LOWEST, NOISE_HIGHEST)
+        return WithNoise(cast("nn.Module", self.compared), noise, NOISE_LOWEST, NOISE_HIGHEST)
 
     def _cut(self, x: Tensor) -> Tensor:
         """Return a sound faded or cut as the recording was."""

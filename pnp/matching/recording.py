@@ -41,8 +41,13 @@ _DOUBTFUL = 0.3
 _CLIPPED_LEVEL, _CLIPPED_RUN, _CLIPPED_RUNS = 0.98, 5, 3
 _SHORTEST, _LONGEST = 0.01, 600.0
 _FADE = 0.01
-# A recording rings at its end if its last 10 ms are above this part of its loudest moment: −60 dB.
-_END, _RINGING = 0.01, 10 ** (-60 / 20)
+# A recording rings at its end if its last 2 ms are above this part of its loudest moment, −60 dB, and above this many
+# times the smallest sample: a sound that dies away ends among the lowest bits.
+_END, _RINGING, _ROUNDED = 0.002, 10 ** (-60 / 20), 4.0
+# Smallest sample relative to the largest, at most, where samples are rounded: 8 bits at a quarter of full scale.
+_COARSEST = 1 / 32
+# Silence this long is no zero crossing.
+_SILENT_FOR = 0.005
 # What is this much softer than the loudest sample is silence: −110 dB.
 _DIGITAL_SILENCE = 10 ** (-110 / 20)
 # Of a recording's level, what resampling has to leave of it.
@@ -219,20 +224,20 @@ def fit_recording(
 ) -> Fitted:
     """Bring a recording to a synthesizer's sampling rate, length and onset.
 
-    It is resampled by a polyphase filter. Its onset, see `find_onset`, is moved to where the synthesizer's
-    sounds begin; what lies before is cut, or silence is put there. At the end, a
+    It is resampled by a polyphase filter. Its onset, see `find_onset`, is moved to a given sample; what lies before is
+    cut, or silence is put there. At the end, a
     short recording is padded with silence, and a long one cut with a fade of 10 ms.
 
     Args:
         recording: Samples of a file.
         sample_rate: Sampling rate of the synthesizer in Hz.
         n_samples: Length N of its sounds.
-        onset: Sample at which its sounds begin; None leaves the recording's beginning where it is.
+        onset: Sample at which the recording is to begin; None leaves its beginning where it is.
         stops: True where its sounds may stop while they ring: then a recording that does so need not have been cut.
 
     Returns:
-        Sound, notes, and the window under which it was faded. A recording was cut if it ends, or digital silence
-        begins, while it rings within 60 dB of its loudest moment. The window is 0 from there on.
+        Sound, notes, and the window by which it was faded, or None. A recording was cut if it ends, or digital silence
+        begins, while it rings within 60 dB of its loudest moment. From there on the window is 0.
 
     Raises:
         ValueError: If nothing is left below the synthesizer's Nyquist frequency.
@@ -252,15 +257,14 @@ def fit_recording(
             way = "earlier: there was silence before the sound" if moved < 0 else "later"
             notes.append(f"It was moved {abs(moved) / sample_rate:.4f} s {way}.")
         x = x[-moved:] if moved < 0 else np.concatenate([np.zeros(moved), x])
-    window: np.ndarray | None = None
-    end = min(_end(x), n_samples)
-    if end < n_samples and not stops and stops_ringing(np.append(x[:end], 0.0), sample_rate):
+    window = np.ones(n_samples)
+    end = _end(x)
+    if end < n_samples and not stops and _was_cut(x, n_samples, sample_rate):
         notes.append(
             f"It stops while it rings, after {end / sample_rate:.3g} s: the synthesizer's sounds are compared with it "
             "up to there."
         )
-        window = np.zeros(n_samples)
-        window[:end] = 1.0
+        window[end:] = 0.0
     if len(x) > n_samples:
         lost = float(np.square(x[n_samples:]).sum() / np.square(x).sum())
         notes.append(
@@ -268,17 +272,12 @@ def fit_recording(
             f"{percent(lost, significant=2)} of its energy was in what is left out."
         )
         fade = min(n_samples, round(_FADE * sample_rate))
-        faded = np.ones(n_samples)
-        faded[n_samples - fade :] = 0.5 + 0.5 * np.cos(np.pi * (np.arange(fade) + 1) / fade)
-        x = x[:n_samples] * faded
-        window = faded if window is None else window
+        window[n_samples - fade :] *= 0.5 + 0.5 * np.cos(np.pi * (np.arange(fade) + 1) / fade)
+        x = x[:n_samples]
     else:
         x = np.concatenate([x, np.zeros(n_samples - len(x))])
-    return Fitted(
-        torch.from_numpy(np.ascontiguousarray(x)),
-        tuple(notes),
-        None if window is None else torch.from_numpy(window),
-    )
+    as_it_was = bool((window == 1.0).all())
+    return Fitted(torch.from_numpy(x * window), tuple(notes), None if as_it_was else torch.from_numpy(window))
 
 
 def begin_of(recording: Recording, sample_rate: float) -> int:
@@ -299,13 +298,28 @@ def stops_ringing(x: np.ndarray, sample_rate: float) -> bool:
         sample_rate: Sampling rate in Hz.
 
     Returns:
-        False for a sound that ends with no silence.
+        False for a sound after which there are less than 5 ms of silence.
     """
     end = _end(x)
-    if end in (0, len(x)):
+    return len(x) - end >= _SILENT_FOR * sample_rate and _rings_at_end(x[:end], sample_rate)
+
+
+def _was_cut(x: np.ndarray, n_samples: int, sample_rate: float) -> bool:
+    """Tell if a sound, of which as many samples are needed, stops before while it rings."""
+    if len(x) < n_samples:
+        return _rings_at_end(x[: _end(x)], sample_rate)
+    return stops_ringing(x, sample_rate)
+
+
+def _rings_at_end(x: np.ndarray, sample_rate: float) -> bool:
+    """Tell if a sound is within 60 dB of its loudest moment at its end, and above the rounding of its samples."""
+    if not x.any():
         return False
-    last = x[max(end - max(1, round(_END * sample_rate)), 0) : end]
-    return bool(np.sqrt(np.square(last).mean()) > _RINGING * envelope(x[:end], sample_rate).max())
+    last = np.sqrt(np.square(x[-max(1, round(_END * sample_rate)) :]).mean())
+    smallest, largest = np.abs(x[x != 0]).min(), np.abs(x).max()
+    # A square wave has no small samples, and its smallest one is no rounding.
+    rounding = _ROUNDED * smallest if smallest < _COARSEST * largest else 0.0
+    return bool(last > max(_RINGING * envelope(x, sample_rate).max(), rounding))
 
 
 def _end(x: np.ndarray) -> int:

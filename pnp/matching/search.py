@@ -36,7 +36,7 @@ __all__ = ["Search", "check_options", "known_conditions"]
 _REALIGNMENTS = 2
 # A sound of the synthesizer is missed if the match is further away than this part of its features.
 _MISSED = 0.01
-# Under noise, nor is it if the distance is at most this many times what another draw of the noise makes.
+# What another draw of the noise makes of a distance, times this, is not missed either.
 _NOISE_MARGIN = 1.15
 # Where the recording moves by less than this part of the distance, in features, there is less than that to gain.
 _WORTH_MOVING = 0.1
@@ -128,14 +128,14 @@ class Search:
         if self._searches_again(problem, ends):
             ends, tried = searched_again(problem, points, ends, self.max_evaluations, progress)
             evaluations += tried
+        if self.align and self._is_noisy(problem, ends):
+            problem, ends = aligned(problem, points, ends)
         flat = None
         if self.equalize:
             flat = _best(ends).distance
             problem, ends, tried = equalized(problem, ends, self.max_evaluations, progress)
             points = problem.flat(points)
             evaluations += tried
-        if self.align and self._is_noisy(problem, ends):
-            problem, ends = aligned(problem, ends)
         starts = [_start(problem, *start) for start in zip(origins, rows, ends, strict=True)]
         better = self._likelier(problem, ends)
         evaluations += better.evaluations if better else 0
@@ -159,10 +159,10 @@ class Search:
         if usual is None or nearest > usual * problem.target_norm:
             return False
         best = _best(ends)
-        found = _MISSED * problem.target_norm
-        if problem.noise_to_sound(best.u):
-            found = max(found, _NOISE_MARGIN * distance_by_noise(problem, best.u))
-        return best.distance > found
+        if best.distance <= _MISSED * problem.target_norm:
+            return False
+        noisy = bool(problem.noise_to_sound(best.u))
+        return not noisy or best.distance > _NOISE_MARGIN * distance_by_noise(problem, best.u)
 
     def _is_noisy(self, problem: Problem, ends: Sequence[Refinement]) -> bool:
         """Tell if there was a search, and the best end has a noise floor."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import zip_longest
 
 import numpy as np
 
@@ -58,7 +59,7 @@ def searched_again(
     return ends, tried
 
 
-def aligned(problem: Problem, ends: list[Refinement]) -> tuple[Problem, list[Refinement]]:
+def aligned(problem: Problem, points: np.ndarray, ends: list[Refinement]) -> tuple[Problem, list[Refinement]]:
     """Lay a recording upon the best end, if coarse spectrograms come nearer by that; distances are measured again.
 
     Under noise a distance hardly tells how a recording lies, and features that are averages hardly depend on it. The
@@ -74,7 +75,7 @@ def aligned(problem: Problem, ends: list[Refinement]) -> tuple[Problem, list[Ref
     )
     if after >= before:
         return problem, ends
-    return moved, [_measured_again(moved, problem, end) for end in ends]
+    return moved, [_measured_again(moved, problem, start, end) for start, end in zip_longest(points, ends)]
 
 
 def equalized(
@@ -115,12 +116,14 @@ def equalized(
     return problem, ends, sum(end.evaluations for end in found)
 
 
-def _measured_again(problem: Problem, former: Problem, end: Refinement) -> Refinement:
-    """Return an end with its distances in another problem; earlier ones are known relative to the target alone."""
-    scale = problem.target_norm / former.target_norm
+def _measured_again(
+    problem: Problem, former: Problem, start: np.ndarray | None, end: Refinement
+) -> Refinement:
+    """Return an end with its distances in another problem; a start that is not known keeps its relative distance."""
+    first = end.distances[0] * problem.target_norm / former.target_norm
+    before = first if start is None else norm(problem.residual(start))
     distance = norm(problem.residual(end.u))
-    earlier = tuple(scale * before for before in end.distances[:-1])
-    return replace(end, distance=distance, distances=(*earlier, distance))
+    return replace(end, distance=distance, distances=(before, distance))
 
 
 def _continued(end: Refinement, after: Refinement, evaluations: int = 0) -> Refinement:

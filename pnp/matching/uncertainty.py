@@ -13,10 +13,10 @@ from torch import Tensor
 from pnp.matching.multistart import Refinement
 from pnp.metric.riemannian import RiemannianMetric
 
-__all__ = ["NOT_MUCH_LARGER", "deviations", "rivals"]
+__all__ = ["INAUDIBLE", "NOT_MUCH_LARGER", "deviations", "rivals"]
 
 # A direction of the cube in which the features change less than this, relative to the most audible one, is inaudible.
-_INAUDIBLE = 1e-6
+INAUDIBLE = 1e-6
 # An end elsewhere, further than this along a parameter, is another explanation if its distance is not much larger.
 _ELSEWHERE, NOT_MUCH_LARGER = 0.05, 2.0
 
@@ -47,7 +47,7 @@ def deviations(
     """
     variance = distance**2 / max(n_features - metric.n_parameters, 1)
     sigma, vectors = metric.singular_values, metric.eigenvectors
-    heard = sigma > _INAUDIBLE * sigma.max()
+    heard = sigma > INAUDIBLE * sigma.max()
     inverse = torch.where(heard, 1.0 / sigma, 0.0)
     around = variance * (vectors * inverse).square().sum(-1) if near is None else torch.from_numpy(near)
     spread = np.square(others - u).sum(0)[: metric.n_parameters] / (len(others) + 1)
@@ -57,8 +57,8 @@ def deviations(
 def _is_determined(metric: RiemannianMetric) -> Bool[Tensor, " P"]:
     """Tell which parameters are no part of an inaudible direction, in which they could be anything."""
     sigma, vectors = metric.singular_values, metric.eigenvectors
-    inaudible = sigma <= _INAUDIBLE * sigma.max()
-    return (vectors.square() * inaudible).sum(-1) <= _INAUDIBLE
+    inaudible = sigma <= INAUDIBLE * sigma.max()
+    return (vectors.square() * inaudible).sum(-1) <= INAUDIBLE
 
 
 def rivals(

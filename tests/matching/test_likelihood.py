@@ -95,6 +95,9 @@ def test_the_variance_is_that_of_least_squares_for_white_noise() -> None:
     expected = 1.25 * np.linalg.inv(J[:, :3].T @ J[:, :3]).diagonal()
     assert variance[:3] == pytest.approx(expected, rel=0.15)
     assert variance[3] < 1e-20
+    # Nor does a pair of columns that are next to parallel change the others.
+    pair = np.concatenate([J[:, :3], J[:, :1] * (1 + 1e-9) + 1e-8 * J[:, 2:3]], axis=1)
+    assert _variance(pair, generator.normal(size=(400, 2000)))[2] == pytest.approx(expected[2], rel=0.15)
 
 
 def test_a_sound_that_noise_does_not_explain_is_left_alone(tmp_path: Path) -> None:

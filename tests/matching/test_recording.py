@@ -205,8 +205,45 @@ def test_a_recording_that_was_cut_and_padded_was_cut(silence: int) -> None:
     assert notes[0].startswith("It stops while it rings, after 0.5 s")
     # A synthesizer whose own sounds stop may have made it as it is.
     whole, _, kept = fit_recording(padded, RATE, RATE, stops=True)
-    assert kept is None or bool((kept[:4000] == 1).all())
+    assert (kept is None) == (len(padded.samples) <= RATE)
     assert not whole[4000:].any()
+
+
+def test_a_cut_just_before_the_end_of_a_long_recording_is_faded_too() -> None:
+    late = np.concatenate([tone(1.0)[:7960], np.zeros(2000)])
+    x, _, window = fit_recording(Recording(late, RATE), RATE, RATE)
+    assert window is not None
+    assert np.array_equal(x.numpy(), late[:RATE] * window.numpy())
+    assert 0 < float(window[7955]) < 1
+    assert not window[7960:].any()
+
+
+def test_nothing_is_left_after_a_cut() -> None:
+    dither = 1e-7 * np.random.default_rng(3).normal(size=4000)
+    x, _, window = fit_recording(Recording(np.concatenate([tone(0.5), dither]), RATE), RATE, RATE)
+    assert window is not None
+    assert not x[4001:].any()
+
+
+@pytest.mark.parametrize(("bits", "peak", "seconds"), [(16, 0.3, 0.003), (16, 0.01, 0.1), (8, 1.0, 0.1)])
+def test_sounds_that_die_away_into_rounding_do_not_stop(bits: int, peak: float, seconds: float) -> None:
+    t = np.arange(2 * RATE) / RATE
+    x = np.round(peak * np.exp(-t / seconds) * np.sin(2 * np.pi * 440 * t) * 2 ** (bits - 1)) / 2 ** (
+        bits - 1
+    )
+    assert not x[-RATE // 2 :].any()
+    assert not stops_ringing(x, RATE)
+    assert fit_recording(Recording(x, RATE), RATE, 2 * RATE).window is None
+
+
+@pytest.mark.parametrize("seconds", [0.0005, 0.001, 0.0015])
+def test_a_dry_click_does_not_stop(seconds: float) -> None:
+    t = np.arange(RATE) / RATE
+    assert not stops_ringing(np.exp(-t / seconds) * np.cos(2 * np.pi * 1000 * t), RATE)
+
+
+def test_a_zero_crossing_at_the_end_is_no_silence() -> None:
+    assert fit_recording(Recording(np.append(tone(1.0)[:-1], 0.0), RATE), RATE, RATE).window is None
 
 
 def test_sounds_that_stop_are_told_from_those_that_die_away() -> None:
