@@ -62,8 +62,8 @@ def match(
     So is its noise floor. Where the recording has one, x = a g(θ) + η n is fitted, with one fixed draw n of white noise
     and its level η as one more unknown; averages over time hardly depend on the draw. A floor that is not needed falls
     to silence. A match with a floor is then refined under many draws, by the mean and covariance that they give
-    features and coarse spectrograms, see `pnp.matching.likelihood`. That is done where noise explains what is left of the recording, and it is
-    kept where `misfit` is lower.
+    features and coarse spectrograms, see `pnp.matching.likelihood`. That is done where noise explains what is left of
+    the recording, and it is kept where `misfit` is lower.
 
     Where the search ends far away from a sound that the synthesizer can make, it has missed it: partials that interfere
     make derivatives that see nothing else. Then the nearest starts are tried again by differences over long steps, see
@@ -73,8 +73,8 @@ def match(
     metric M = JᵀJ there, the covariance is ‖r‖²/(C − P) M⁻¹. It tells how well the sound determines a parameter
     next to this match, and takes the features' errors for independent. Starts that ended elsewhere, at less than
     twice the distance, are other explanations: their mean squared offset adds to the variance. After a refinement under
-    noise, the covariance is that of estimates over fresh draws, times `misfit` where that is above 1. What no start found,
-    it does not know. `warnings` gives reasons to doubt the match, the gravest first, see `pnp.matching.doubts`.
+    noise, the covariance is that of estimates over fresh draws, times `misfit` where that is above 1. What no start
+    found, it does not know. `warnings` gives reasons to doubt the match, the gravest first, see `pnp.matching.doubts`.
 
     A point at which the synthesizer raises or makes NaN is a bad point: a step there is shortened, and a start there is
     given up.
