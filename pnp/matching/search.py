@@ -18,7 +18,7 @@ from pnp.matching.catalogue import Catalogue
 from pnp.matching.coarse_to_fine import coarse_to_fine
 from pnp.matching.doubts import doubts
 from pnp.matching.likelihood import Likelier, distance_by_noise, likelier
-from pnp.matching.multistart import Refinement
+from pnp.matching.multistart import Refinement, norm
 from pnp.matching.noise import NOISY
 from pnp.matching.onset import count_onsets
 from pnp.matching.problem import Problem
@@ -38,7 +38,7 @@ _REALIGNMENTS = 2
 _MISSED = 0.01
 # What another draw of the noise makes of a distance, times this, is not missed either.
 _NOISE_MARGIN = 1.15
-# Where the recording moves by less than this part of the distance, in features, there is less than that to gain.
+# Where the residual changes by less than this part of the distance, there is less than that to gain by moving.
 _WORTH_MOVING = 0.1
 # A parameter this close to an end of the cube is at its bound.
 _AT_BOUND = 1e-3
@@ -114,7 +114,7 @@ class Search:
         for _ in range(_REALIGNMENTS if self.align else 0):
             best = _best(ends)
             moved = problem.realigned(best.u)
-            if moved is None or _apart(moved, problem) < _WORTH_MOVING * best.distance:
+            if moved is None or _apart(moved, problem, best.u) < _WORTH_MOVING * best.distance:
                 break
             # From all starts again: where the match was led by a wrong alignment, it may not find out.
             again = self._searched(moved, np.concatenate([points, best.u[None]]), progress)
@@ -235,8 +235,9 @@ def known_conditions(space: ParameterSpace, conditions: Mapping[str, float | str
     return known
 
 
-def _apart(one: Problem, other: Problem) -> float:
-    return float(np.linalg.norm(one.phi - other.phi))
+def _apart(one: Problem, other: Problem, u: np.ndarray) -> float:
+    """Return how much the residual at a point changes; where a recording is cut elsewhere, so is the point's sound."""
+    return norm(one.residual(u) - other.residual(u))
 
 
 def _best(ends: Sequence[Refinement]) -> Refinement:
