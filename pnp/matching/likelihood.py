@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
 from pnp.matching.multistart import Refinement, refine
 from pnp.matching.noise import four_phases, noise_draws
@@ -84,14 +83,9 @@ def likelier(
     """
     draws = four_phases(noise_draws(problem.recorded, _MEAN, seed=_SEED))
     others = noise_draws(problem.recorded, _SPREAD, seed=_SEED + 1)
-    both = (problem, problem.in_bands())
-    target = np.concatenate([one.phi for one in both])
-    views = [[one.with_draw(draw) for one in both] for draw in draws[: 4 * _SLOPES]]
-
-    def under(u: np.ndarray, draws: Tensor) -> np.ndarray:
-        return np.concatenate([one.under(u, draws) for one in both], axis=1)
-
-    heard = under(start, draws)
+    problem = problem.with_bands()
+    views = [problem.with_draw(draw) for draw in draws[: 4 * _SLOPES]]
+    heard = problem.under(start, draws)
     evaluations, first = len(draws), heard.mean(0)
     # Each round begins where the last one ended.
     known: dict[bytes, np.ndarray] = {start.tobytes(): first}
@@ -100,33 +94,31 @@ def likelier(
         nonlocal evaluations
         if u.tobytes() not in known:
             evaluations += len(draws)
-            known[u.tobytes()] = under(u, draws).mean(0)
+            known[u.tobytes()] = problem.under(u, draws).mean(0)
         return known[u.tobytes()]
 
     def slopes(u: np.ndarray) -> np.ndarray:
         nonlocal evaluations
         evaluations += len(views)
-        average: np.ndarray = np.mean(
-            [np.concatenate([one.jacobian(u) for one in view]) for view in views], axis=0
-        )
+        average: np.ndarray = np.mean([view.jacobian(u) for view in views], axis=0)
         return average
 
     u = start
     for turn in range(_ROUNDS):
-        spread = under(u, others)
+        spread = problem.under(u, others)
         evaluations += len(others)
         if not (np.isfinite(spread).all() and np.isfinite(first).all()):
             return None
         white = Whitening(spread)
         # Draws that the covariance has not seen tell how large a residual is that is noise alone.
         noise = float(np.mean(np.square(white((heard - first).T)).sum(0)))
-        before = float(np.square(white(first - target)).sum()) / noise
+        before = float(np.square(white(first - problem.phi)).sum()) / noise
         if turn == 0 and before > _EXPLAINED:
             return None
-        end = _descended(problem, target, u, white, mean, slopes, min(_EVALUATIONS, max_evaluations))
+        end = _descended(problem, u, white, mean, slopes, min(_EVALUATIONS, max_evaluations))
         u, after = end.u, end.distance**2 / noise
     jacobian = white(slopes(u))
-    fresh = under(u, noise_draws(problem.recorded, _FRESH, seed=_SEED + 2))
+    fresh = problem.under(u, noise_draws(problem.recorded, _FRESH, seed=_SEED + 2))
     evaluations += len(fresh)
     if not (after < before and np.isfinite(jacobian).all() and np.isfinite(fresh).all()):
         return None
@@ -158,7 +150,6 @@ def distance_by_noise(problem: Problem, u: np.ndarray) -> float:
 
 def _descended(
     problem: Problem,
-    target: np.ndarray,
     u: np.ndarray,
     white: Whitening,
     mean: Callable[[np.ndarray], np.ndarray],
@@ -167,7 +158,7 @@ def _descended(
 ) -> Refinement:
     """Minimize the norm of the whitened residual from one point."""
     (end,) = refine(
-        lambda point: white(mean(point) - target),
+        lambda point: white(mean(point) - problem.phi),
         lambda point: white(slopes(point)[:, problem.free]),
         u[None],
         free=problem.free,

@@ -14,6 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from pnp._protocols import SynthesizerLike
+from pnp.features.concatenated import Concatenated
 from pnp.jacobian import value_and_jacobian
 from pnp.matching.catalogue import Catalogue
 from pnp.matching.noise import NOISE_HIGHEST, NOISE_LOWEST, noise_draw, noise_share, without_noise
@@ -143,8 +144,13 @@ class Problem:
 
     def in_bands(self) -> Problem:
         """Return the same problem with coarse spectrograms in place of the features."""
-        catalogue = replace(self.catalogue, features=self.catalogue.bands)
-        return self._but(catalogue=catalogue)
+        return self._heard_by(self.catalogue.bands)
+
+    def with_bands(self) -> Problem:
+        """Return the same problem with coarse spectrograms after the features."""
+        return self._heard_by(
+            Concatenated([cast("nn.Module", self.catalogue.features), self.catalogue.bands])
+        )
 
     def flat(self, u: np.ndarray) -> np.ndarray:
         """Return a point of the problem without an equalizer as one of this problem, at 0 dB in all bands.
@@ -155,6 +161,10 @@ class Problem:
         n_bands = self.bands.stop - self.bands.start
         parts = [u[..., : self.bands.start], np.zeros((*u.shape[:-1], n_bands)), u[..., self.bands.start :]]
         return np.concatenate(parts, axis=-1)
+
+    def _heard_by(self, features: nn.Module) -> Problem:
+        """Return the same problem with other features."""
+        return self._but(catalogue=replace(self.catalogue, features=features))
 
     def _but(self, **changes: Any) -> Problem:
         """Return the same problem with other options."""

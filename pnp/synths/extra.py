@@ -106,26 +106,27 @@ class ExtraParameter(Wrapper, nn.Module):
 
 
 def tangents_of_parameters(
-    synth: nn.Module, theta: Shaped[Tensor, "B D"]
+    synth: nn.Module, theta: Shaped[Tensor, "B D"], columns: Sequence[int] | None = None
 ) -> tuple[Float[Tensor, "B N"], Float[Tensor, "B P N"]]:
-    """Sounds of a synthesizer and their derivatives; those of integers are 0.
+    """Sounds of a synthesizer and their derivatives along parameters; those of integers are 0.
 
     Args:
         synth: Any synthesizer.
         theta: Physical parameters as the synthesizer receives them, shape (B, D).
+        columns: Columns of the parameters, P of them; None for all.
 
     Returns:
         Sounds, shape (B, N), and tangents, shape (B, P, N).
     """
     synth = check_synthesizer(synth)
-    space = synth.space
-    smooth = [p for p, parameter in enumerate(space) if parameter.kind == "continuous"]
+    chosen = range(len(synth.space)) if columns is None else columns
+    smooth = [place for place, p in enumerate(chosen) if not synth.space.columns[p].is_whole]
     if not smooth:
         x: Tensor = synth(theta)
-        return x, x.new_zeros(len(x), len(space), x.shape[-1])
-    x, dx = along_axes(synth, theta, smooth)
-    if len(smooth) == len(space):
+        return x, x.new_zeros(len(x), len(chosen), x.shape[-1])
+    x, dx = along_axes(synth, theta, [chosen[place] for place in smooth])
+    if len(smooth) == len(chosen):
         return x, dx
-    every = x.new_zeros(len(x), len(space), x.shape[-1])
+    every = x.new_zeros(len(x), len(chosen), x.shape[-1])
     every[:, smooth] = dx
     return x, every

@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from pnp._arguments import finite_number
 from pnp._protocols import check_synthesizer
-from pnp._torch.pushforward import along_axes
 from pnp.jacobian.numerical import Wrapper
 from pnp.jacobian.resolve import tangents_and_gaps
 from pnp.parameters import ParameterSpace
+from pnp.synths.extra import tangents_of_parameters
 
 __all__ = ["Restriction"]
 
@@ -93,17 +93,7 @@ class Restriction(Wrapper, nn.Module):
         Returns:
             Sounds, shape (B, N), and tangents, shape (B, P, N); those of integers are 0.
         """
-        inner = self._complete(theta)
-        smooth = [place for place, parameter in enumerate(self.space) if not parameter.is_whole]
-        if not smooth:
-            x = self.synth(inner)
-            return x, x.new_zeros(len(x), len(self.space), x.shape[-1])
-        x, dx = along_axes(self.synth, inner, [self._free[place] for place in smooth])
-        if len(smooth) == len(self.space):
-            return x, dx
-        every = x.new_zeros(len(x), len(self.space), x.shape[-1])
-        every[:, smooth] = dx
-        return x, every
+        return tangents_of_parameters(self.synth, self._complete(theta), self._free[: len(self.space)])
 
     def tangents_where_they_exist(
         self, theta: Float[Tensor, "B D"], axes: Sequence[int]
