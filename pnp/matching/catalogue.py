@@ -22,7 +22,7 @@ from pnp.jacobian.numerical import numerical_of
 from pnp.jacobian.resolve import resolve
 from pnp.matching.noise import NOISY, noise_share
 from pnp.matching.onset import count_onsets, find_onset
-from pnp.matching.recording import Recording, begin_of, fit_recording, stops_ringing
+from pnp.matching.recording import Recording, fit_recording, resampled, stops_ringing
 from pnp.store import MetricCache
 from pnp.store.fitting import check_fits
 
@@ -136,7 +136,8 @@ class Catalogue:
         Raises:
             ValueError: If nothing of it is left below the synthesizer's Nyquist frequency.
         """
-        begins, (first, last) = begin_of(recording, self.synth.sample_rate), self.onsets
+        recording = resampled(recording, self.synth.sample_rate)
+        begins, (first, last) = find_onset(recording.samples, self.synth.sample_rate), self.onsets
         if first <= begins <= last:
             return begins
         if begins < first:

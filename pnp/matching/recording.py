@@ -7,7 +7,7 @@ format of a synthesizer. The level is left as it is: what a level means is for t
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -26,9 +26,10 @@ __all__ = [
     "NotSoundError",
     "Recording",
     "as_recording",
-    "begin_of",
     "fit_recording",
     "load_recording",
+    "resampled",
+    "stops_ringing",
 ]
 
 # Below the least significant bit of 16-bit samples there is nothing to match.
@@ -214,6 +215,31 @@ class Fitted(NamedTuple):
     window: Float[Tensor, " N"] | None
 
 
+def resampled(recording: Recording, sample_rate: float) -> Recording:
+    """Return a recording at another sampling rate, by a polyphase filter, with a note; itself where it has that rate.
+
+    Args:
+        recording: Samples of a file.
+        sample_rate: Sampling rate of the synthesizer in Hz.
+
+    Raises:
+        ValueError: If nothing is left below the synthesizer's Nyquist frequency.
+    """
+    from scipy.signal import resample_poly
+
+    if recording.sample_rate == sample_rate:
+        return recording
+    ratio = (Fraction(sample_rate) / Fraction(recording.sample_rate)).limit_denominator(100_000)
+    x = resample_poly(recording.samples, ratio.numerator, ratio.denominator)
+    if x.std() < _AUDIBLE_SHARE * recording.samples.std():
+        raise ValueError(
+            f"{recording.name} has next to nothing below {sample_rate / 2:g} Hz, which is all that this "
+            f"synthesizer, at {sample_rate:g} Hz, can make."
+        )
+    note = f"It was resampled from {recording.sample_rate:g} Hz to {sample_rate:g} Hz."
+    return replace(recording, samples=x, sample_rate=sample_rate, notes=(*recording.notes, note))
+
+
 def fit_recording(
     recording: Recording,
     sample_rate: float,
@@ -242,15 +268,8 @@ def fit_recording(
     Raises:
         ValueError: If nothing is left below the synthesizer's Nyquist frequency.
     """
-    notes = list(recording.notes)
-    x = _at_rate(recording, sample_rate)
-    if recording.sample_rate != sample_rate:
-        notes.append(f"It was resampled from {recording.sample_rate:g} Hz to {sample_rate:g} Hz.")
-        if x.std() < _AUDIBLE_SHARE * recording.samples.std():
-            raise ValueError(
-                f"{recording.name} has next to nothing below {sample_rate / 2:g} Hz, which is all that this "
-                f"synthesizer, at {sample_rate:g} Hz, can make."
-            )
+    recording = resampled(recording, sample_rate)
+    notes, x = list(recording.notes), recording.samples
     if onset is not None:
         moved = onset - find_onset(x, sample_rate)
         if moved:
@@ -278,16 +297,6 @@ def fit_recording(
         x = np.concatenate([x, np.zeros(n_samples - len(x))])
     as_it_was = bool((window == 1.0).all())
     return Fitted(torch.from_numpy(x * window), tuple(notes), None if as_it_was else torch.from_numpy(window))
-
-
-def begin_of(recording: Recording, sample_rate: float) -> int:
-    """Return the sample at which a recording begins, counted at another sampling rate.
-
-    Args:
-        recording: Samples of a file.
-        sample_rate: Sampling rate at which samples are counted.
-    """
-    return find_onset(_at_rate(recording, sample_rate), sample_rate)
 
 
 def stops_ringing(x: np.ndarray, sample_rate: float) -> bool:
@@ -343,17 +352,6 @@ def _offset(mono: np.ndarray, sample_rate: float) -> float:
     # Each piece errs by a part of its deviation, and as many as count for it average that.
     error = _DOUBTFUL * float(np.sqrt((weights @ variances) * (weights @ weights)))
     return offset if abs(offset) > error else 0.0
-
-
-def _at_rate(recording: Recording, sample_rate: float) -> np.ndarray:
-    """Return the samples at another sampling rate."""
-    from scipy.signal import resample_poly
-
-    if recording.sample_rate == sample_rate:
-        return recording.samples
-    ratio = (Fraction(sample_rate) / Fraction(recording.sample_rate)).limit_denominator(100_000)
-    resampled: np.ndarray = resample_poly(recording.samples, ratio.numerator, ratio.denominator)
-    return resampled
 
 
 def _is_clipped(channel: np.ndarray) -> bool:

@@ -22,7 +22,7 @@ from pnp.matching.multistart import Refinement, norm
 from pnp.matching.noise import NOISY
 from pnp.matching.onset import count_onsets
 from pnp.matching.problem import Problem
-from pnp.matching.recording import Recording
+from pnp.matching.recording import Recording, resampled
 from pnp.matching.result import ChoiceEstimate, MatchResult, ParameterEstimate, Start
 from pnp.matching.searches import aligned, equalized, refined, searched_again
 from pnp.matching.uncertainty import NOT_MUCH_LARGER, deviations, rivals
@@ -98,6 +98,8 @@ class Search:
             ValueError: If nothing of the recording is left to compare, or the encoder does not fit.
         """
         began = time.perf_counter()
+        # Once, and not for every problem.
+        recording = resampled(recording, self.catalogue.synth.sample_rate)
         onset = self.catalogue.place(recording) if self.align else None
         floor = bool(self.fit_noise)
         problem = Problem(self.catalogue, recording, onset, self.fit_gain, self.known, floor)

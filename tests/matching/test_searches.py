@@ -14,8 +14,9 @@ from pnp.features.standard import standard_features
 from pnp.matching.catalogue import Catalogue
 from pnp.matching.likelihood import distance_by_noise
 from pnp.matching.multistart import Refinement
+from pnp.matching.onset import find_onset
 from pnp.matching.problem import Problem
-from pnp.matching.recording import as_recording, begin_of
+from pnp.matching.recording import as_recording
 from pnp.matching.search import Search
 from pnp.matching.searches import aligned
 from pnp.synths.with_equalizer import with_equalizer
@@ -121,7 +122,7 @@ def test_a_delayed_recording_is_laid_upon_its_match_although_features_forgive_th
 def test_a_cut_recording_is_not_laid_upon_what_was_cut(catalogue, length: int) -> None:
     x = SYNTH(SYNTH.space.from_unit(U[None]))[0]
     cut = as_recording(x[:length].numpy(), SYNTH.sample_rate)
-    problem = Problem(catalogue, cut, begin_of(cut, SYNTH.sample_rate), False)
+    problem = Problem(catalogue, cut, find_onset(cut.samples, SYNTH.sample_rate), False)
     assert np.linalg.norm(problem.residual(U.numpy())) < 1e-4 * problem.target_norm
     assert problem.realigned(U.numpy()) is None
 
@@ -158,7 +159,7 @@ def test_a_noisy_recording_is_laid_upon_its_match(catalogue, late: int) -> None:
     x = SYNTH(SYNTH.space.from_unit(U[None]))[0]
     noise = torch.randn(len(x), generator=torch.Generator().manual_seed(31), dtype=torch.float64)
     noisy = as_recording((x + noise * (0.1 * x.norm() / noise.norm())).numpy(), SYNTH.sample_rate)
-    begins = begin_of(noisy, SYNTH.sample_rate)
+    begins = find_onset(noisy.samples, SYNTH.sample_rate)
     problem = Problem(catalogue, noisy, begins + late, True, fit_noise=True)
     truth = problem._with_nuisances(U.numpy()[None], np.array([problem._gain_of(U)]))[0]
     ends = [Refinement(truth, 1.0, (2.0, 1.0), 9, "")]
